@@ -1,0 +1,37 @@
+// The one door to time. Everything that waits or stamps takes a Clock, so that the same code runs on a virtual one.
+
+export interface Clock {
+  /** Unix time in milliseconds; may jump. */
+  now(): number
+  /** Unix time in microseconds; may jump. */
+  micros(): bigint
+  /** Milliseconds since some fixed instant; never goes back. */
+  monotonic(): number
+  /** Calls `run` once after `ms`; the returned function cancels. Keeps the process alive unless `background`. */
+  after(ms: number, run: () => void, background?: boolean): () => void
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  micros: () => BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000)),
+  monotonic: () => performance.now(),
+  after(ms, run, background = false) {
+    const timer = setTimeout(run, Math.min(ms, 0x7fff_ffff)) // setTimeout fires at once beyond 2^31 - 1
+    if (background) timer.unref()
+    return () => clearTimeout(timer)
+  },
+}
+
+/** Resolves after `ms`, or at once when `signal` aborts. */
+export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted === true) return resolve()
+    const done = (): void => {
+      cancel()
+      signal?.removeEventListener('abort', done)
+      resolve()
+    }
+    const cancel = clock.after(ms, done)
+    signal?.addEventListener('abort', done, { once: true })
+  })
+}

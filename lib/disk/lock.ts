@@ -1,0 +1,146 @@
+// Advisory locks in lock/: they keep two processes from doing the same work twice. No promise of the spool rests on
+// one: proper-lockfile lets two holders in after a stale lock (its issue 121), so every step under a lock is also
+// safe without it. A holder that was killed is recognised at once by pid, start time and boot id; a holder that
+// cannot be judged (another pid namespace) by the age of the lock.
+
+import { fromUtf8, utf8 } from '../base/bytes.ts'
+import { sleep } from '../base/clock.ts'
+import { EX, Failure, isCode } from '../base/fail.ts'
+import { fraction } from '../base/random.ts'
+import type { Home } from './home.ts'
+
+/** A lock whose holder can not be judged counts as dead when its mtime is this old. */
+const STALE_MS = 10_000
+
+/** How long withLock waits unless told otherwise. */
+const WAIT_MS = 10_000
+
+export interface Held {
+  /** Aborted if the lock was lost (the process slept longer than STALE_MS). */
+  readonly lost: AbortSignal
+  /** Safe to call twice. */
+  release(): Promise<void>
+}
+
+interface Owner {
+  pid: number
+  start: string
+  boot: string
+  space: string
+}
+
+/** The lock, or undefined if a living process (or this one) holds it. */
+export async function tryLock(home: Home, name: string): Promise<Held | undefined> {
+  return (await acquire(home, name)) ?? ((await breakDead(home, name)) ? await acquire(home, name) : undefined)
+}
+
+/** Runs `work` under the lock; 75 if it cannot be had within `waitMs`. */
+export async function withLock<T>(home: Home, name: string, work: () => Promise<T>, waitMs = WAIT_MS): Promise<T> {
+  const deadline = home.clock.monotonic() + waitMs
+  let held = await tryLock(home, name)
+  while (held === undefined) {
+    if (home.clock.monotonic() > deadline) {
+      throw new Failure(EX.TEMPORARY, `another process holds the lock '${name}' of ${home.path}`)
+    }
+    await sleep(home.clock, 2 + 20 * fraction(home.random))
+    held = await tryLock(home, name)
+  }
+  try {
+    return await work()
+  } finally {
+    await held.release()
+  }
+}
+
+async function acquire(home: Home, name: string): Promise<Held | undefined> {
+  const path = home.at('lock', name)
+  const compromised = new AbortController()
+  const { lock } = await import('proper-lockfile')
+  let release: () => Promise<void>
+  try {
+    release = await lock(path, {
+      lockfilePath: `${path}.lock`,
+      realpath: false,
+      stale: STALE_MS,
+      onCompromised: () => compromised.abort(),
+    })
+  } catch (error) {
+    if (isCode(error, 'ELOCKED')) return undefined
+    throw error
+  }
+  await noteOwner(home, `${path}.owner`)
+  let released = false
+  return {
+    lost: compromised.signal,
+    async release() {
+      if (released) return
+      released = true
+      await home.files.unlink(`${path}.owner`).catch(() => false)
+      await release().catch(() => undefined) // a lock lost meanwhile belongs to somebody else now
+    },
+  }
+}
+
+/** Moves a dead holder's lock out of the way. True if there is reason to try again. */
+async function breakDead(home: Home, name: string): Promise<boolean> {
+  const path = home.at('lock', name)
+  if (await isAlive(home, `${path}.owner`)) return false
+  const aside = `${path}.dead.${process.pid}`
+  try {
+    await home.files.rename(`${path}.lock`, aside) // only one breaker wins
+    await home.files.unlink(`${path}.owner`)
+    await home.files.rmdir(aside)
+  } catch (error) {
+    if (!isCode(error, 'ENOENT', 'ENOTEMPTY', 'EEXIST')) throw error
+  }
+  return true
+}
+
+/** Writes who we are to `path`, for isAlive. Not durable: a note lost in a power cut belongs to a dead process. */
+export async function noteOwner(home: Home, path: string): Promise<void> {
+  await home.files.unlink(path)
+  const handle = await home.files.open(path, 'append')
+  try {
+    await handle.write(utf8(JSON.stringify(await identifyProcess(home, process.pid))))
+  } finally {
+    await handle.close()
+  }
+}
+
+/**
+ * Whether the process that wrote the note at `path` may still run. True when in doubt and the note is fresh; a
+ * missing or unreadable note counts as alive only while a lock beside it is young (its writer may be about to write).
+ */
+export async function isAlive(home: Home, path: string): Promise<boolean> {
+  let owner: Owner
+  try {
+    owner = JSON.parse(fromUtf8(await home.files.read(path))) as Owner
+  } catch {
+    return true // no note yet, or torn: the age of the lock decides (proper-lockfile)
+  }
+  const here = await identifyProcess(home, process.pid)
+  if (owner.boot !== here.boot) return false
+  if (owner.space !== here.space) return true
+  try {
+    process.kill(owner.pid, 0)
+  } catch (error) {
+    return !isCode(error, 'ESRCH')
+  }
+  return (await identifyProcess(home, owner.pid)).start === owner.start
+}
+
+/** A process beyond its number, which is used again: start time and boot from proc(5), empty where there is none. */
+async function identifyProcess(home: Home, pid: number): Promise<Owner> {
+  const read = async (path: string): Promise<string> => {
+    try {
+      return fromUtf8(await home.files.read(path))
+    } catch {
+      return ''
+    }
+  }
+  const stat = await read(`/proc/${pid}/stat`)
+  const start = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '' // proc(5): field 22, counted after comm
+  const boot = (await read('/proc/sys/kernel/random/boot_id')).trim()
+  const space = String((await home.files.stat('/proc/self/ns/pid').catch(() => undefined))?.ino ?? '')
+  return { pid, start, boot, space }
+}

@@ -89,15 +89,15 @@ export function parseAddress(text: string, defaultPort: number): Address {
     return { host: formatIp(ip), ...address }
   }
   if (host.includes(':')) throw wrong('not an IPv6 address')
-  const name = domainToASCII(host.replace(/\.$/, '')).toLowerCase()
-  // domainToASCII reads `127.1` as 127.0.0.1 and percent escapes as bytes: what it changed beyond case and script is refused
-  if (!isHostName(name) || (/^[\x20-\x7e]*$/.test(host) && name !== host.replace(/\.$/, '').toLowerCase())) {
-    throw wrong(host.length > HOST_MAX ? `a host name has at most ${HOST_MAX} characters` : 'not a host name or IP address')
-  }
+  if (host.length > HOST_MAX) throw wrong(`a host name has at most ${HOST_MAX} characters`)
+  // domainToASCII is the parser of web addresses: it also drops line breaks, reads %41 as a letter and 127.1 as IPv4
+  const plain = /^[\p{L}\p{M}\p{N}.-]+$/u.test(host)
+  const name = (/^[\x00-\x7f]*$/.test(host) ? host : domainToASCII(host)).toLowerCase().replace(/\.$/, '')
+  if (!plain || !isHostName(name)) throw wrong('not a host name or IP address')
   return { host: name, ...address }
 }
 
-/** Count, then each address: p2p-wire(7), addresses. Throws RangeError for what a decoder would refuse. */
+/** Count, then each address (p2p-wire(7), addresses). Throws RangeError for what a decoder would refuse. */
 export function encodeAddresses(addresses: readonly Address[]): Uint8Array {
   if (addresses.length > ADDRESSES_MAX) throw new RangeError(`more than ${ADDRESSES_MAX} addresses`)
   const out = new Writer()
@@ -117,7 +117,7 @@ export function encodeAddresses(addresses: readonly Address[]): Uint8Array {
   return out.finish()
 }
 
-/** Takes a counted address list from `reader`, strictly: what it returns encodes to the same bytes. Throws Malformed. */
+/** Takes a counted list from `reader`, strictly: what it returns encodes to the same bytes. Throws Malformed. */
 export function decodeAddresses(reader: Reader): Address[] {
   const count = reader.u8()
   if (count > ADDRESSES_MAX) throw new Malformed('too many addresses')

@@ -1,0 +1,5 @@
+// The version of the program: set by the build (Makefile, --define:VERSION), a placeholder when run from the sources.
+
+declare const VERSION: string | undefined
+
+export const version: string = typeof VERSION === 'string' ? VERSION : '0.0.0-source'

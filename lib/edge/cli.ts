@@ -1,0 +1,234 @@
+// The edge of every command: strict arguments in, one handler called, words on standard error, one exit code out.
+// A Failure is told in one line with a hint; anything else that is thrown is a bug, exit 70 with a stack. The code goes
+// into process.exitCode and the process ends by itself, so nothing written to standard output is cut off.
+
+import { runCommand } from 'citty'
+
+import { systemClock } from '../base/clock.ts'
+import { EX, Failure, ioFailure, worst, type ExitCode } from '../base/fail.ts'
+import { version } from '../base/version.ts'
+
+import type { Command, Verb } from './commands.ts'
+import { stopInput } from './input.ts'
+import { Missing, readArguments, type Request } from './options.ts'
+import { Output } from './output.ts'
+import { definition, helpText, shortUsage } from './usage.ts'
+import { say } from './words.ts'
+
+const GRACE_MS = 1800 // from a signal to the end: p2p(7) promises less than 2 s
+const TELL_AFTER_MS = 300 // a shorter wait needs no explanation
+const NEEDS_A_PERSON = (code: ExitCode): boolean => code >= 64 && code !== EX.TEMPORARY
+
+/** What a handler gets: one parsed call of a command. */
+export interface Call {
+  readonly verb: string
+  readonly args: string[]
+  flag(name: string): boolean
+  value(name: string): string | undefined
+  values(name: string): string[]
+  readonly out: Output
+  readonly verbose: boolean
+  readonly quiet: boolean
+  /** Aborted by SIGINT and SIGTERM; when the handler has returned, the process dies by that signal (or exits 0: Command.signals). */
+  readonly signal: AbortSignal
+  /** Tells a Failure (or a bug) and remembers its exit code; the call goes on. */
+  report(error: unknown): void
+  /** A line that is no failure: a warning. */
+  warn(text: string): void
+  /** A line that only informs; not with -q. */
+  info(text: string): void
+  /** As info, but only on a terminal or with -v: what is being tried, who else holds the lock. */
+  tell(text: string): void
+  /** As tell, unless cancelled within 0.3 s by calling the result. */
+  waiting(text: string): () => void
+  /** `program: hint: COMMAND`, a runnable line. */
+  hint(command: string): void
+  /** Remembers an exit code without a text. */
+  exit(code: ExitCode): void
+  /** To be thrown when a required argument is not there, e.g. missing('NAME'): usage, two examples, 64. */
+  missing(what: string): Failure
+}
+
+export type Handler = (call: Call) => Promise<void>
+
+class Invocation implements Call {
+  readonly out: Output
+  readonly codes = new Set<ExitCode>()
+  readonly #command: Command
+  readonly #request: Extract<Request, { want: 'run' }>
+  readonly signal: AbortSignal
+
+  constructor(command: Command, request: Extract<Request, { want: 'run' }>, signal: AbortSignal) {
+    this.#command = command
+    this.#request = request
+    this.signal = signal
+    this.out = new Output({ json: request.json, quiet: this.quiet })
+  }
+
+  get verb(): string {
+    return this.#request.verb.name
+  }
+
+  get args(): string[] {
+    return this.#request.args
+  }
+
+  get quiet(): boolean {
+    return this.flag('quiet')
+  }
+
+  get verbose(): boolean {
+    return this.flag('verbose')
+  }
+
+  flag(name: string): boolean {
+    return this.#request.options.has(name)
+  }
+
+  value(name: string): string | undefined {
+    return this.#request.options.get(name)?.at(-1)
+  }
+
+  values(name: string): string[] {
+    return this.#request.options.get(name) ?? []
+  }
+
+  report(error: unknown): void {
+    this.codes.add(tellError(this.#command, error, this.quiet, this.verbose))
+  }
+
+  warn(text: string): void {
+    if (!this.quiet) say(this.#command.name, 'warning', text)
+  }
+
+  info(text: string): void {
+    if (!this.quiet) say(this.#command.name, 'info', text)
+  }
+
+  tell(text: string): void {
+    if (this.verbose || process.stderr.isTTY) this.info(text)
+  }
+
+  waiting(text: string): () => void {
+    return systemClock.after(TELL_AFTER_MS, () => this.tell(text), true)
+  }
+
+  hint(command: string): void {
+    this.info(`hint: ${command}`)
+  }
+
+  exit(code: ExitCode): void {
+    this.codes.add(code)
+  }
+
+  missing(what: string): Failure {
+    return new Missing(`missing ${what}`, this.#request.verb)
+  }
+}
+
+/** Writes what went wrong to standard error, as far as -q lets it, and returns its exit code. */
+function tellError(command: Command, thrown: unknown, quiet = false, verbose = false): ExitCode {
+  const error = asFailure(thrown)
+  if (error instanceof Failure) {
+    if (quiet && !NEEDS_A_PERSON(error.exit)) return error.exit
+    say(command.name, 'error', error.message)
+    if (error instanceof Missing) say('', 'info', shortUsage(command, error.verb ?? onlyVerb(command)))
+    if (error.hint !== undefined) say(command.name, 'info', `hint: ${error.hint}`)
+    if (verbose && error !== thrown) say('', 'info', stackOf(thrown))
+    return error.exit
+  }
+  say(command.name, 'error', `bug in version ${version}: ${stackOf(error)}`)
+  return EX.SOFTWARE
+}
+
+/** A full disk or a missing permission that nobody named is still no bug: errors of system calls become Failures. */
+function asFailure(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof Failure) return error
+  const { code, syscall, path } = error as NodeJS.ErrnoException
+  if (code === undefined || syscall === undefined || !/^E[A-Z0-9]+$/.test(code)) return error
+  return ioFailure(error, path === undefined ? syscall : `${syscall} ${path}`)
+}
+
+function stackOf(error: unknown): string {
+  if (!(error instanceof Error)) return `thrown: ${String(error)}`
+  const cause = error.cause === undefined ? '' : `\ncaused by: ${stackOf(error.cause)}`
+  return (error.stack ?? `${error.name}: ${error.message}`) + cause
+}
+
+function onlyVerb(command: Command): Verb | undefined {
+  return command.verbs[0]?.name === '' ? command.verbs[0] : undefined
+}
+
+/** Runs a command: the last line of every bin/*.ts. `handlers` are by verb, '' for a command without verbs. */
+export function main(command: Command, handlers: Record<string, Handler>): void {
+  process.umask(0o077)
+  void run(command, handlers, process.argv.slice(2))
+}
+
+async function run(command: Command, handlers: Record<string, Handler>, argv: string[]): Promise<void> {
+  try {
+    const request = readArguments(command, argv)
+    if (request.want === 'run') return await invoke(command, request, handlers)
+    const out = new Output()
+    const text = request.want === 'help' ? await helpText(command, request.verb) : `${command.name} ${version}\n`
+    await out.raw(new TextEncoder().encode(text))
+    await out.flush()
+    process.exitCode = out.failure === undefined ? EX.OK : tellError(command, out.failure)
+  } catch (error) {
+    process.exitCode = tellError(command, error)
+  }
+}
+
+async function invoke(command: Command, request: Extract<Request, { want: 'run' }>, handlers: Record<string, Handler>): Promise<void> {
+  const handler = handlers[request.verb.name]
+  if (handler === undefined) throw new Error(`no handler for ${command.name} ${request.verb.name}`)
+  const controller = new AbortController()
+  const call = new Invocation(command, request, controller.signal)
+  const stopping = new Error('interrupted')
+  let caught: NodeJS.Signals | undefined
+
+  const end = (): void => {
+    process.off('SIGINT', onSignal)
+    process.off('SIGTERM', onSignal)
+    if (caught === undefined) process.exitCode = worst(call.codes)
+    else if (command.signals === 'clean') process.exitCode = call.codes.has(EX.SOFTWARE) ? EX.SOFTWARE : EX.OK
+    else process.kill(process.pid, caught)
+  }
+  function onSignal(name: NodeJS.Signals): void {
+    if (caught !== undefined) process.off(name, onSignal).kill(process.pid, name) // the second one is for good
+    caught = name
+    systemClock.after(GRACE_MS, () => {
+      end()
+      process.exit() // only when a handler hangs: what it still holds is repaired by the next start
+    }, true)
+    stopInput(stopping)
+    controller.abort(stopping)
+  }
+  process.on('SIGINT', onSignal)
+  process.on('SIGTERM', onSignal)
+  process.on('uncaughtException', (error) => {
+    call.report(error)
+    caught = undefined
+    const cut = (): void => {
+      end()
+      process.exit() // the state of the process is unknown: no more work, only the output
+    }
+    systemClock.after(GRACE_MS, cut, true)
+    void call.out.flush().then(cut)
+  })
+
+  try {
+    // citty only runs: the arguments are checked, so it gets none of them to guess about.
+    await runCommand(definition<Call>(command, request.verb, handler), { rawArgs: [], data: call })
+  } catch (error) {
+    if (!controller.signal.aborted || !isAbort(error, stopping)) call.report(error)
+  }
+  await call.out.flush()
+  if (call.out.failure !== undefined) call.report(call.out.failure)
+  end()
+}
+
+/** True for what a handler throws because it was told to stop. */
+function isAbort(error: unknown, reason: Error): boolean {
+  return error === reason || (error instanceof Error && (error.name === 'AbortError' || error.cause === reason))
+}

@@ -1,0 +1,90 @@
+// Standard input as bounded bytes: whole up to a limit, in chunks with backpressure, or line by line with a limit a
+// line. It is opened only when a command asks for it, so a command inside `while read` leaves the loop's input alone.
+
+import { concat } from '../base/bytes.ts'
+import { EX, Failure, isCode } from '../base/fail.ts'
+
+let opened = false
+let stopped: Error | undefined
+
+/** True if a person would have to type. */
+export function stdinIsTerminal(): boolean {
+  return process.stdin.isTTY
+}
+
+/** Ends every reader of standard input with `reason`: a signal arrived, and half an input must not pass for a whole. */
+export function stopInput(reason: Error): void {
+  stopped = reason
+  if (opened) process.stdin.destroy()
+}
+
+/** Standard input in the chunks in which it comes. Throws Failure 66 if it cannot be read. */
+export async function* stdinChunks(): AsyncGenerator<Uint8Array> {
+  opened = true
+  try {
+    for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+      if (stopped !== undefined) throw stopped
+      yield new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length)
+    }
+    if (stopped !== undefined) throw stopped
+  } catch (error) {
+    if (stopped !== undefined) throw stopped
+    if (isCode(error, 'EISDIR')) throw new Failure(EX.NO_INPUT, 'standard input is a directory')
+    if (isCode(error, 'EIO', 'EAGAIN', 'EBADF', 'ECONNRESET')) {
+      throw new Failure(EX.NO_INPUT, `standard input: ${(error as NodeJS.ErrnoException).code ?? ''}`)
+    }
+    throw error
+  } finally {
+    process.stdin.destroy() // a reader that leaves early must not keep the process alive
+  }
+}
+
+/** All of standard input; Failure 65 beyond `limit` bytes. */
+export async function readStdin(limit: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of stdinChunks()) {
+    size += chunk.length
+    if (size > limit) throw new Failure(EX.DATA, `standard input is longer than ${limit} bytes`)
+    chunks.push(chunk)
+  }
+  return concat(...chunks)
+}
+
+export interface Line {
+  /** From 1. */
+  number: number
+  /** Without the line feed; a carriage return stays. Empty if the line was too long. */
+  bytes: Uint8Array
+  /** Longer than the limit: its bytes were passed over. */
+  tooLong: boolean
+}
+
+/** Splits at line feeds; a last line without one counts, an empty rest does not. Holds at most one line of `maxLine` bytes. */
+export async function* lines(source: AsyncIterable<Uint8Array>, maxLine: number): AsyncGenerator<Line> {
+  let number = 1
+  let parts: Uint8Array[] = []
+  let size = 0
+  const take = (part: Uint8Array): void => {
+    size += part.length
+    if (size > maxLine) parts = []
+    else if (part.length > 0) parts.push(part)
+  }
+  const line = (): Line => {
+    const tooLong = size > maxLine
+    const made = { number: number++, bytes: concat(...parts), tooLong }
+    parts = []
+    size = 0
+    return made
+  }
+  for await (const chunk of source) {
+    let from = 0
+    for (let at = chunk.indexOf(10); at !== -1; at = chunk.indexOf(10, from)) {
+      take(chunk.subarray(from, at))
+      yield line()
+      from = at + 1
+    }
+    take(chunk.slice(from)) // a copy: the source may reuse its buffer
+  }
+  if (size > 0) yield line()
+}

@@ -1,0 +1,74 @@
+// Help and usage texts, made from the tables by citty's renderUsage. citty colours even into a pipe: the colour goes.
+
+import { type ArgsDef, type CommandDef, defineCommand, renderUsage } from 'citty'
+
+import { version } from '../base/version.ts'
+
+import { COMMON, type Command, type Option, type Verb } from './commands.ts'
+
+/** `p2p-id add [OPTIONS] NAME [TOKEN]` */
+export function synopsis(command: Command, verb: Verb | undefined): string {
+  if (verb === undefined) return `${command.name} [OPTIONS] ${command.verbs.map((each) => each.name).join('|')} ...`
+  return [command.name, verb.name, '[OPTIONS]', verb.usage].filter((word) => word !== '').join(' ')
+}
+
+function args(options: Option[]): ArgsDef {
+  const defs: ArgsDef = {}
+  for (const option of options) {
+    const short = [option.short ?? [], option.aliases?.filter((alias) => alias.length === 1) ?? []].flat()
+    const long = option.aliases?.filter((alias) => alias.length > 1) ?? []
+    const also = long.length > 0 ? [`also --${long.join(', --')}`] : []
+    const repeat = option.kind === 'list' ? ['repeatable'] : []
+    const notes = [...also, ...repeat].join('; ')
+    const description = notes === '' ? option.text : `${option.text} (${notes})`
+    defs[option.name] =
+      option.kind === 'flag'
+        ? { type: 'boolean', alias: short, description }
+        : { type: 'string', alias: short, description, valueHint: option.value ?? 'VALUE' }
+  }
+  return defs
+}
+
+/** The table of a command or of one verb as citty's definition; `run` is called with the context's data. */
+export function definition<T>(command: Command, verb: Verb | undefined, run?: (data: T) => Promise<void>): CommandDef {
+  const only = verb ?? (command.verbs[0]?.name === '' ? command.verbs[0] : undefined)
+  const subCommands: Record<string, CommandDef> = {}
+  if (only === undefined) {
+    for (const each of command.verbs) subCommands[each.name] = defineCommand({ meta: { name: each.name, description: each.text } })
+  }
+  return defineCommand({
+    meta: {
+      name: only === undefined || only.name === '' ? command.name : `${command.name} ${only.name}`,
+      version,
+      description: (only ?? command).text,
+    },
+    args: args([...(only?.options ?? []), ...command.options, ...COMMON]),
+    ...(only === undefined && { subCommands }),
+    ...(run !== undefined && { run: ({ data }: { data?: T }) => run(data as T) }),
+  })
+}
+
+/** The full help of a command or verb, ending with a line feed, without colour. */
+export async function helpText(command: Command, verb: Verb | undefined): Promise<string> {
+  const only = verb ?? (command.verbs[0]?.name === '' ? command.verbs[0] : undefined)
+  const rendered = (await renderUsage(definition(command, verb)))
+    .replace(/\u001b\[[0-9;]*m/g, '')
+    .replace(/^USAGE .*$/m, () => `USAGE ${synopsis(command, only)}`)
+    .replace(/^Use .* <command> --help.*$/m, `Use ${command.name} COMMAND --help for the options of one command.`)
+    .replace(/[ \t]+$/gm, '')
+  return `${rendered.trimEnd()}\n\nEXAMPLES\n\n${examples(command, verb, Infinity)}\n`
+}
+
+/** The usage line and two examples: what a call without its required arguments gets to see. */
+export function shortUsage(command: Command, verb: Verb | undefined): string {
+  return `usage: ${synopsis(command, verb)}\n${examples(command, verb, 2)}`
+}
+
+function examples(command: Command, verb: Verb | undefined, count: number): string {
+  const own = verb === undefined || verb.name === '' ? [] : command.examples.filter((line) => line.includes(`${command.name} ${verb.name}`))
+  const list = own.length > 0 && count === Infinity ? own : [...own, ...command.examples.filter((line) => !own.includes(line))]
+  return list
+    .slice(0, count)
+    .map((line) => `  ${line}`)
+    .join('\n')
+}

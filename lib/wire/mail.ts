@@ -3,14 +3,13 @@
 // up in a header except through mimeword.ts. Parts over 10 MiB stay outside as files of the home (RFC 2046 5.2.3).
 
 import { concat, utf8 } from '../base/bytes.ts'
+import { TEXT_MAX } from './envelope.ts'
 import { cleanReaction, cutColumns, DOMAIN, isId, messageId, NAME_MAX, SUBJECT_MAX } from './mailtext.ts'
 import { fileLeaf, textLeaf, type Leaf, type MailFile } from './mimepart.ts'
 import { addressHeader, headerText, textHeader } from './mimeword.ts'
 
 /** Parts over this size, in bytes, are kept as files beside the Maildir: mail readers load a message whole. */
 export const EMBED_MAX = 10 * 1024 * 1024
-/** A text part over this size, in bytes, is treated as a file. p2p-send makes none. */
-export const TEXT_MAX = 1024 * 1024
 /** Columns of a subject that is made from the text. */
 const SUBJECT_COLUMNS = 72
 /** Sender's clock and receipt may differ by this much, in ms, before the message says so. */
@@ -85,7 +84,7 @@ export interface MailContext {
   external?(part: number): string
 }
 
-/** True if part 0 is the text of the message: text/plain, no name, not too large. All other parts are files. */
+/** True if part 0 is the text of the message: text/plain, no name, at most 1 MiB. All other parts are files. */
 export function hasText(head: MailHead): boolean {
   const [first] = head.header.parts
   return first !== undefined && isText(first.type) && first.name === undefined && first.size <= TEXT_MAX

@@ -43,13 +43,3 @@ export function cutColumns(text: string, columns: number): string {
   }
   return out.trimEnd()
 }
-
-/**
- * `type/subtype` in lower case. What is not token "/" token (RFC 2045 5.1), and message/* and multipart/*, whose
- * inside a mail reader would interpret, is application/octet-stream.
- */
-export function mediaType(type: string): string {
-  const lower = type.toLowerCase()
-  const token = /^[a-z0-9!#$&^_.+-]{1,64}\/[a-z0-9!#$&^_.+-]{1,64}$/
-  return token.test(lower) && !/^(?:message|multipart)\//.test(lower) ? lower : 'application/octet-stream'
-}

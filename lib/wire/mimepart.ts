@@ -2,7 +2,8 @@
 // every mail program gives it back as it is, else in base64; files always in base64, so that they stay exact.
 
 import { utf8 } from '../base/bytes.ts'
-import { cleanName, mediaType, messageId } from './mailtext.ts'
+import { mediaType } from './envelope.ts'
+import { cleanName, messageId } from './mailtext.ts'
 import { parameter } from './mimeword.ts'
 
 /** RFC 5322 2.1.1: octets of a line. */

@@ -1,0 +1,106 @@
+// sent/: the sender's own copies, one per recipient, written when a message is accepted: durable before p2p-send says
+// so. Flag F ("flagged" to mail programs) means not delivered yet and goes with the recipient's ACK. The queue never
+// reads these copies: a mail program may do with them what it likes.
+
+import { concat, hex } from '../base/bytes.ts'
+import { isCode } from '../base/fail.ts'
+import { externalPath, hasText, isExternal, mailFromHead, type MailHead, type Party } from '../wire/mail.ts'
+import type { Home } from './home.ts'
+import { listMaildir, mailName, setFlags, writeMail, writeNew, type MailEntry } from './maildir.ts'
+
+/** Not delivered yet (F), and seen by its author (S). */
+const UNDELIVERED = 'FS'
+
+export interface SentPart {
+  /** The bytes of the part; may be called more than once. */
+  content(): AsyncIterable<Uint8Array>
+  /** Makes a hard link to a durable file that holds just this part, if there is one. */
+  link?: ((path: string) => Promise<void>) | undefined
+}
+
+/**
+ * The copy of a message to `contact` in sent/cur, flags F and S; `parts` as in the head. Durable when it resolves.
+ * Parts over 10 MiB become files/ID/N. Returns the path of the copy.
+ */
+export async function writeSent(
+  home: Home,
+  self: Party,
+  contact: Party,
+  head: MailHead,
+  parts: SentPart[],
+  options: { chatThreads?: boolean | undefined } = {},
+): Promise<string> {
+  await keepLargeParts(home, head, parts)
+  const mail = mailFromHead(head, {
+    from: self,
+    to: contact,
+    other: contact.key,
+    chatThreads: options.chatThreads,
+    boundary: hex(home.random.bytes(20)),
+    text: hasText(head) ? await collect(partAt(parts, 0)) : undefined,
+    content: (index) => partAt(parts, index).content(),
+  })
+  const name = mailName(head.created, head.id)
+  const prepared = home.at('sent', 'tmp', name)
+  const path = home.at('sent', 'cur', `${name}:2,${UNDELIVERED}`)
+  await writeMail(home.files, prepared, mail)
+  await home.files.utimes(prepared, mail.created)
+  await home.files.rename(prepared, path)
+  await home.files.syncDir(home.at('sent', 'cur'))
+  return path
+}
+
+function partAt(parts: SentPart[], index: number): SentPart {
+  const part = parts[index]
+  if (part === undefined) throw new Error(`no part ${index}`)
+  return part
+}
+
+async function collect(part: SentPart): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = []
+  for await (const piece of part.content()) pieces.push(piece)
+  return concat(...pieces)
+}
+
+async function keepLargeParts(home: Home, head: MailHead, parts: SentPart[]): Promise<void> {
+  const large = head.header.parts.flatMap((part, index) => (isExternal(part) ? [index] : []))
+  if (large.length === 0) return
+  const directory = home.at('files', head.id)
+  await home.files.mkdir(directory)
+  for (const index of large) {
+    const path = home.at(externalPath(head.id, index))
+    const part = partAt(parts, index)
+    try {
+      if (part.link !== undefined) await part.link(path)
+      else await writeNew(home.files, path, part.content())
+    } catch (error) {
+      if (!isCode(error, 'EEXIST')) throw error // a message to oneself: the same bytes under the same id
+    }
+  }
+  await home.files.syncDir(directory)
+  await home.files.syncDir(home.at('files'))
+}
+
+/** The recipients have these messages: flag F goes from their copies, durably, one fsync for all. */
+export async function markDelivered(home: Home, messages: { id: string; created: bigint }[]): Promise<void> {
+  let all: Map<string, MailEntry> | undefined
+  let changed = false
+  for (const { id, created } of messages) {
+    const name = mailName(created, id)
+    try {
+      const from = home.at('sent', 'cur', `${name}:2,${UNDELIVERED}`)
+      await home.files.rename(from, home.at('sent', 'cur', `${name}:2,S`))
+      changed = true
+      continue
+    } catch (error) {
+      if (!isCode(error, 'ENOENT')) throw error
+    }
+    // A mail program has been at it, or it was deleted.
+    all ??= new Map((await listMaildir(home, 'sent')).map((entry) => [entry.base, entry]))
+    const entry = all.get(name)
+    if (entry?.flags.includes('F') !== true) continue
+    await setFlags(home, entry, { remove: 'F' })
+    changed = true
+  }
+  if (changed) await home.files.syncDir(home.at('sent', 'cur'))
+}

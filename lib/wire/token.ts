@@ -40,7 +40,7 @@ export interface Token extends TokenFields {
 
 export const TOKEN_PREFIX = 'p2p1'
 export const TOKEN_TEXT_MAX = 720 // characters, prefix included: bounds the quadratic base58
-export const TOKEN_TEXT_MIN = 209 // characters of the shortest payload and its sum
+export const TOKEN_TEXT_MIN = 208 // characters of the shortest payload and its sum
 export const TOKEN_BYTES_MAX = 512 // bytes of a payload: it must fit a hello beside its other fields
 export const TOKEN_NAME_MAX = 64 // bytes of the suggested name
 export const REVOKED_SEQ = 0xffff_ffff_ffff_ffffn // no later token can beat it

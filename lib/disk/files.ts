@@ -37,6 +37,8 @@ export interface Files {
   open(path: string, mode: OpenMode): Promise<FileHandle>
   /** lstat; undefined if nothing is there. */
   stat(path: string): Promise<Stat | undefined>
+  /** What a symbolic link holds; undefined if there is none. */
+  readlink(path: string): Promise<string | undefined>
   /** Names in a directory, in no order; none if there is no directory. */
   list(directory: string): Promise<string[]>
   /** False if it was there. */
@@ -118,6 +120,9 @@ export const nodeFiles: Files = {
       if (isCode(error, 'ENOENT', 'ENOTDIR')) return undefined
       throw error
     }
+  },
+  async readlink(path) {
+    return fs.readlink(path).catch(() => undefined)
   },
   async list(directory) {
     try {

@@ -96,7 +96,7 @@ async function breakDead(home: Home, name: string): Promise<boolean> {
   return true
 }
 
-/** Writes who we are to `path`, for isAlive. Not durable: a note lost in a power cut belongs to a dead process. */
+/** Not durable: a note lost in a power cut belongs to a dead process. */
 export async function noteOwner(home: Home, path: string): Promise<void> {
   await home.files.unlink(path)
   const handle = await home.files.open(path, 'append')
@@ -107,16 +107,13 @@ export async function noteOwner(home: Home, path: string): Promise<void> {
   }
 }
 
-/**
- * Whether the process that wrote the note at `path` may still run. True when in doubt and the note is fresh; a
- * missing or unreadable note counts as alive only while a lock beside it is young (its writer may be about to write).
- */
+/** Whether the process that wrote the note may still run; true when in doubt. */
 export async function isAlive(home: Home, path: string): Promise<boolean> {
   let owner: Owner
   try {
     owner = JSON.parse(fromUtf8(await home.files.read(path))) as Owner
   } catch {
-    return true // no note yet, or torn: the age of the lock decides (proper-lockfile)
+    return true // no note yet, or torn: then the age of the lock decides (proper-lockfile)
   }
   const here = await identifyProcess(home, process.pid)
   if (owner.boot !== here.boot) return false
@@ -141,6 +138,6 @@ async function identifyProcess(home: Home, pid: number): Promise<Owner> {
   const stat = await read(`/proc/${pid}/stat`)
   const start = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '' // proc(5): field 22, counted after comm
   const boot = (await read('/proc/sys/kernel/random/boot_id')).trim()
-  const space = String((await home.files.stat('/proc/self/ns/pid').catch(() => undefined))?.ino ?? '')
+  const space = (await home.files.readlink('/proc/self/ns/pid')) ?? ''
   return { pid, start, boot, space }
 }

@@ -1,0 +1,211 @@
+// What was delivered: one append-only log per home, and sorted runs derived from it for look-ups. The log alone is
+// the truth; the runs are checked and rebuilt when missing. Several processes append at once: a record is part of
+// one O_APPEND write that starts with a newline, and the first record of an id wins (p2p-spool(5), SEEN). Lines with
+// a wrong sum are skipped, never cut off. No process loads the whole log: look-ups cost one or two reads a run.
+
+import { crc32 } from 'node:zlib'
+
+import { utf8 } from '../base/bytes.ts'
+import { SeenIndex } from './seenindex.ts'
+import type { FileHandle } from './files.ts'
+import type { Home } from './home.ts'
+
+/** Bytes read at once while scanning the log. */
+const SCAN = 256 * 1024
+
+/** A record is about 150 bytes; a line beyond this is damage. */
+const LINE_MAX = 512
+
+/** So many records beyond the newest run are held in memory before they become a run (16 bytes each on disk). */
+const TAIL_MAX = 4096
+
+export interface SeenRecord {
+  /** Receipt, unix microseconds. */
+  time: bigint
+  /** The contact. */
+  key: string
+  /** 64 hex digits. */
+  id: string
+  /** The receiver whose part holds the message: of two receivers of one id the first in the log delivers. */
+  tag: string
+}
+
+export interface SeenEntry extends SeenRecord {
+  /** Byte offset of the record in the log: p2p-inbox's cursor. */
+  offset: number
+  /** Offset of the record after it. */
+  next: number
+}
+
+const LINE = /^(\d{1,20}) ([1-9A-HJ-NP-Za-km-z]{32,44}) ([0-9a-f]{64}) ([0-9a-f]{16}) ([0-9a-f]{8})$/
+
+function sum(text: string): string {
+  return crc32(text).toString(16).padStart(8, '0')
+}
+
+function formatRecord(record: SeenRecord): string {
+  const text = `${record.time} ${record.key} ${record.id} ${record.tag}`
+  return `${text} ${sum(text)}`
+}
+
+function parseRecord(line: string): SeenRecord | undefined {
+  const match = LINE.exec(line)
+  if (match === null) return undefined
+  const [, time, key, id, tag, crc] = match as unknown as [string, string, string, string, string, string]
+  if (sum(line.slice(0, -9)) !== crc) return undefined
+  return { time: BigInt(time), key, id, tag }
+}
+
+/** The records from a byte offset on, in the order of the log. Damaged lines are passed over. */
+export async function* readSeen(home: Home, from: number): AsyncGenerator<SeenEntry> {
+  if ((await home.files.stat(home.at('seen'))) === undefined) return
+  const handle = await home.files.open(home.at('seen'), 'read')
+  try {
+    yield* scan(handle, from)
+  } finally {
+    await handle.close()
+  }
+}
+
+/** The offset behind the last record: where --follow starts. */
+export async function seenEnd(home: Home): Promise<number> {
+  return (await home.files.stat(home.at('seen')))?.size ?? 0
+}
+
+async function* scan(handle: FileHandle, from: number): AsyncGenerator<SeenEntry> {
+  let at = from // file offset of `held`
+  let held = ''
+  for (;;) {
+    // Records are ASCII; latin1 keeps one character a byte through any damage.
+    const block = Buffer.from(await handle.read(at + held.length, SCAN)).toString('latin1')
+    const last = block.length < SCAN
+    held += block
+    let start = 0
+    for (;;) {
+      const end = held.indexOf('\n', start)
+      if (end < 0) break
+      const record = parseRecord(held.slice(start, end))
+      if (record !== undefined) yield { ...record, offset: at + start, next: at + end }
+      start = end + 1
+    }
+    at += start
+    held = held.slice(start)
+    if (last) {
+      // No newline ends the last record; if it is whole it counts.
+      const record = parseRecord(held)
+      if (record !== undefined) yield { ...record, offset: at, next: at + held.length }
+      return
+    }
+    if (held.length > LINE_MAX) {
+      at += held.length - LINE_MAX
+      held = held.slice(-LINE_MAX)
+    }
+  }
+}
+
+/** An open seen log. One per receiving process. */
+export class Seen {
+  readonly #handle: FileHandle
+  readonly #index: SeenIndex
+  /** Records beyond the newest run, by id; the first of an id stays. */
+  #tail = new Map<string, SeenEntry>()
+  /** Everything before this offset is in the runs or in the tail. */
+  #known: number
+  /** Records before this offset are known to be durable, whoever wrote them. */
+  #durable = 0
+  /** One commit at a time: the read-back of one must not run into the write of another. */
+  #queue: Promise<unknown> = Promise.resolve()
+
+  private constructor(handle: FileHandle, index: SeenIndex) {
+    this.#handle = handle
+    this.#index = index
+    this.#known = index.end
+  }
+
+  static async open(home: Home): Promise<Seen> {
+    const path = home.at('seen')
+    const fresh = (await home.files.stat(path)) === undefined
+    const handle = await home.files.open(path, 'append')
+    if (fresh) await home.files.syncDir(home.path)
+    const seen = new Seen(handle, await SeenIndex.open(home, await handle.size()))
+    await seen.#ingest()
+    return seen
+  }
+
+  /**
+   * The record that delivered this id from this contact, if there is one. It is durable then: another process may
+   * still be between its write and its fsync, and whoever answers HAVE makes the sender forget the message.
+   */
+  async find(key: string, id: string): Promise<SeenEntry | undefined> {
+    if ((await this.#handle.size()) > this.#known) await this.#inTurn(() => this.#ingest())
+    const entry = await this.#lookUp(key, id)
+    if (entry !== undefined && entry.offset >= this.#durable) await this.#inTurn(() => this.#sync())
+    return entry
+  }
+
+  /**
+   * The commit. Appends the records in one write, makes them durable, reads back what others wrote meanwhile.
+   * Returns for each record whether it is the first of its id: only then may its writer deliver. If it throws, the
+   * record may be visible without being durable: the process must answer nothing more and end.
+   */
+  commit(records: SeenRecord[]): Promise<boolean[]> {
+    return this.#inTurn(async () => {
+      await this.#handle.write(utf8('\n' + records.map(formatRecord).join('\n')))
+      await this.#sync()
+      await this.#ingest()
+      const won: boolean[] = []
+      for (const { key, id, tag } of records) won.push((await this.#lookUp(key, id))?.tag === tag)
+      return won
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.#queue
+    await this.#index.close()
+    await this.#handle.close()
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#queue.then(work)
+    this.#queue = turn.catch(() => undefined)
+    return turn
+  }
+
+  async #lookUp(key: string, id: string): Promise<SeenEntry | undefined> {
+    // The runs come first: they are older, and the first record of an id counts.
+    for (const offset of await this.#index.candidates(id)) {
+      for await (const entry of this.#at(offset)) {
+        if (entry.id === id && entry.key === key) return entry
+      }
+    }
+    const entry = this.#tail.get(id)
+    return entry?.key === key ? entry : undefined
+  }
+
+  /** The record at an offset, checked against its sum; nothing if there is none. */
+  async *#at(offset: number): AsyncGenerator<SeenEntry> {
+    const text = Buffer.from(await this.#handle.read(offset, LINE_MAX)).toString('latin1')
+    const line = text.split('\n', 1)[0] ?? ''
+    const record = parseRecord(line)
+    if (record !== undefined) yield { ...record, offset, next: offset + line.length }
+  }
+
+  async #sync(): Promise<void> {
+    const size = await this.#handle.size()
+    await this.#handle.sync()
+    this.#durable = size
+  }
+
+  /** Learns what the log holds beyond #known. */
+  async #ingest(): Promise<void> {
+    for await (const entry of scan(this.#handle, this.#known)) {
+      if (!this.#tail.has(entry.id)) this.#tail.set(entry.id, entry)
+      this.#known = entry.next
+      if (this.#tail.size >= TAIL_MAX) {
+        await this.#index.add([...this.#tail.values()], this.#known)
+        this.#tail = new Map()
+      }
+    }
+  }
+}
+

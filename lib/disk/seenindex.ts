@@ -1,0 +1,198 @@
+// Sorted runs over the seen log, in seen.index/: derived, never trusted beyond "look there". A run covers a range of
+// the log and holds, sorted, the first bytes of each id and the record's offset. Every candidate is checked against
+// the log by the caller; a run that fails its own sum, or a gap before it, is thrown away and built again.
+
+import { crc32 } from 'node:zlib'
+
+import { compare, fromHex } from '../base/bytes.ts'
+import { createFile } from './durable.ts'
+import type { FileHandle, Files } from './files.ts'
+import type { Home } from './home.ts'
+
+/** An entry: the first bytes of the id, then the offset (48 bits: 256 TiB of log). */
+const PREFIX = 10
+const ENTRY = 16
+
+/** Trailer of a run file: the CRC-32 of everything before it. */
+const TRAILER = 4
+
+/** Entries read around the place where an id is expected: ids are hashes, so the guess is off by a few hundred. */
+const WINDOW = 2048
+
+/** Records of one id that count: each receiver of the same message leaves one, the first matters. */
+const SAME_MAX = 16
+
+/** A new run takes in its older neighbour while that one is at most this many times its size: about log2(n) runs. */
+const MERGE_RATIO = 2
+
+/** Bytes read at once while checking a run. */
+const BLOCK = 1 << 20
+
+interface Run {
+  from: number
+  to: number
+  count: number
+  handle: FileHandle
+}
+
+export interface IndexedRecord {
+  id: string
+  offset: number
+}
+
+const NAME = /^(\d+)-(\d+)\.run$/
+
+export class SeenIndex {
+  readonly #files: Files
+  readonly #directory: string
+  #runs: Run[]
+
+  private constructor(files: Files, directory: string, runs: Run[]) {
+    this.#files = files
+    this.#directory = directory
+    this.#runs = runs
+  }
+
+  /** Opens the runs that cover the log from its start without a gap; `size` is the log's size. */
+  static async open(home: Home, size: number): Promise<SeenIndex> {
+    const directory = home.at('seen.index')
+    const spans = (await home.files.list(directory))
+      .map((name) => NAME.exec(name))
+      .filter((match) => match !== null)
+      .map((match) => ({ name: match[0], from: Number(match[1]), to: Number(match[2]) }))
+      .sort((a, b) => a.from - b.from || b.to - a.to) // of two that start together the merged one is longer
+    const runs: Run[] = []
+    let end = 0
+    for (const { name, from, to } of spans) {
+      if (from < end && to <= end) {
+        await home.files.unlink(`${directory}/${name}`) // merged into an earlier one
+      } else if (from === end && to <= size) {
+        const run = await openRun(home.files, `${directory}/${name}`, from, to)
+        if (run === undefined) continue
+        runs.push(run)
+        end = to
+      }
+    }
+    return new SeenIndex(home.files, directory, runs)
+  }
+
+  /** The runs cover the log up to here. */
+  get end(): number {
+    return this.#runs.at(-1)?.to ?? 0
+  }
+
+  /** Offsets of the records that may be of this id, oldest first. */
+  async candidates(id: string): Promise<number[]> {
+    const prefix = fromHex(id.slice(0, 2 * PREFIX))
+    const found: number[] = []
+    for (const run of this.#runs) found.push(...(await search(run, prefix)))
+    return found.sort((a, b) => a - b)
+  }
+
+  /** Adds a run for the log between the present end and `to`, merging it with neighbours of like size. */
+  async add(records: IndexedRecord[], to: number): Promise<void> {
+    let entries = new Uint8Array(records.length * ENTRY)
+    records
+      .map(({ id, offset }) => encodeEntry(id, offset))
+      .sort(compare)
+      .forEach((entry, i) => entries.set(entry, i * ENTRY))
+    const merged: Run[] = []
+    let from = this.end
+    for (let i = this.#runs.length - 1; i >= 0; i--) {
+      const run = this.#runs[i]
+      if (run === undefined || run.count > (MERGE_RATIO * entries.length) / ENTRY) break
+      entries = merge(await run.handle.read(0, run.count * ENTRY), entries)
+      from = run.from
+      merged.push(run)
+    }
+    await this.#files.mkdir(this.#directory)
+    const path = `${this.#directory}/${from}-${to}.run`
+    const file = new Uint8Array(entries.length + TRAILER)
+    file.set(entries)
+    new DataView(file.buffer).setUint32(entries.length, crc32(entries))
+    // Another process may write the very same run; whichever rename comes last leaves the same bytes.
+    const temporary = `${path}.${process.pid}`
+    await this.#files.unlink(temporary)
+    await createFile(this.#files, temporary, file)
+    await this.#files.rename(temporary, path)
+    const run = await openRun(this.#files, path, from, to)
+    if (run === undefined) return
+    this.#runs = [...this.#runs.slice(0, this.#runs.length - merged.length), run]
+    for (const old of merged) {
+      await old.handle.close()
+      await this.#files.unlink(`${this.#directory}/${old.from}-${old.to}.run`)
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const run of this.#runs) await run.handle.close()
+  }
+}
+
+function encodeEntry(id: string, offset: number): Uint8Array {
+  const entry = new Uint8Array(ENTRY)
+  entry.set(fromHex(id.slice(0, 2 * PREFIX)))
+  const view = new DataView(entry.buffer)
+  view.setUint16(PREFIX, Math.floor(offset / 2 ** 32))
+  view.setUint32(PREFIX + 2, offset % 2 ** 32)
+  return entry
+}
+
+function merge(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
+  const out = new Uint8Array(a.length + b.length)
+  let i = 0
+  let j = 0
+  for (let at = 0; at < out.length; at += ENTRY) {
+    const left = a.subarray(i, i + ENTRY)
+    const right = b.subarray(j, j + ENTRY)
+    const takeLeft = right.length === 0 || (left.length > 0 && compare(left, right) <= 0)
+    out.set(takeLeft ? left : right, at)
+    if (takeLeft) i += ENTRY
+    else j += ENTRY
+  }
+  return out
+}
+
+/** The run in a file, if its sum is right; a damaged file is removed. */
+async function openRun(files: Files, path: string, from: number, to: number): Promise<Run | undefined> {
+  const handle = await files.open(path, 'read')
+  const size = (await handle.size()) - TRAILER
+  let sum = 0
+  for (let at = 0; at < size; at += BLOCK) sum = crc32(await handle.read(at, Math.min(BLOCK, size - at)), sum)
+  const trailer = await handle.read(Math.max(size, 0), TRAILER)
+  const right =
+    size >= 0 && size % ENTRY === 0 && trailer.length === TRAILER && Buffer.from(trailer).readUInt32BE() === sum
+  if (right) return { from, to, count: size / ENTRY, handle }
+  await handle.close()
+  await files.unlink(path)
+  return undefined
+}
+
+/** Offsets of all entries with this prefix: first a guess by interpolation, then halving if ids are not spread. */
+async function search(run: Run, prefix: Uint8Array): Promise<number[]> {
+  let low = 0
+  let high = run.count // the first entry that is not smaller lies in [low, high]
+  let guess = Math.floor((Buffer.from(prefix).readUIntBE(0, 6) / 2 ** 48) * run.count)
+  while (high - low > WINDOW) {
+    const start = Math.max(low, Math.min(guess - WINDOW / 2, high - WINDOW))
+    const entries = await run.handle.read(start * ENTRY, WINDOW * ENTRY)
+    if (compareAt(entries, 0, prefix) >= 0) high = start
+    else if (compareAt(entries, WINDOW - 1, prefix) < 0) low = start + WINDOW
+    else [low, high] = [start + 1, start + WINDOW - 1]
+    guess = Math.floor((low + high) / 2)
+  }
+  const entries = await run.handle.read(low * ENTRY, (high - low + SAME_MAX) * ENTRY)
+  const found: number[] = []
+  const count = Math.min(Math.floor(entries.length / ENTRY), run.count - low)
+  for (let i = 0; i < count; i++) if (compareAt(entries, i, prefix) === 0) found.push(decodeOffset(entries, i))
+  return found
+}
+
+function compareAt(entries: Uint8Array, index: number, prefix: Uint8Array): number {
+  return compare(entries.subarray(index * ENTRY, index * ENTRY + PREFIX), prefix)
+}
+
+function decodeOffset(entries: Uint8Array, index: number): number {
+  const view = new DataView(entries.buffer, entries.byteOffset + index * ENTRY + PREFIX, ENTRY - PREFIX)
+  return view.getUint16(0) * 2 ** 32 + view.getUint32(2)
+}

@@ -25,6 +25,9 @@ const SAME_MAX = 16
 /** A new run takes in its older neighbour while that one is at most this many times its size: about log2(n) runs. */
 const MERGE_RATIO = 2
 
+/** Runs up to this size are held in memory: most homes never have a larger one. */
+const HELD_MAX = 1 << 20
+
 /** Bytes read at once while checking a run. */
 const BLOCK = 1 << 20
 
@@ -33,6 +36,8 @@ interface Run {
   to: number
   count: number
   handle: FileHandle
+  /** All entries of a small run. */
+  held?: Uint8Array
 }
 
 export interface IndexedRecord {
@@ -162,7 +167,11 @@ async function openRun(files: Files, path: string, from: number, to: number): Pr
   const trailer = await handle.read(Math.max(size, 0), TRAILER)
   const right =
     size >= 0 && size % ENTRY === 0 && trailer.length === TRAILER && Buffer.from(trailer).readUInt32BE() === sum
-  if (right) return { from, to, count: size / ENTRY, handle }
+  if (right) {
+    const run: Run = { from, to, count: size / ENTRY, handle }
+    if (size <= HELD_MAX) run.held = await handle.read(0, size)
+    return run
+  }
   await handle.close()
   await files.unlink(path)
   return undefined
@@ -175,17 +184,22 @@ async function search(run: Run, prefix: Uint8Array): Promise<number[]> {
   let guess = Math.floor((Buffer.from(prefix).readUIntBE(0, 6) / 2 ** 48) * run.count)
   while (high - low > WINDOW) {
     const start = Math.max(low, Math.min(guess - WINDOW / 2, high - WINDOW))
-    const entries = await run.handle.read(start * ENTRY, WINDOW * ENTRY)
+    const entries = await readEntries(run, start, WINDOW)
     if (compareAt(entries, 0, prefix) >= 0) high = start
     else if (compareAt(entries, WINDOW - 1, prefix) < 0) low = start + WINDOW
     else [low, high] = [start + 1, start + WINDOW - 1]
     guess = Math.floor((low + high) / 2)
   }
-  const entries = await run.handle.read(low * ENTRY, (high - low + SAME_MAX) * ENTRY)
+  const entries = await readEntries(run, low, high - low + SAME_MAX)
   const found: number[] = []
   const count = Math.min(Math.floor(entries.length / ENTRY), run.count - low)
   for (let i = 0; i < count; i++) if (compareAt(entries, i, prefix) === 0) found.push(decodeOffset(entries, i))
   return found
+}
+
+async function readEntries(run: Run, start: number, count: number): Promise<Uint8Array> {
+  if (run.held !== undefined) return run.held.subarray(start * ENTRY, (start + count) * ENTRY)
+  return run.handle.read(start * ENTRY, count * ENTRY)
 }
 
 function compareAt(entries: Uint8Array, index: number, prefix: Uint8Array): number {

@@ -18,18 +18,24 @@ export interface SentPart {
   link?: ((path: string) => Promise<void>) | undefined
 }
 
+/** A copy that is written and durable, but not yet visible. */
+export interface PreparedCopy {
+  prepared: string
+  path: string
+}
+
 /**
- * The copy of a message to `contact` in sent/cur, flags F and S; `parts` as in the head. Durable when it resolves.
- * Parts over 10 MiB become files/ID/N. Returns the path of the copy.
+ * The copy of a message to `contact`, flags F and S, durable in sent/tmp/; `parts` as in the head. Parts over 10 MiB
+ * become files/ID/N.
  */
-export async function writeSent(
+export async function prepareSent(
   home: Home,
   self: Party,
   contact: Party,
   head: MailHead,
   parts: SentPart[],
   options: { chatThreads?: boolean | undefined } = {},
-): Promise<string> {
+): Promise<PreparedCopy> {
   await keepLargeParts(home, head, parts)
   const mail = mailFromHead(head, {
     from: self,
@@ -42,12 +48,22 @@ export async function writeSent(
   })
   const name = mailName(head.created, head.id)
   const prepared = home.at('sent', 'tmp', name)
-  const path = home.at('sent', 'cur', `${name}:2,${UNDELIVERED}`)
   await writeMail(home.files, prepared, mail)
   await home.files.utimes(prepared, mail.created)
-  await home.files.rename(prepared, path)
-  await home.files.syncDir(home.at('sent', 'cur'))
-  return path
+  return { prepared, path: home.at('sent', 'cur', `${name}:2,${UNDELIVERED}`) }
+}
+
+/** Makes prepared copies visible in sent/cur/, durably, one fsync for all. */
+export async function publishSent(home: Home, copies: PreparedCopy[]): Promise<void> {
+  for (const { prepared, path } of copies) await home.files.rename(prepared, path)
+  if (copies.length > 0) await home.files.syncDir(home.at('sent', 'cur'))
+}
+
+/** prepareSent() and publishSent() of one message; returns the path of the copy. */
+export async function writeSent(...of: Parameters<typeof prepareSent>): Promise<string> {
+  const copy = await prepareSent(...of)
+  await publishSent(of[0], [copy])
+  return copy.path
 }
 
 function partAt(parts: SentPart[], index: number): SentPart {

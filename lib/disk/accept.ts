@@ -1,0 +1,151 @@
+// The promise of p2p-send: when accept() resolves, the message survives anything but the loss of the disk, and will be
+// offered until it is delivered, refused, expired or dropped. Order of the steps (p2p-spool(5), S1 to S3): bodies and
+// options durable, head written and fsynced in tmp/, head renamed into new/, new/ fsynced, the copy in sent/ shown.
+// What is in new/ is therefore whole; what a crash leaves elsewhere is rubbish for sweep(). Several messages share
+// their fsyncs.
+
+import { concat, utf8 } from '../base/bytes.ts'
+import { ioFailure } from '../base/fail.ts'
+import { forAll } from '../base/parallel.ts'
+import { encodeHead, type Hash, type Head, type Header } from '../wire/envelope.ts'
+import { createFile, removeTree } from './durable.ts'
+import type { Home } from './home.ts'
+import { bodyPath, headPath, optionsPath, queueName, queuePath, type Queued, type QueuedOptions } from './queued.ts'
+import { prepareSent, publishSent, type PreparedCopy, type SentPart } from './sent.ts'
+import { reserveStamps } from './stamp.ts'
+import { stagedPart, type Staged } from './staging.ts'
+
+/** Files written at once: enough to keep the disk busy, few enough for any limit on descriptors. */
+const PARALLEL = 16
+
+/** Who a message is from or to. */
+export interface Party {
+  name: string
+  key: string
+  identity: Uint8Array
+}
+
+export interface Draft {
+  to: Party
+  staged: Staged
+  header: Omit<Header, 'parts'>
+  opts?: QueuedOptions
+}
+
+interface Pending {
+  draft: Draft
+  head: Head
+  queued: Queued
+  copy?: PreparedCopy
+}
+
+/** One message into the queue: see acceptAll(). */
+export async function accept(home: Home, hash: Hash, from: Party, draft: Draft): Promise<Queued> {
+  return (await acceptAll(home, hash, from, [draft]))[0] as Queued
+}
+
+/**
+ * All of the messages into the queue, in this order, or none of them: durable once this resolves. Throws Failure 74
+ * (disk full and the like) with nothing left in new/, and Malformed for a header that breaks a rule of the envelope.
+ */
+export async function acceptAll(home: Home, hash: Hash, from: Party, drafts: Draft[]): Promise<Queued[]> {
+  if (drafts.length === 0) return []
+  let pending: Pending[] = []
+  try {
+    const first = await reserveStamps(home, drafts.length)
+    pending = drafts.map((draft, i) => prepare(home, hash, from, draft, first + BigInt(i)))
+    const keys = [...new Set(drafts.map((draft) => draft.to.key))]
+    for (const key of keys) await makeQueue(home, key)
+    await forAll(pending, PARALLEL, (message) => write(home, from, message))
+    await syncParents(home, pending)
+    for (const { queued } of pending) {
+      await home.files.rename(queuePath(home, queued.key, 'tmp', queued.file), headPath(home, queued))
+    }
+    await forAll(keys, PARALLEL, (key) => home.files.syncDir(queuePath(home, key, 'new')))
+  } catch (error) {
+    await forAll(pending, PARALLEL, (message) => takeBack(home, message))
+    throw error instanceof Error && 'code' in error ? ioFailure(error, 'cannot queue the message') : error
+  }
+  try {
+    await publishSent(home, pending.flatMap(({ copy }) => copy ?? []))
+  } catch (error) {
+    throw ioFailure(error, 'the message is queued, but its copy in sent/ is lost') // taking it back would race delivery
+  }
+  return pending.map((message) => message.queued)
+}
+
+function prepare(home: Home, hash: Hash, from: Party, draft: Draft, created: bigint): Pending {
+  const { to, staged, header, opts = {} } = draft
+  const head = encodeHead(
+    {
+      salt: home.random.bytes(16),
+      from: from.identity,
+      to: to.identity,
+      created,
+      root: staged.root,
+      header: { ...header, parts: staged.parts },
+    },
+    hash,
+  )
+  const size = head.bytes.length + staged.size
+  const { id } = head
+  return { draft, head, queued: { id, key: to.key, file: queueName(created, id), state: 'new', created, size, opts } }
+}
+
+/** The directories of a contact's queue. tmp/ comes last: where it is, everything else is there and durable. */
+async function makeQueue(home: Home, key: string): Promise<void> {
+  const { files } = home
+  if ((await files.stat(queuePath(home, key, 'tmp'))) !== undefined) return
+  await files.mkdir(queuePath(home, key))
+  for (const name of ['new', 'hold', 'failed', 'body', 'opts']) await files.mkdir(queuePath(home, key, name))
+  await files.syncDir(queuePath(home, key))
+  await files.syncDir(home.at('queue'))
+  await files.mkdir(queuePath(home, key, 'tmp'))
+}
+
+/** Everything of a message but its name in new/. */
+async function write(home: Home, from: Party, pending: Pending): Promise<void> {
+  const { files } = home
+  const { draft, head, queued } = pending
+  const { staged } = draft
+  if (staged.directory !== undefined) {
+    const body = bodyPath(home, queued)
+    await files.mkdir(body)
+    for (const index of staged.parts.keys()) await files.link(`${staged.directory}/${index}`, `${body}/${index}`)
+    await files.syncDir(body)
+  }
+  if (Object.keys(queued.opts).length > 0) {
+    await createFile(files, optionsPath(home, queued), utf8(JSON.stringify(queued.opts)))
+  }
+  const bytes = staged.inline === undefined ? head.bytes : concat(head.bytes, staged.inline)
+  await createFile(files, queuePath(home, queued.key, 'tmp', queued.file), bytes)
+  pending.copy = await prepareSent(home, from, draft.to, head, sentParts(home, staged))
+}
+
+function sentParts(home: Home, staged: Staged): SentPart[] {
+  const { directory } = staged
+  return staged.parts.map((_, index) => ({
+    content: () => stagedPart(home, staged, index),
+    ...(directory !== undefined && { link: (path: string) => home.files.link(`${directory}/${index}`, path) }),
+  }))
+}
+
+async function syncParents(home: Home, pending: Pending[]): Promise<void> {
+  const parents = new Set<string>()
+  for (const { draft, queued } of pending) {
+    if (draft.staged.directory !== undefined) parents.add(queuePath(home, queued.key, 'body'))
+    if (Object.keys(queued.opts).length > 0) parents.add(queuePath(home, queued.key, 'opts'))
+  }
+  await forAll([...parents], PARALLEL, (path) => home.files.syncDir(path))
+}
+
+/** Head first, as always: nothing in new/ without its body. On a full or failing disk this is all that can be done. */
+async function takeBack(home: Home, { queued, copy }: Pending): Promise<void> {
+  const { files } = home
+  await files.unlink(headPath(home, queued)).catch(() => false)
+  await files.unlink(queuePath(home, queued.key, 'tmp', queued.file)).catch(() => false)
+  await files.unlink(optionsPath(home, queued)).catch(() => false)
+  await removeTree(files, bodyPath(home, queued)).catch(() => undefined)
+  if (copy !== undefined) await files.unlink(copy.prepared).catch(() => false)
+  await removeTree(files, home.at('files', queued.id)).catch(() => undefined)
+}

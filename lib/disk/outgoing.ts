@@ -1,0 +1,89 @@
+// A waiting message opened for sending: its head parsed, its envelope readable from any byte on, wherever the body
+// lies. What is read here was written by this program, but the disk may have changed it: the id decides.
+
+import { isCode, Malformed } from '../base/fail.ts'
+import { decodeHead, headLength, type Hash, type Head } from '../wire/envelope.ts'
+import type { FileHandle } from './files.ts'
+import type { Home } from './home.ts'
+import { bodyPath, headPath, type Queued } from './queued.ts'
+
+export interface Outgoing {
+  readonly head: Head
+  /** Bytes of the envelope: head and body. */
+  readonly size: number
+  /** Up to `length` bytes of the envelope from `offset`; fewer only at its end or at the end of a part. */
+  read(offset: number, length: number): Promise<Uint8Array>
+  /** Safe to call twice. */
+  close(): Promise<void>
+}
+
+/** The message, or undefined if it is not waiting there any more. Throws Malformed if it is damaged on disk. */
+export async function openOutgoing(home: Home, hash: Hash, queued: Queued): Promise<Outgoing | undefined> {
+  let bytes: Uint8Array
+  try {
+    bytes = await home.files.read(headPath(home, queued))
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return undefined
+    throw error
+  }
+  const length = headLength(bytes)
+  if (length === undefined || length > bytes.length) throw new Malformed('message truncated on disk')
+  const head = decodeHead(bytes.subarray(0, length), hash)
+  if (head.id !== queued.id) throw new Malformed('message changed on disk')
+  if (bytes.length === length + head.bodySize) return inline(head, bytes)
+  if (bytes.length !== length) throw new Malformed('message truncated on disk')
+  const parts = head.header.parts.map(({ size }, index) => ({ size, path: `${bodyPath(home, queued)}/${index}` }))
+  for (const { path, size } of parts) {
+    if ((await home.files.stat(path))?.size !== size) throw new Malformed('body missing or truncated on disk')
+  }
+  return new PartFiles(home, head, parts)
+}
+
+function inline(head: Head, bytes: Uint8Array): Outgoing {
+  return {
+    head,
+    size: bytes.length,
+    read: (offset, length) => Promise.resolve(bytes.subarray(offset, offset + length)),
+    close: () => Promise.resolve(),
+  }
+}
+
+class PartFiles implements Outgoing {
+  readonly head: Head
+  readonly size: number
+  readonly #home: Home
+  readonly #parts: { size: number; path: string }[]
+  #open: { path: string; handle: FileHandle } | undefined
+
+  constructor(home: Home, head: Head, parts: { size: number; path: string }[]) {
+    this.head = head
+    this.size = head.bytes.length + head.bodySize
+    this.#home = home
+    this.#parts = parts
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    const { bytes } = this.head
+    if (offset < bytes.length) return bytes.subarray(offset, offset + length)
+    let at = offset - bytes.length
+    for (const { size, path } of this.#parts) {
+      if (at < size) return (await this.#file(path)).read(at, Math.min(length, size - at))
+      at -= size
+    }
+    return new Uint8Array(0)
+  }
+
+  async close(): Promise<void> {
+    const open = this.#open
+    this.#open = undefined
+    await open?.handle.close()
+  }
+
+  async #file(path: string): Promise<FileHandle> {
+    if (this.#open?.path !== path) {
+      await this.close()
+      this.#open = { path, handle: await this.#home.files.open(path, 'read') }
+    }
+    return this.#open.handle
+  }
+}

@@ -1,0 +1,215 @@
+// The waiting messages. Nothing here rewrites a message: it is read, moved between new/, hold/ and failed/ by
+// rename(2), and unlinked once the other side has it. Every step may be repeated after a crash. Reading costs one
+// listing and the entries asked for, so that a queue of a hundred thousand is as easy to work with as one of ten.
+
+import { fromUtf8, Reader, utf8 } from '../base/bytes.ts'
+import { isCode } from '../base/fail.ts'
+import { looksLikeKey } from '../base/key.ts'
+import { forAll } from '../base/parallel.ts'
+import { removeTree, replaceFile } from './durable.ts'
+import type { Home } from './home.ts'
+import {
+  bodyPath,
+  compareNames,
+  headPath,
+  optionsPath,
+  parseQueueName,
+  queuePath,
+  STATES,
+  type Queued,
+  type QueuedOptions,
+  type QueueState,
+} from './queued.ts'
+import { note, type LogEvent } from './queuelog.ts'
+import { markDelivered } from './sent.ts'
+
+/** System calls at once. */
+const PARALLEL = 16
+
+const BODY_SIZE_AT = 93 // p2p-wire(7), "Envelope": offset of the body's size in a head
+
+/** KEYs that have a queue, empty or not. */
+export async function keys(home: Home): Promise<string[]> {
+  return (await home.files.list(home.at('queue'))).filter(looksLikeKey).sort()
+}
+
+/** File names of the messages in a state, in order of creation: one listing, nothing else. */
+export async function names(home: Home, key: string, state: QueueState = 'new'): Promise<string[]> {
+  const found = await home.files.list(queuePath(home, key, state))
+  return found.filter((name) => parseQueueName(name) !== undefined).sort(compareNames)
+}
+
+/** How many messages are in a state. */
+export async function count(home: Home, key: string, state: QueueState = 'new'): Promise<number> {
+  return (await names(home, key, state)).length
+}
+
+export interface Page {
+  /** Only messages after this file name. */
+  after?: string
+  limit?: number
+}
+
+/** The messages in a state, in order of creation, sizes and options included; what goes away meanwhile is left out. */
+export async function list(home: Home, key: string, state: QueueState = 'new', page: Page = {}): Promise<Queued[]> {
+  const { after, limit = Infinity } = page
+  const all = await names(home, key, state)
+  const rest = after === undefined ? all : all.filter((name) => compareNames(name, after) > 0)
+  return describe(home, key, state, rest.slice(0, limit))
+}
+
+/** The messages of all contacts and states whose id starts with `prefix` (hex digits). */
+export async function find(home: Home, prefix: string): Promise<Queued[]> {
+  const found: Queued[] = []
+  for (const key of await keys(home)) {
+    for (const state of STATES) {
+      const hits = (await names(home, key, state)).filter((name) => parseQueueName(name)?.id.startsWith(prefix))
+      if (hits.length > 0) found.push(...(await describe(home, key, state, hits)))
+    }
+  }
+  return found
+}
+
+async function describe(home: Home, key: string, state: QueueState, files: string[]): Promise<Queued[]> {
+  if (files.length === 0) return []
+  const withBody = new Set(await home.files.list(queuePath(home, key, 'body')))
+  const withOptions = new Set(await home.files.list(queuePath(home, key, 'opts')))
+  const found = await forAll(files, PARALLEL, async (file): Promise<Queued | undefined> => {
+    const { id, created } = parseQueueName(file) as { id: string; created: bigint }
+    const size = await envelopeSize(home, headPath(home, { key, state, file }), withBody.has(id))
+    if (size === undefined) return undefined
+    const opts = withOptions.has(file) ? await readOptions(home, { key, file }) : {}
+    return { id, key, file, state, created, size, opts }
+  })
+  return found.filter((queued) => queued !== undefined)
+}
+
+async function envelopeSize(home: Home, path: string, withBody: boolean): Promise<number | undefined> {
+  const stat = await home.files.stat(path)
+  if (stat === undefined || !withBody) return stat?.size
+  try {
+    const handle = await home.files.open(path, 'read')
+    try {
+      return stat.size + new Reader(await handle.read(BODY_SIZE_AT, 8)).size()
+    } finally {
+      await handle.close()
+    }
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return undefined
+    throw error
+  }
+}
+
+/** Options are written whole or not at all; a file that does not parse is one that a power cut emptied. */
+async function readOptions(home: Home, queued: Pick<Queued, 'key' | 'file'>): Promise<QueuedOptions> {
+  try {
+    return JSON.parse(fromUtf8(await home.files.read(optionsPath(home, queued)))) as QueuedOptions
+  } catch {
+    return {}
+  }
+}
+
+/**
+ * The other side has these messages (S6): noted in the log, then gone. Idempotent; a full disk does not stop it. What
+ * was moved to another state meanwhile is found there. `elapsed`: ms from the offer to the ACK, by id.
+ */
+export async function settle(home: Home, settled: Queued[], elapsed?: Map<string, number>): Promise<void> {
+  await logByKey(home, settled, ({ id }) => {
+    const ms = elapsed?.get(id)
+    return { event: 'delivered', id, ...(ms !== undefined && { elapsed: ms }) }
+  })
+  await markDelivered(home, settled)
+  await remove(home, settled)
+}
+
+/** Removes messages undelivered, at their owner's wish. */
+export async function drop(home: Home, dropped: Queued[], event: 'drop' | 'replaced' = 'drop'): Promise<void> {
+  await logByKey(home, dropped, ({ id }) => ({ event, id }))
+  await remove(home, dropped)
+}
+
+/** Keeps a waiting message back. False if it is no longer there. */
+export function hold(home: Home, queued: Queued): Promise<boolean> {
+  return move(home, queued, 'hold', { event: 'hold', id: queued.id })
+}
+
+/** Lets a message that was kept back wait again. False if it is no longer there. */
+export function release(home: Home, queued: Queued): Promise<boolean> {
+  return move(home, queued, 'new', { event: 'release', id: queued.id })
+}
+
+/** Makes a message due now; one that had failed waits again, without an expiry that has passed. */
+export async function retry(home: Home, queued: Queued): Promise<boolean> {
+  const event: LogEvent = { event: 'retry', id: queued.id }
+  if (queued.state !== 'failed') {
+    await note(home, queued.key, event)
+    return true
+  }
+  const { expires, tag } = queued.opts
+  const late = expires !== undefined && expires <= home.clock.now()
+  await writeOptions(home, queued, {
+    ...(expires !== undefined && !late && { expires }),
+    ...(tag !== undefined && { tag }),
+  })
+  return move(home, queued, 'new', event)
+}
+
+/** Gives a message up: it stays in failed/ with the reason until it is retried or dropped. False if it is gone. */
+export async function fail(home: Home, queued: Queued, reason: string, text?: string): Promise<boolean> {
+  const why = { reason, ...(text !== undefined && { text }), failed: home.clock.now() }
+  await writeOptions(home, queued, { ...queued.opts, ...why })
+  const { id } = queued
+  return move(home, queued, 'failed', { event: 'failed', id, reason, ...(text !== undefined && { text }) })
+}
+
+async function move(home: Home, queued: Queued, to: QueueState, event: LogEvent): Promise<boolean> {
+  if (queued.state === to) return true
+  try {
+    await home.files.rename(headPath(home, queued), headPath(home, { ...queued, state: to }))
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return false
+    throw error
+  }
+  await home.files.syncDir(queuePath(home, queued.key, to))
+  await home.files.syncDir(queuePath(home, queued.key, queued.state))
+  await note(home, queued.key, event)
+  return true
+}
+
+async function writeOptions(home: Home, queued: Queued, opts: QueuedOptions): Promise<void> {
+  const path = optionsPath(home, queued)
+  if (Object.keys(opts).length === 0) await home.files.unlink(path)
+  else await replaceFile(home.files, home.random, path, utf8(JSON.stringify(opts)))
+}
+
+/** Heads first and durably, then what only they pointed to. */
+async function remove(home: Home, gone: Queued[]): Promise<void> {
+  const directories = new Set<string>()
+  await forAll(gone, PARALLEL, async (queued) => {
+    const states = [queued.state, ...STATES.filter((state) => state !== queued.state)]
+    for (const state of states) {
+      if (!(await home.files.unlink(headPath(home, { ...queued, state })))) continue
+      directories.add(queuePath(home, queued.key, state))
+      break
+    }
+  })
+  await forAll([...directories], PARALLEL, (path) => home.files.syncDir(path))
+  for (const key of new Set(gone.map((queued) => queued.key))) await removeExtras(home, key, gone)
+}
+
+/** Bodies and options of messages without a head; most have none, so look first. */
+async function removeExtras(home: Home, key: string, gone: Queued[]): Promise<void> {
+  const bodies = new Set(await home.files.list(queuePath(home, key, 'body')))
+  const options = new Set(await home.files.list(queuePath(home, key, 'opts')))
+  const mine = gone.filter((queued) => queued.key === key && (bodies.has(queued.id) || options.has(queued.file)))
+  await forAll(mine, PARALLEL, async (queued) => {
+    await home.files.unlink(optionsPath(home, queued))
+    await removeTree(home.files, bodyPath(home, queued))
+  })
+}
+
+async function logByKey(home: Home, messages: Queued[], event: (queued: Queued) => LogEvent): Promise<void> {
+  for (const key of new Set(messages.map((queued) => queued.key))) {
+    await note(home, key, messages.filter((queued) => queued.key === key).map(event))
+  }
+}

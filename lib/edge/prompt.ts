@@ -133,7 +133,7 @@ class Terminal {
         else if (line.length < PASSPHRASE_MAX) line.push(byte)
       }
     } finally {
-      writeSync(this.#fd, '\r\n')
+      writeSync(this.#fd, '\n')
     }
   }
 

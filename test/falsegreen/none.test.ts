@@ -1,0 +1,5 @@
+// No tests at all.
+
+import { test } from 'uvu'
+
+test.run()

@@ -2,14 +2,18 @@
 // so. Flag F ("flagged" to mail programs) means not delivered yet and goes with the recipient's ACK. The queue never
 // reads these copies: a mail program may do with them what it likes.
 
-import { concat, hex } from '../base/bytes.ts'
+import { hex } from '../base/bytes.ts'
 import { isCode } from '../base/fail.ts'
+import { forAll } from '../base/parallel.ts'
 import { externalPath, hasText, isExternal, mailFromHead, type MailHead, type Party } from '../wire/mail.ts'
+import { collect } from '../wire/mailread.ts'
 import type { Home } from './home.ts'
 import { listMaildir, mailName, setFlags, writeMail, writeNew, type MailEntry } from './maildir.ts'
 
 /** Not delivered yet (F), and seen by its author (S). */
 const UNDELIVERED = 'FS'
+/** Copies written at once. */
+const PARALLEL = 16
 
 export interface SentPart {
   /** The bytes of the part; may be called more than once. */
@@ -24,18 +28,39 @@ export interface PreparedCopy {
   path: string
 }
 
+export interface SentCopy {
+  contact: Party
+  head: MailHead
+  /** As in the head. */
+  parts: SentPart[]
+}
+
 /**
- * The copy of a message to `contact`, flags F and S, durable in sent/tmp/; `parts` as in the head. Parts over 10 MiB
- * become files/ID/N.
+ * The copies of messages in sent/cur, flags F and S, durable when it resolves; the folder is synced once for all.
+ * Parts over 10 MiB become files/ID/N. Returns the paths of the copies.
+ */
+export async function writeSent(
+  home: Home,
+  self: Party,
+  copies: SentCopy[],
+  options: { chatThreads?: boolean | undefined } = {},
+): Promise<string[]> {
+  const prepared = await forAll(copies, PARALLEL, (copy) => prepareSent(home, self, copy, options))
+  await publishSent(home, prepared)
+  return prepared.map(({ path }) => path)
+}
+
+/**
+ * One copy, durable in sent/tmp/ but not yet visible: the queue writes it before the message becomes final, so that a
+ * full disk is known in time.
  */
 export async function prepareSent(
   home: Home,
   self: Party,
-  contact: Party,
-  head: MailHead,
-  parts: SentPart[],
+  copy: SentCopy,
   options: { chatThreads?: boolean | undefined } = {},
 ): Promise<PreparedCopy> {
+  const { contact, head, parts } = copy
   await keepLargeParts(home, head, parts)
   const mail = mailFromHead(head, {
     from: self,
@@ -43,7 +68,7 @@ export async function prepareSent(
     other: contact.key,
     chatThreads: options.chatThreads,
     boundary: hex(home.random.bytes(20)),
-    text: hasText(head) ? await collect(partAt(parts, 0)) : undefined,
+    text: hasText(head) ? await collect(partAt(parts, 0).content()) : undefined,
     content: (index) => partAt(parts, index).content(),
   })
   const name = mailName(head.created, head.id)
@@ -53,29 +78,16 @@ export async function prepareSent(
   return { prepared, path: home.at('sent', 'cur', `${name}:2,${UNDELIVERED}`) }
 }
 
-/** Makes prepared copies visible in sent/cur/, durably, one fsync for all. */
+/** Makes prepared copies visible in sent/cur/, durably; the folder is synced once for all. */
 export async function publishSent(home: Home, copies: PreparedCopy[]): Promise<void> {
   for (const { prepared, path } of copies) await home.files.rename(prepared, path)
   if (copies.length > 0) await home.files.syncDir(home.at('sent', 'cur'))
-}
-
-/** prepareSent() and publishSent() of one message; returns the path of the copy. */
-export async function writeSent(...of: Parameters<typeof prepareSent>): Promise<string> {
-  const copy = await prepareSent(...of)
-  await publishSent(of[0], [copy])
-  return copy.path
 }
 
 function partAt(parts: SentPart[], index: number): SentPart {
   const part = parts[index]
   if (part === undefined) throw new Error(`no part ${index}`)
   return part
-}
-
-async function collect(part: SentPart): Promise<Uint8Array> {
-  const pieces: Uint8Array[] = []
-  for await (const piece of part.content()) pieces.push(piece)
-  return concat(...pieces)
 }
 
 async function keepLargeParts(home: Home, head: MailHead, parts: SentPart[]): Promise<void> {

@@ -1,0 +1,190 @@
+// The inbox as p2p-inbox (and whoever answers a message) sees it: entries of the Maildir, described by their headers
+// or their whole content, filtered, found by what a person typed. Mail programs change it at any moment: what has
+// vanished since it was listed is left out.
+
+import { EX, Failure, Malformed } from '../base/fail.ts'
+import { quote } from '../base/text.ts'
+import { openSource, readHeaders, readMail, type ReadMail, type ReadPart } from '../wire/mailread.ts'
+import { parseMessageRef } from '../wire/msgref.ts'
+import { infoOfHeaders, infoOfRead, type MessageInfo } from '../wire/record.ts'
+import type { Home } from './home.ts'
+import { listMaildir, withMail, type Box, type MailEntry } from './maildir.ts'
+
+/** Messages opened at once. */
+const PARALLEL = 16
+/** Candidates named when a prefix is ambiguous. */
+const CANDIDATES_SHOWN = 8
+/** Bytes of an outside file read at a time. */
+const BLOCK = 256 * 1024
+
+export interface View {
+  home: Home
+  /** The present NAME of a contact (or oneself). */
+  nameOf(key: string): string | undefined
+}
+
+export interface Message {
+  entry: MailEntry
+  info: MessageInfo
+}
+
+export interface Filter {
+  /** Only without flag S. */
+  unseen?: boolean
+  /** Only from this KEY. */
+  key?: string | undefined
+  /** ms of receipt, inclusive */
+  since?: number | undefined
+  /** ms of receipt, exclusive */
+  until?: number | undefined
+  /** At most so many, the latest. */
+  last?: number | undefined
+}
+
+/** How much of a message is read: `headers` leaves out text, parts and reaction. */
+export type Depth = 'headers' | 'parts' | 'text'
+
+/** What an entry says; undefined if it is gone. A damaged message is described by its file name alone. */
+export async function describe(view: View, entry: MailEntry, depth: Depth): Promise<Message | undefined> {
+  return withMail(view.home, entry, async (handle, at) => {
+    const source = await openSource(handle)
+    let info: MessageInfo
+    try {
+      if (depth === 'headers') info = infoOfHeaders((await readHeaders(source)).headers)
+      else info = await infoOfRead(await readMail(source), depth === 'text')
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error
+      info = { from: 'unknown', parts: [] }
+    }
+    const name = info.key === undefined ? undefined : view.nameOf(info.key)
+    if (name !== undefined) info.from = name
+    info.received ??= Number(at.time / 1000n)
+    info.flags = at.flags
+    info.path = at.path
+    return { entry: at, info }
+  })
+}
+
+/** The messages that pass, oldest first. */
+export async function* listMessages(view: View, filter: Filter, depth: Depth): AsyncGenerator<Message> {
+  let entries = (await listMaildir(view.home, 'inbox')).filter((entry) => passes(entry, filter))
+  const { key, last } = filter
+  if (key !== undefined) entries = await fromKey(view, entries, key, last)
+  if (last !== undefined) entries = last === 0 ? [] : entries.slice(-last)
+  for (let at = 0; at < entries.length; at += PARALLEL) {
+    const batch = await Promise.all(entries.slice(at, at + PARALLEL).map((entry) => describe(view, entry, depth)))
+    for (const message of batch) if (message !== undefined) yield message
+  }
+}
+
+/** What of a filter can be told without opening the message; its sender cannot. */
+export function passes(entry: MailEntry, filter: Filter): boolean {
+  const ms = Number(entry.time / 1000n)
+  if (filter.unseen === true && entry.flags.includes('S')) return false
+  return ms >= (filter.since ?? -Infinity) && ms < (filter.until ?? Infinity)
+}
+
+/** The entries of one sender, oldest first; looks from the latest on and stops after `last`. */
+async function fromKey(view: View, entries: MailEntry[], key: string, last = Infinity): Promise<MailEntry[]> {
+  const found: MailEntry[] = []
+  for (let end = entries.length; end > 0 && found.length < last; end -= PARALLEL) {
+    const batch = entries.slice(Math.max(0, end - PARALLEL), end)
+    const messages = await Promise.all(batch.map((entry) => describe(view, entry, 'headers')))
+    found.unshift(...batch.filter((_, at) => sameKey(messages[at]?.info.key, key)))
+  }
+  return found
+}
+
+function sameKey(a: string | undefined, b: string): boolean {
+  return a?.toLowerCase() === b.toLowerCase() // mail programs fold it
+}
+
+/**
+ * The one message that `text` (MSG) names, with `key` counting @N among the messages of one sender. `boxes` says
+ * where an id is looked for; @N is always of the inbox and passes over notices.
+ * Throws Failure 64 (no MSG), 1 (unknown), 65 (ambiguous, with the candidates).
+ */
+export async function findMessage(
+  view: View,
+  text: string,
+  options: { key?: string | undefined; boxes?: Box[] } = {},
+): Promise<Message> {
+  const ref = parseMessageRef(text)
+  const unknown = new Failure(EX.NEGATIVE, `no message ${quote(text)}`, 'p2p-inbox list')
+  if (ref.kind === 'latest') return (await latest(view, ref.nth, options.key)) ?? fail(unknown)
+  const found = new Map<string, Message>()
+  for (const box of options.boxes ?? ['inbox']) {
+    for (const message of await byPrefix(view, box, ref.prefix)) {
+      const id = message.info.id ?? ''
+      if (!found.has(id)) found.set(id, message)
+    }
+  }
+  const [only] = found.values()
+  if (only === undefined) throw unknown
+  if (found.size > 1) {
+    const shown = [...found.keys()].slice(0, CANDIDATES_SHOWN).join(', ')
+    throw new Failure(EX.DATA, `ambiguous message ${quote(text)}: ${shown}${found.size > CANDIDATES_SHOWN ? ', ...' : ''}`)
+  }
+  return only
+}
+
+function fail(failure: Failure): never {
+  throw failure
+}
+
+async function latest(view: View, nth: number, key: string | undefined): Promise<Message | undefined> {
+  let left = nth
+  for (const entry of (await listMaildir(view.home, 'inbox')).reverse()) {
+    const message = await describe(view, entry, 'headers')
+    const from = message?.info.key
+    if (from === undefined || (key !== undefined && !sameKey(from, key))) continue
+    left -= 1
+    if (left === 0) return message
+  }
+  return undefined
+}
+
+/** Messages whose id begins so; the latest copy comes first. */
+async function byPrefix(view: View, box: Box, prefix: string): Promise<Message[]> {
+  const entries = (await listMaildir(view.home, box)).reverse()
+  const short = prefix.slice(0, 32)
+  const ours = entries.filter(({ id32 }) => id32?.startsWith(short))
+  // A file that a mail program wrote anew has another name: then only the header tells.
+  const likely = ours.length > 0 ? ours : entries.filter(({ id32 }) => id32 === undefined)
+  const messages = await Promise.all(likely.map((entry) => describe(view, entry, 'headers')))
+  return messages.filter((message) => message !== undefined).filter(({ info }) => info.id?.startsWith(prefix))
+}
+
+/** Runs `work` on the parsed message. Throws Failure 1 if it is gone, 65 if it is damaged. */
+export async function openMessage<T>(view: View, message: Message, work: (mail: ReadMail) => Promise<T>): Promise<T> {
+  const what = message.info.id ?? message.entry.base
+  const done = await withMail(view.home, message.entry, async (handle) => {
+    let mail: ReadMail
+    try {
+      mail = await readMail(await openSource(handle))
+    } catch (error) {
+      if (error instanceof Malformed) throw new Failure(EX.DATA, `cannot read message ${what}: ${error.message}`)
+      throw error
+    }
+    return { value: await work(mail) }
+  })
+  if (done === undefined) throw new Failure(EX.NEGATIVE, `message ${what} was deleted`)
+  return done.value
+}
+
+/** The exact bytes of a part, wherever they are kept. Throws Failure 66 if a file beside the Maildir is missing. */
+export async function* partContent(home: Home, part: ReadPart): AsyncGenerator<Uint8Array> {
+  if (part.external === undefined) return yield* part.content()
+  const path = home.at(part.external)
+  if ((await home.files.stat(path))?.kind !== 'file') throw new Failure(EX.NO_INPUT, `${path} is missing`)
+  const handle = await home.files.open(path, 'read')
+  try {
+    for (let at = 0; ; at += BLOCK) {
+      const bytes = await handle.read(at, BLOCK)
+      if (bytes.length > 0) yield bytes
+      if (bytes.length < BLOCK) return
+    }
+  } finally {
+    await handle.close()
+  }
+}

@@ -1,0 +1,51 @@
+// The one door through which a peer's file name becomes a name on this disk. It trusts nothing: the result is one
+// path component of at most 255 bytes that is hidden nowhere, runs nothing and means no device on any system.
+
+import { cutBytes } from './mimeword.ts'
+
+/** NAME_MAX of every file system in use, in bytes. */
+const COMPONENT_MAX = 255
+/** Bytes kept free for `-999999` before the extension. */
+const NUMBER_ROOM = 8
+/** A longer "extension" is none. */
+const EXTENSION_MAX = 16
+
+/** Separators, what Windows and its shells refuse, controls, everything that reorders or hides text. */
+const UNSAFE = /[/\\<>:"|?*\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Bidi_Control}\u206a-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff\u{e0000}-\u{e007f}]/gu
+/** Names of devices on Windows, with any extension. */
+const DEVICE = /^(?:con|prn|aux|nul|clock\$|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(?=\s*(?:\.|$))/i
+
+/** A safe file name made of `name`; `file` if nothing is left of it. Idempotent. */
+export function safeName(name: string | undefined): string {
+  let safe = (name ?? '').replace(UNSAFE, '_').normalize('NFC').replace(UNSAFE, '_')
+  safe = fit(trim(safe), COMPONENT_MAX - NUMBER_ROOM)
+  if (/^[._\s]*$/u.test(safe)) safe = safe.replace(/[^_]/gu, '') === '' ? 'file' : safe.replace(/[^_]/gu, '_')
+  return DEVICE.test(safe) ? `_${safe}` : safe
+}
+
+/** No leading dot (hidden), dash (an option) or blank; no trailing dot or blank (Windows drops them). */
+function trim(name: string): string {
+  return name
+    .replace(/^\s+/u, '')
+    .replace(/[.\s]+$/u, '')
+    .replace(/^[.-]/, '_')
+}
+
+function fit(name: string, bytes: number): string {
+  const { stem, extension } = split(name)
+  return cutBytes(stem, bytes - Buffer.byteLength(extension)).replace(/[.\s]+$/u, '') + extension
+}
+
+function split(name: string): { stem: string; extension: string } {
+  const at = name.lastIndexOf('.')
+  const extension = at > 0 ? name.slice(at) : ''
+  const short = extension.length > 1 && Buffer.byteLength(extension) <= EXTENSION_MAX
+  return short ? { stem: name.slice(0, at), extension } : { stem: name, extension: '' }
+}
+
+/** The nth choice of a name that is taken: `photo.jpg`, `photo-1.jpg`, `photo-2.jpg`; `safe` comes from safeName. */
+export function numberedName(safe: string, nth: number): string {
+  if (nth === 0) return safe
+  const { stem, extension } = split(safe)
+  return `${stem}-${nth}${extension}`
+}

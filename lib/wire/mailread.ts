@@ -1,0 +1,251 @@
+// Messages read back from their files: headers alone for lists, parts with their exact bytes for the rest. What
+// mail.ts wrote is read here without loading it whole: a part's size says where the next one begins, and the boundary
+// found there proves it. What another program wrote or rewrote goes through postal-mime. Nothing read is trusted.
+
+import { fromUtf8 } from '../base/bytes.ts'
+import { Malformed } from '../base/fail.ts'
+import { base64Size } from './mimepart.ts'
+import { parseStructured, type Structured } from './mimeword.ts'
+
+/** An open message file. */
+export interface Source {
+  readonly size: number
+  /** Short only at the end. */
+  read(position: number, length: number): Promise<Uint8Array>
+}
+
+/** What of a file handle is needed here. */
+export interface ReadHandle {
+  read(position: number, length: number): Promise<Uint8Array>
+  size(): Promise<number>
+}
+
+export interface ReadPart {
+  kind: 'text' | 'reaction' | 'file'
+  type: string
+  name?: string
+  /** Exact for what mail.ts wrote. */
+  size: number
+  /** Instead of content here: a file of the home, `files/ID/N`. */
+  external?: string
+  content(): AsyncGenerator<Uint8Array>
+}
+
+/** Lower-case field names to unfolded values; of a repeated field the first counts. */
+export type Headers = Map<string, string>
+
+export interface ReadMail {
+  headers: Headers
+  parts: ReadPart[]
+}
+
+/** Bytes read at first: headers and a short text. */
+const FIRST_READ = 16 * 1024
+/** Headers of a message or part beyond this many bytes are damage. */
+const HEADERS_MAX = 1 << 20
+const BLOCK = 256 * 1024
+/** A message of foreign shape is parsed in memory up to this many bytes. */
+const FOREIGN_MAX = 64 * 1024 * 1024
+const PARTS_MAX = 1000
+const EXTERNAL = /^files\/[0-9a-f]{64}\/\d{1,4}$/
+
+/** An open file as a Source that reads its beginning once. */
+export async function openSource(handle: ReadHandle): Promise<Source> {
+  const first = await handle.read(0, FIRST_READ)
+  const whole = first.length < FIRST_READ
+  return {
+    size: whole ? first.length : await handle.size(),
+    async read(position, length) {
+      if (whole || position + length <= first.length) return first.subarray(position, position + length)
+      return handle.read(position, length)
+    },
+  }
+}
+
+/** The headers that start at `at`, and where the body does. Throws Malformed if there is no end to them. */
+export async function readHeaders(source: Source, at = 0): Promise<{ headers: Headers; body: number; crlf: boolean }> {
+  for (let size = FIRST_READ; ; size *= 4) {
+    const bytes = await source.read(at, size)
+    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
+    const end = /^(?:\r?\n)|\r?\n\r?\n/.exec(text)
+    const whole = bytes.length < size
+    if (end === null && !whole && size < HEADERS_MAX) continue
+    if (end === null && !whole) throw new Malformed('headers without an end')
+    const length = end === null ? bytes.length : end.index
+    const head = Buffer.from(bytes.buffer, bytes.byteOffset, length).toString('utf8')
+    const body = at + (end === null ? bytes.length : end.index + end[0].length)
+    return { headers: parseFields(head), body, crlf: head.includes('\r') }
+  }
+}
+
+function parseFields(head: string): Headers {
+  const headers: Headers = new Map()
+  for (const line of head.replace(/\r?\n(?=[ \t])/g, '').split(/\r?\n/)) {
+    const at = line.indexOf(':')
+    const name = line.slice(0, Math.max(0, at)).trimEnd().toLowerCase()
+    if (name !== '' && !headers.has(name)) headers.set(name, line.slice(at + 1).trim())
+  }
+  return headers
+}
+
+/** Headers and parts of a message. Throws Malformed if it is none. */
+export async function readMail(source: Source): Promise<ReadMail> {
+  const { headers, body, crlf } = await readHeaders(source)
+  const parts = crlf ? undefined : await readOwn(source, headers, body)
+  return { headers, parts: parts ?? (await readForeign(source)) }
+}
+
+/** The parts if the message has the shape that mail.ts writes, else undefined. */
+async function readOwn(source: Source, headers: Headers, body: number): Promise<ReadPart[] | undefined> {
+  const top = structured(headers, 'content-type', 'text/plain')
+  if (top.value !== 'multipart/mixed') {
+    const part = await readLeaf(source, headers, body, async () => source.size)
+    return part === undefined ? undefined : [part]
+  }
+  const delimiter = Buffer.from(`\n--${top.params.get('boundary') ?? ''}`)
+  if (delimiter.length < 4 || delimiter.length > 80) return undefined
+  const parts: ReadPart[] = []
+  const first = await find(source, body - 1, delimiter)
+  let at = first < 0 ? -1 : first + delimiter.length
+  while (at >= 0 && parts.length < PARTS_MAX) {
+    const after = Buffer.from(await source.read(at, 2)).toString('latin1')
+    if (after === '--') return parts
+    if (!after.startsWith('\n')) return undefined
+    const inner = await readHeaders(source, at + 1)
+    let end = -1
+    const part = await readLeaf(source, inner.headers, inner.body, async (guess) => {
+      const there = guess === undefined ? undefined : await source.read(guess, delimiter.length)
+      end = there !== undefined && delimiter.equals(there) ? (guess ?? -1) : await find(source, inner.body - 1, delimiter)
+      return end
+    })
+    if (part === undefined || end < 0 || inner.crlf) return undefined
+    parts.push(part)
+    at = end + delimiter.length
+  }
+  return undefined
+}
+
+function structured(headers: Headers, name: string, otherwise: string): Structured {
+  return parseStructured(headers.get(name) ?? otherwise)
+}
+
+/** One part; `endOf` finds where its body ends, given a guess. Undefined if it needs a real mail parser. */
+async function readLeaf(
+  source: Source,
+  headers: Headers,
+  start: number,
+  endOf: (guess: number | undefined) => Promise<number>,
+): Promise<ReadPart | undefined> {
+  const type = structured(headers, 'content-type', 'text/plain')
+  const disposition = structured(headers, 'content-disposition', '')
+  const encoding = (headers.get('content-transfer-encoding') ?? '7bit').toLowerCase()
+  if (type.value === 'message/external-body') {
+    const end = await endOf(undefined)
+    return end < 0 ? undefined : readExternal(source, type, start)
+  }
+  if (/^(?:multipart|message)\//.test(type.value)) return undefined
+  const coded = encoding === 'base64'
+  if (!coded && !['7bit', '8bit', 'binary'].includes(encoding)) return undefined
+  const said = /^\d{1,15}$/.test(disposition.params.get('size') ?? '') ? Number(disposition.params.get('size')) : undefined
+  const guess = coded && said !== undefined ? start + base64Size(said) : undefined
+  const end = await endOf(guess)
+  if (end < 0) return undefined
+  const content = (): AsyncGenerator<Uint8Array> => (coded ? decodeBase64(source, start, end) : range(source, start, end))
+  const size = end === guess && said !== undefined ? said : coded ? await count(content()) : end - start
+  const name = disposition.params.get('filename') ?? type.params.get('name')
+  const shape = { type: type.value, size, content, ...(name !== undefined && { name }) }
+  if (disposition.value === 'reaction') return { kind: 'reaction', ...shape }
+  const text = type.value === 'text/plain' && disposition.value !== 'attachment' && name === undefined
+  return { kind: text ? 'text' : 'file', ...shape }
+}
+
+async function readExternal(source: Source, type: Structured, start: number): Promise<ReadPart | undefined> {
+  const external = type.params.get('name') ?? ''
+  if (type.params.get('access-type')?.toLowerCase() !== 'local-file' || !EXTERNAL.test(external)) return undefined
+  const { headers } = await readHeaders(source, start)
+  const name = structured(headers, 'content-disposition', '').params.get('filename')
+  const size = Number(type.params.get('size') ?? 0)
+  const content = async function* (): AsyncGenerator<Uint8Array> {}
+  const shape = { type: structured(headers, 'content-type', 'application/octet-stream').value, size, external, content }
+  return { kind: 'file', ...shape, ...(name !== undefined && { name }) }
+}
+
+/** Where `needle` next occurs at or after `from`; -1 if nowhere. */
+async function find(source: Source, from: number, needle: Buffer): Promise<number> {
+  for (let at = from; ; at += BLOCK) {
+    const bytes = await source.read(at, BLOCK + needle.length - 1)
+    const found = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).indexOf(needle)
+    if (found >= 0) return at + found
+    if (bytes.length < BLOCK + needle.length - 1) return -1
+  }
+}
+
+async function* range(source: Source, start: number, end: number): AsyncGenerator<Uint8Array> {
+  for (let at = start; at < end; ) {
+    const length = Math.min(BLOCK, end - at)
+    const bytes = await source.read(at, length)
+    if (bytes.length > 0) yield bytes
+    if (bytes.length < length) return
+    at += length
+  }
+}
+
+async function* decodeBase64(source: Source, start: number, end: number): AsyncGenerator<Uint8Array> {
+  let held = ''
+  for await (const bytes of range(source, start, end)) {
+    held += Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1').replace(/[^A-Za-z0-9+/]/g, '')
+    const whole = held.length - (held.length % 4)
+    if (whole > 0) yield new Uint8Array(Buffer.from(held.slice(0, whole), 'base64'))
+    held = held.slice(whole)
+  }
+  if (held.length > 1) yield new Uint8Array(Buffer.from(held, 'base64'))
+}
+
+async function count(content: AsyncIterable<Uint8Array>): Promise<number> {
+  let size = 0
+  for await (const bytes of content) size += bytes.length
+  return size
+}
+
+/** All bytes of a content; up to `limit`, if given, and then whether there was more. */
+export async function collect(content: AsyncIterable<Uint8Array>, limit = Infinity): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = []
+  let size = 0
+  for await (const piece of content) {
+    pieces.push(piece)
+    size += piece.length
+    if (size >= limit) break
+  }
+  return new Uint8Array(Buffer.concat(pieces, Math.min(size, limit)))
+}
+
+/** Any message, by postal-mime: a mail program wrote it, so there are no exact bytes of ours to keep. */
+async function readForeign(source: Source): Promise<ReadPart[]> {
+  const whole = await collect(range(source, 0, source.size), FOREIGN_MAX + 1)
+  if (whole.length > FOREIGN_MAX) throw new Malformed('message too large to parse')
+  const { default: PostalMime } = await import('postal-mime')
+  const mail = await PostalMime.parse(whole, { attachmentEncoding: 'arraybuffer', forceRfc822Attachments: true })
+  const one = (bytes: Uint8Array): { size: number; content: () => AsyncGenerator<Uint8Array> } => ({
+    size: bytes.length,
+    async *content() {
+      yield bytes
+    },
+  })
+  const text = mail.text ?? mail.html
+  const type = mail.text === undefined && mail.html !== undefined ? 'text/html' : 'text/plain'
+  const parts: ReadPart[] = text === undefined ? [] : [{ kind: 'text', type, ...one(new TextEncoder().encode(text)) }]
+  for (const { filename, mimeType, content } of mail.attachments) {
+    const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : new Uint8Array(content)
+    parts.push({ kind: 'file', type: mimeType, ...one(bytes), ...(filename !== null && { name: filename }) })
+  }
+  return parts
+}
+
+/** The text of bytes that should be UTF-8; what is not shows as U+FFFD. */
+export function looseText(bytes: Uint8Array): string {
+  try {
+    return fromUtf8(bytes)
+  } catch {
+    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes)
+  }
+}

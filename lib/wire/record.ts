@@ -1,0 +1,170 @@
+// The NDJSON record `message`, p2p-record(5): built here for p2p-inbox and p2p-listen alike, from a message's file or
+// from what is about to become one, so that both say the same. Peer text stays as it is: whoever prints it to a
+// terminal makes it printable. What is not known is absent.
+
+import { EX, Failure } from '../base/fail.ts'
+import { mediaType } from './envelope.ts'
+import { subjectOf, type MailFields } from './mail.ts'
+import { collect, looseText, type Headers, type ReadMail, type ReadPart } from './mailread.ts'
+import { cleanName, cleanReaction, DOMAIN } from './mailtext.ts'
+import { decodeWords, utf8Floor } from './mimeword.ts'
+
+/** Bytes of text in a record; the rest is in the message. */
+export const TEXT_RECORD_MAX = 64 * 1024
+
+export interface FileInfo {
+  type: string
+  name?: string | undefined
+  size: number
+}
+
+export interface MessageInfo {
+  /** 64 hex digits; absent for a message that some other program put into the inbox. */
+  id?: string | undefined
+  /** NAME of the contact; `mailer-daemon` for the program itself. */
+  from: string
+  key?: string | undefined
+  verified?: boolean | undefined
+  /** ms, the sender's clock */
+  created?: number | undefined
+  /** ms */
+  received?: number | undefined
+  subject?: string | undefined
+  text?: Uint8Array | undefined
+  /** The files; the text is none of them. */
+  parts: FileInfo[]
+  reply?: string | undefined
+  reaction?: string | undefined
+  auto?: boolean | undefined
+  /** Maildir's letters; '' if none. */
+  flags?: string | undefined
+  /** Absolute. */
+  path?: string | undefined
+  /** The end of its record in the seen log. */
+  cursor?: number | undefined
+}
+
+/** The record of a message. */
+export function messageRecord(m: MessageInfo): Record<string, unknown> {
+  const record: Record<string, unknown> = { v: 1, type: 'message' }
+  const put = (name: string, value: unknown): void => {
+    if (value !== undefined) record[name] = value
+  }
+  put('id', m.id)
+  put('from', m.from)
+  put('key', m.key)
+  put('verified', m.verified)
+  put('created', time(m.created))
+  put('received', time(m.received))
+  put('subject', m.subject)
+  if (m.text !== undefined) {
+    put('text', looseText(m.text.subarray(0, utf8Floor(m.text, TEXT_RECORD_MAX))))
+    if (m.text.length > TEXT_RECORD_MAX) put('truncated', true)
+  }
+  if (m.parts.length > 0) put('parts', m.parts.map(fileRecord))
+  put('reply', m.reply)
+  put('reaction', m.reaction)
+  put('auto', m.auto)
+  put('flags', m.flags)
+  put('path', m.path)
+  put('cursor', m.cursor)
+  return record
+}
+
+function fileRecord({ type, name, size }: FileInfo): FileInfo {
+  return name === undefined ? { type, size } : { type, name, size }
+}
+
+function time(ms: number | undefined): string | undefined {
+  return ms === undefined ? undefined : new Date(ms).toISOString()
+}
+
+/** The record of a message that a mail program deleted before it was read from the log. */
+export function goneRecord(m: { id: string; from: string; key: string; received: number; cursor: number }): object {
+  return { v: 1, type: 'message', id: m.id, from: m.from, key: m.key, received: time(m.received), gone: true, cursor: m.cursor }
+}
+
+/** What p2p-listen tells of a message that it just delivered as `mail`. */
+export function infoOfMail(
+  mail: MailFields,
+  extra: { path?: string | undefined; cursor?: number | undefined; flags?: string | undefined; text?: boolean | undefined } = {},
+): MessageInfo {
+  const reacted = mail.reaction !== undefined && (mail.text === undefined || mail.text.length === 0)
+  return {
+    id: mail.id,
+    from: mail.from.name,
+    key: mail.from.key,
+    verified: mail.verified,
+    created: mail.created,
+    received: mail.received,
+    subject: subjectOf(mail),
+    text: extra.text === false || reacted ? undefined : mail.text,
+    parts: mail.files.map(({ type, name, size }) => ({
+      type: mediaType(type),
+      name: name === undefined ? undefined : cleanName(name),
+      size,
+    })),
+    reply: mail.reply,
+    reaction: mail.reaction === undefined ? undefined : cleanReaction(mail.reaction),
+    auto: mail.auto,
+    flags: extra.flags ?? '',
+    path: extra.path,
+    cursor: extra.cursor,
+  }
+}
+
+/** What the headers of a message say; `parts` is empty. */
+export function infoOfHeaders(headers: Headers): MessageInfo {
+  const get = (name: string): string | undefined => headers.get(name)
+  const from = get('from') ?? ''
+  const address = /<([^<>\s]+)>\s*$/.exec(from)?.[1] ?? from
+  const [, local] = /^([^@]+)@p2p\.invalid$/i.exec(address) ?? []
+  const daemon = local?.toLowerCase() === 'mailer-daemon'
+  const display = decodeWords(from.replace(/\s*<[^<>]*>\s*$/, '').replace(/^"(.*)"$/, (_, inner: string) => inner.replace(/\\(.)/g, '$1')))
+  const verified = get('x-p2p-verified')
+  const subject = get('subject')
+  return {
+    id: idOf(get('message-id')),
+    from: daemon ? 'mailer-daemon' : display === '' ? address : display,
+    key: local === undefined || daemon ? undefined : local,
+    verified: verified === undefined ? undefined : verified === 'yes',
+    created: parseTime(get('x-p2p-created') ?? get('date')),
+    received: parseTime(get('x-p2p-received')),
+    subject: subject === undefined ? undefined : decodeWords(subject),
+    parts: [],
+    reply: idOf(get('in-reply-to')),
+    auto: /^auto-/i.test(get('auto-submitted') ?? '') ? true : undefined,
+  }
+}
+
+/** The id in a Message-ID of ours. */
+function idOf(value: string | undefined): string | undefined {
+  return new RegExp(`<([0-9a-f]{64})@${DOMAIN.replace('.', '\\.')}>`, 'i').exec(value ?? '')?.[1]?.toLowerCase()
+}
+
+function parseTime(value: string | undefined): number | undefined {
+  const ms = Date.parse(value ?? '')
+  return Number.isNaN(ms) ? undefined : ms
+}
+
+/** What a whole message says; with `text` its first 64 KiB (and a bit, so that one sees that there is more). */
+export async function infoOfRead(mail: ReadMail, text: boolean): Promise<MessageInfo> {
+  const info = infoOfHeaders(mail.headers)
+  info.parts = mail.parts.filter(({ kind }) => kind === 'file').map(({ type, name, size }) => ({ type, name, size }))
+  const words = mail.parts.find(({ kind }) => kind === 'text')
+  const reaction = mail.parts.find(({ kind }) => kind === 'reaction')
+  if (words !== undefined && text) info.text = await collect(words.content(), TEXT_RECORD_MAX + 1)
+  if (reaction !== undefined) info.reaction = looseText(await collect(reaction.content(), 1024)).trim()
+  return info
+}
+
+/** The part whose bytes p2p-inbox cat prints: the text, else the one file. Throws Failure 65 if there is a choice. */
+export function mainPart(mail: ReadMail): ReadPart {
+  const text = mail.parts.find(({ kind }) => kind === 'text') ?? mail.parts.find(({ kind }) => kind === 'reaction')
+  const files = mail.parts.filter(({ kind }) => kind === 'file')
+  const [only] = files
+  if (text !== undefined) return text
+  if (only === undefined) throw new Failure(EX.DATA, 'the message has no text')
+  if (files.length > 1) throw new Failure(EX.DATA, `the message has no text and ${files.length} files`)
+  return only
+}

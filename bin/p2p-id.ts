@@ -1,0 +1,246 @@
+// p2p-id(1): identity and keyring. Wiring only: arguments in, one call per verb, records out.
+
+import { userInfo } from 'node:os'
+
+import { EX, Failure } from '../lib/base/fail.ts'
+import { quote } from '../lib/base/text.ts'
+import { loadSuite } from '../lib/crypto/suite.ts'
+import { fingerprintWords, sameWords } from '../lib/crypto/words.ts'
+import { isWelcome } from '../lib/disk/contact.ts'
+import { locateHome, openHome, realDoors } from '../lib/disk/home.ts'
+import { checkOwnName, createIdentity, loadSelf, openSeed, refuseIdentity, renewToken } from '../lib/disk/identity.ts'
+import { importToken } from '../lib/disk/import.ts'
+import { loadKeyring, removeContact, renameContact, updateContact } from '../lib/disk/keyring.ts'
+import { contactRecord, selfRecord, showContact, showSelf, standing, twoLines } from '../lib/disk/person.ts'
+import { count, drop, list } from '../lib/disk/queue.ts'
+import { main } from '../lib/edge/cli.ts'
+import { p2pId } from '../lib/edge/commands.ts'
+import { readStdin, stdinIsTerminal } from '../lib/edge/input.ts'
+import { askPassphrase } from '../lib/edge/prompt.ts'
+import { freePort } from '../lib/net/freeport.ts'
+import { globalAddresses } from '../lib/net/interfaces.ts'
+import { ADDRESSES_MAX, isReachable, parseAddress, sameAddress } from '../lib/wire/address.ts'
+import { FIND_MAX, findToken } from '../lib/wire/findtoken.ts'
+import { parseToken } from '../lib/wire/token.ts'
+
+import type { Suite } from '../lib/crypto/suite.ts'
+import type { Contact } from '../lib/disk/contact.ts'
+import type { Home } from '../lib/disk/home.ts'
+import type { Keyring } from '../lib/disk/keyring.ts'
+import type { Call } from '../lib/edge/cli.ts'
+import type { Address } from '../lib/wire/address.ts'
+import type { Token } from '../lib/wire/token.ts'
+
+interface Desk {
+  home: Home
+  suite: Suite
+  keyring: Keyring
+}
+
+async function open(call: Call): Promise<Desk> {
+  const home = await openHome({ flag: call.value('home'), env: process.env })
+  return { home, suite: await loadSuite(process.env), keyring: await loadKeyring(home) }
+}
+
+/** Called once after every change of the keyring or the own token. */
+async function changed(_home: Home): Promise<void> {
+  // notifyListener(home) of lib/delivery/control.ts belongs here
+}
+
+/** What --addr gives, then the global addresses of this machine, as far as a token has room. */
+function addressesOf(call: Call, port: number): Address[] {
+  const given = call.values('addr').map((text) => parseAddress(text, port))
+  if (given.length > ADDRESSES_MAX) throw new Failure(EX.USAGE, `a token holds at most ${ADDRESSES_MAX} addresses`)
+  const all: Address[] = []
+  for (const address of [...given, ...globalAddresses(port)]) {
+    if (!all.some((other) => sameAddress(other, address))) all.push(address)
+  }
+  return all.slice(0, ADDRESSES_MAX)
+}
+
+function warnUnreachable(call: Call, addresses: readonly Address[]): void {
+  if (addresses.some(isReachable)) return
+  call.warn('no address in the token can be reached from outside the local network')
+  call.hint('p2p-id token --addr HOST')
+}
+
+function askFor(call: Call, prompt: string, confirm: boolean): Promise<Uint8Array> {
+  return askPassphrase({ prompt, confirm, file: call.value('passphrase-file'), fd: call.value('passphrase-fd') })
+}
+
+function ownName(call: Call): string {
+  const given = call.value('name')
+  if (given !== undefined) return checkOwnName(given)
+  try {
+    return checkOwnName(userInfo().username)
+  } catch {
+    throw new Failure(EX.USAGE, 'the login name is no name for an identity', 'p2p-id init --name NAME')
+  }
+}
+
+function givenPort(text: string): number {
+  if (/^[1-9][0-9]{0,4}$/.test(text) && Number(text) <= 65_535) return Number(text)
+  throw new Failure(EX.USAGE, `bad port ${quote(text)}: a number from 1 to 65535`)
+}
+
+async function init(call: Call): Promise<void> {
+  const plain = call.flag('no-passphrase')
+  if (plain && (call.flag('passphrase-file') || call.flag('passphrase-fd'))) {
+    throw new Failure(EX.USAGE, "'--no-passphrase' and a passphrase exclude each other")
+  }
+  const name = ownName(call)
+  const text = call.value('port')
+  const port = text === undefined ? await freePort(realDoors.random) : givenPort(text)
+  const addresses = addressesOf(call, port)
+  const location = locateHome(call.value('home'), process.env)
+  await refuseIdentity(location.path, realDoors.files)
+  const passphrase = plain ? undefined : await askFor(call, 'new passphrase', true)
+  const suite = await loadSuite(process.env)
+  const made = await createIdentity(location, { name, port, addresses, passphrase }, suite, realDoors)
+  passphrase?.fill(0)
+  call.info(`name ${made.self.name}, port ${port}, home ${made.home.path}`)
+  call.info('keep the next line offline: whoever gives it to your contacts ends this identity for good')
+  call.info(made.revocation)
+  warnUnreachable(call, addresses)
+  call.hint('p2p-id token')
+}
+
+async function token(call: Call): Promise<void> {
+  const home = await openHome({ flag: call.value('home'), env: process.env })
+  let self = await loadSelf(home)
+  if (call.flag('addr')) {
+    const addresses = addressesOf(call, home.port)
+    const seed = await openSeed(home, () => askFor(call, 'passphrase', false))
+    self = await renewToken(home, seed, addresses)
+    seed.fill(0)
+    await changed(home)
+  }
+  await call.out.datum(self.tokenText)
+  warnUnreachable(call, self.token.addresses)
+}
+
+/** The token in the second argument, else in standard input. */
+async function readToken(call: Call, text: string | undefined): Promise<Token> {
+  if (text !== undefined && text !== '-') return /\s/.test(text.trim()) ? findToken(text) : parseToken(text)
+  if (stdinIsTerminal()) call.info('paste the token, end with Ctrl-D')
+  return findToken(new TextDecoder().decode(await readStdin(FIND_MAX)))
+}
+
+async function add(call: Call): Promise<void> {
+  const { home, suite, keyring } = await open(call)
+  const [name = '', text] = call.args
+  const { outcome, key, contact } = await importToken(home, suite, name, await readToken(call, text))
+  if (outcome !== 'same') await changed(home)
+  if (contact === undefined) {
+    await call.out.record({ v: 1, type: 'contact', outcome, key }, () => `${outcome}  ${key}`)
+    return
+  }
+  const words = await fingerprintWords(contact.identity, suite)
+  const human = (): string => `${contact.name}  ${outcome}  ${contact.key}`
+  await call.out.record(contactRecord(contact, words, { outcome }), human)
+  if (contact.name !== name && keyring.byKey(key) !== undefined) call.tell(`known as '${contact.name}'`)
+  if (contact.verified === undefined && isWelcome(contact)) call.info(`compare words: p2p-id verify ${contact.name}`)
+}
+
+async function listContacts(call: Call): Promise<void> {
+  const { suite, keyring } = await open(call)
+  const contacts = keyring.all()
+  const width = Math.max(0, ...contacts.map(({ name }) => name.length))
+  for (const contact of contacts) {
+    const words = await fingerprintWords(contact.identity, suite)
+    const human = (): string => `${contact.name.padEnd(width)}  ${standing(contact).padEnd(10)}  ${contact.key}`
+    await call.out.record(contactRecord(contact, words), human)
+  }
+  for (const { failure } of keyring.problems) call.report(failure)
+  if (contacts.length === 0 && call.quiet) call.exit(EX.NEGATIVE)
+  if (contacts.length === 0) call.tell('no contacts yet: p2p-id add NAME < TOKEN')
+}
+
+async function show(call: Call): Promise<void> {
+  const { home, suite, keyring } = await open(call)
+  const who = keyring.resolveAny(call.args[0] ?? 'me')
+  const words = await fingerprintWords(who.identity, suite)
+  if ('me' in who) await call.out.record(selfRecord(who, home, words), () => showSelf(who, home, words))
+  else await call.out.record(contactRecord(who, words), () => showContact(who, words))
+}
+
+/** Tells of a contact after a change. */
+async function tellContact(call: Call, { home, suite }: Desk, contact: Contact): Promise<void> {
+  await changed(home)
+  const words = await fingerprintWords(contact.identity, suite)
+  await call.out.record(contactRecord(contact, words), () => `${contact.name}  ${standing(contact)}  ${contact.key}`)
+}
+
+async function rename(call: Call): Promise<void> {
+  const desk = await open(call)
+  const [old = '', name = ''] = call.args
+  const { key } = desk.keyring.resolve(old)
+  await tellContact(call, desk, await renameContact(desk.home, key, name))
+}
+
+async function remove(call: Call): Promise<void> {
+  const { home, keyring } = await open(call)
+  const { name, key } = keyring.resolve(call.args[0] ?? '')
+  const waiting = (await count(home, key, 'new')) + (await count(home, key, 'hold'))
+  if (waiting > 0 && !call.flag('drop')) {
+    const many = waiting === 1 ? '1 message waits' : `${waiting} messages wait`
+    throw new Failure(EX.NEGATIVE, `${many} for ${name}`, `p2p-id remove --drop ${name}`)
+  }
+  await removeContact(home, key) // first: from here on nothing new can be queued for this name
+  await changed(home)
+  for (const state of ['new', 'hold'] as const) await drop(home, await list(home, key, state))
+  const record = { v: 1, type: 'removed', name, key, dropped: waiting }
+  await call.out.record(record, () => `${name}  removed  ${waiting === 0 ? key : `${waiting} messages dropped`}`)
+}
+
+function setBlocked(blocked: boolean): (call: Call) => Promise<void> {
+  return async (call) => {
+    const desk = await open(call)
+    await change(call, desk, (contact) => ({ ...contact, blocked }))
+  }
+}
+
+/** Changes the contact that the first argument names, and tells of it. */
+async function change(call: Call, desk: Desk, how: (contact: Contact) => Contact): Promise<void> {
+  const { name, key } = desk.keyring.resolve(call.args[0] ?? '')
+  const contact = await updateContact(desk.home, key, how)
+  if (contact === undefined) throw new Failure(EX.NO_CONTACT, `${name} was removed meanwhile`)
+  await tellContact(call, desk, contact)
+}
+
+async function verify(call: Call): Promise<void> {
+  const desk = await open(call)
+  const { home, suite, keyring } = desk
+  const contact = keyring.resolve(call.args[0] ?? '')
+  const said = call.value('words')
+  if (said !== undefined && call.flag('ok')) throw new Failure(EX.USAGE, "'--ok' and '--words' exclude each other")
+  const theirs = await fingerprintWords(contact.identity, suite)
+  if (said !== undefined && !sameWords(theirs, said)) {
+    throw new Failure(EX.NEGATIVE, `these are not the words of ${contact.name}`, `p2p-id verify ${contact.name}`)
+  }
+  if (said !== undefined || call.flag('ok')) {
+    return change(call, desk, (held) => ({ ...held, verified: home.clock.now() }))
+  }
+  const yours = await fingerprintWords(keyring.self.identity, suite)
+  const block = (who: string, words: string[]): string => `${who}\n  ${twoLines(words).join('\n  ')}`
+  await call.out.record(
+    contactRecord(contact, theirs, { own_words: yours.join(' ') }),
+    () => `${block('yours', yours)}\n${block(contact.name, theirs)}`,
+  )
+  if (contact.verified !== undefined) return call.info(`${contact.name} is verified`)
+  call.info(`read yours to ${contact.name} and hear theirs, by telephone or face to face; if both agree:`)
+  call.hint(`p2p-id verify --ok ${contact.name}`)
+}
+
+main(p2pId, {
+  init,
+  token,
+  add,
+  list: listContacts,
+  show,
+  rename,
+  remove,
+  block: setBlocked(true),
+  unblock: setBlocked(false),
+  verify,
+})

@@ -1,0 +1,247 @@
+// The own identity (p2p-spool(5)): identity.age or identity.key holds the Ed25519 seed, transport.key the X25519 secret
+// of every session, token what others get. Only a new token needs the seed; sending and listening never ask for a
+// passphrase. A secret that others can read is refused. The identity file is written last: without it there is none.
+
+import { equal, isZero, utf8 } from '../base/bytes.ts'
+import { EX, Failure, ioFailure, Malformed } from '../base/fail.ts'
+import { base58 } from '../base/key.ts'
+import { checkName } from '../base/text.ts'
+import { encodeToken, formatToken, parseToken, REVOKED_SEQ, TOKEN_NAME_MAX } from '../wire/token.ts'
+import { readText, replaceFile } from './durable.ts'
+import { createHome } from './home.ts'
+import { withLock } from './lock.ts'
+
+import type { PrivateKey, Suite } from '../crypto/suite.ts'
+import type { Address } from '../wire/address.ts'
+import type { Token } from '../wire/token.ts'
+import type { Files } from './files.ts'
+import type { Doors, Home, Location } from './home.ts'
+
+export interface Self {
+  /** Tells it from a Contact. */
+  readonly me: true
+  /** The name suggested to others. */
+  readonly name: string
+  /** base58 of `identity`. */
+  readonly key: string
+  readonly identity: Uint8Array
+  readonly token: Token
+  readonly tokenText: string
+}
+
+const LOCK = 'identity'
+const OLD_KEY_MS = 30 * 86_400_000 // how long contacts with an old token can still call
+const TRANSPORT_LINE = 'P2P-TRANSPORT-KEY-1 '
+const SEALED = 'identity.age'
+const PLAIN = 'identity.key'
+
+/** Who this home is. Throws Failure 78 if nobody yet, or if `token` is damaged. Does not touch a secret. */
+export async function loadSelf(home: Home): Promise<Self> {
+  const path = home.at('token')
+  let text: string | undefined
+  try {
+    text = await readText(home.files, path)
+    if (text === undefined) {
+      throw new Failure(EX.CONFIG, `no identity in ${home.path} (from ${home.source})`, 'p2p-id init')
+    }
+    return selfOf(parseToken(text))
+  } catch (error) {
+    if (error instanceof Malformed || (error instanceof Failure && error.exit === EX.DATA)) {
+      throw new Failure(EX.CONFIG, `${path} is damaged: ${error.message}`)
+    }
+    throw ioFailure(error, `cannot read ${path}`)
+  }
+}
+
+function selfOf(token: Token): Self {
+  const { name, identity } = token
+  return { me: true, name, key: base58(identity), identity, token, tokenText: formatToken(token) }
+}
+
+/** The bytes of a secret file. Throws 77 if others can read it, 78 if it is not there or no file. */
+async function readSecret(home: Home, name: string): Promise<Uint8Array> {
+  const path = home.at(name)
+  const stat = await home.files.stat(path)
+  if (stat === undefined) throw new Failure(EX.CONFIG, `${path} is missing`)
+  if (stat.kind !== 'file') throw new Failure(EX.CONFIG, `${path} is not a plain file`)
+  if ((stat.mode & 0o077) !== 0) {
+    const mode = (stat.mode & 0o777).toString(8)
+    throw new Failure(EX.NOT_PERMITTED, `others can read ${path} (mode ${mode})`, `chmod 600 ${path}`)
+  }
+  try {
+    return await home.files.read(path)
+  } catch (error) {
+    throw ioFailure(error, `cannot read ${path}`)
+  }
+}
+
+// Hexadecimal by hand: a string that holds a secret cannot be wiped.
+const DIGITS = utf8('0123456789abcdef')
+
+/** The file of a transport secret: comment lines, then one line of TRANSPORT_LINE and 64 hexadecimal digits. */
+function encodeTransport(secret: Uint8Array): Uint8Array {
+  const head = utf8(`# p2p transport key: whoever has the next line can pose as you\n${TRANSPORT_LINE}`)
+  const out = new Uint8Array(head.length + 65)
+  out.set(head)
+  secret.forEach((byte, at) => {
+    out[head.length + 2 * at] = DIGITS[byte >> 4] ?? 0
+    out[head.length + 2 * at + 1] = DIGITS[byte & 15] ?? 0
+  })
+  out[out.length - 1] = 10
+  return out
+}
+
+/** The 32 bytes of such a file, which is wiped; undefined if it is none. */
+function decodeTransport(file: Uint8Array): Uint8Array | undefined {
+  const at = Buffer.from(file.buffer, file.byteOffset, file.length).indexOf(`\n${TRANSPORT_LINE}`) + 1
+  const digits = file.subarray(at + TRANSPORT_LINE.length).filter((byte) => byte !== 10 && byte !== 13)
+  const values = digits.map((byte) => DIGITS.indexOf(byte))
+  const good = at > 0 && digits.length === 64 && digits.every((byte) => DIGITS.includes(byte))
+  const secret = new Uint8Array(32).map((_, index) => ((values[2 * index] ?? 0) << 4) | (values[2 * index + 1] ?? 0))
+  for (const bytes of [file, digits, values]) bytes.fill(0)
+  return good && !isZero(secret) ? secret : undefined
+}
+
+/**
+ * The transport keys that contacts may use: the current one, then the one before it for 30 days (by the time stamp of
+ * transport.old.key). Throws Failure 77 if others can read one, 78 if one is damaged or does not belong to the token.
+ */
+export async function loadTransportKeys(home: Home, suite: Suite): Promise<PrivateKey[]> {
+  const { token } = await loadSelf(home)
+  const keys = [await loadTransportKey(home, suite, 'transport.key')]
+  const old = await home.files.stat(home.at('transport.old.key'))
+  if (old !== undefined && home.clock.now() - old.mtimeMs <= OLD_KEY_MS) {
+    keys.push(await loadTransportKey(home, suite, 'transport.old.key'))
+  }
+  if (!keys.some((key) => equal(key.publicKey, token.transport))) {
+    throw new Failure(EX.CONFIG, `${home.at('transport.key')} does not belong to ${home.at('token')}`)
+  }
+  return keys
+}
+
+async function loadTransportKey(home: Home, suite: Suite, name: string): Promise<PrivateKey> {
+  const secret = decodeTransport(await readSecret(home, name))
+  if (secret === undefined) throw new Failure(EX.CONFIG, `${home.at(name)} is damaged`)
+  try {
+    return suite.importPrivate(secret)
+  } finally {
+    secret.fill(0)
+  }
+}
+
+export interface NewIdentity {
+  name: string
+  port: number
+  addresses: Address[]
+  /** Seals the identity; undefined keeps it in a plain file. */
+  passphrase: Uint8Array | undefined
+}
+
+/** The NAME of an own identity: as for contacts, and short enough for a token. Throws Failure 64. */
+export function checkOwnName(text: string): string {
+  const name = checkName(text)
+  if (utf8(name).length > TOKEN_NAME_MAX) {
+    throw new Failure(EX.USAGE, `name '${name}' is longer than the ${TOKEN_NAME_MAX} bytes a token has for it`)
+  }
+  return name
+}
+
+/**
+ * A new home with a new identity, durable when this returns. Never overwrites one (73); what an interrupted call left
+ * is completed with fresh keys. `revocation` is the text of the token that revokes the identity: to be kept offline.
+ */
+export async function createIdentity(
+  location: Location,
+  fields: NewIdentity,
+  suite: Suite,
+  doors: Doors,
+): Promise<{ home: Home; self: Self; revocation: string }> {
+  const { generateSeed, publicKeyOf, sign } = await import('../crypto/ed25519.ts')
+  const { encodeIdentity, encryptWithPassphrase } = await import('../crypto/agefile.ts')
+  const home = await createHome(location, fields.port, doors)
+  return withLock(home, LOCK, async () => {
+    await refuseIdentity(home.path, home.files)
+    const { files, random, clock } = home
+    const seed = generateSeed(random)
+    const secret = random.bytes(32)
+    try {
+      const identity = await publicKeyOf(seed)
+      const signed = (message: Uint8Array): Promise<Uint8Array> => sign(message, seed)
+      const { name, addresses, passphrase } = fields
+      const transport = suite.importPrivate(secret).publicKey
+      const common = { identity, notAfter: 0, ext: [] }
+      const token = await encodeToken(
+        { ...common, transport, seq: BigInt(clock.now()), name, addresses, revocation: false },
+        signed,
+      )
+      const nothing = { transport: new Uint8Array(32), name: '', addresses: [] }
+      const revocation = await encodeToken({ ...common, ...nothing, seq: REVOKED_SEQ, revocation: true }, signed)
+      const plain = encodeIdentity(seed, identity)
+      const sealed = passphrase === undefined ? plain : await encryptWithPassphrase(plain, passphrase)
+      await replaceFile(files, random, home.at('transport.key'), encodeTransport(secret))
+      await replaceFile(files, random, home.at('token'), utf8(`${formatToken(token)}\n`))
+      await replaceFile(files, random, home.at(passphrase === undefined ? PLAIN : SEALED), sealed)
+      plain.fill(0)
+      return { home, self: selfOf(token), revocation: formatToken(revocation) }
+    } finally {
+      seed.fill(0)
+      secret.fill(0)
+    }
+  })
+}
+
+/** Throws Failure 73 if an identity lies at this path. */
+export async function refuseIdentity(path: string, files: Files): Promise<void> {
+  for (const name of [SEALED, PLAIN]) {
+    if ((await files.stat(`${path}/${name}`)) !== undefined) {
+      throw new Failure(EX.CANNOT_CREATE, `${path} already holds an identity`, 'p2p-id show')
+    }
+  }
+}
+
+/**
+ * The Ed25519 seed, to be wiped by the caller; `ask` is called for the passphrase if there is one. Throws Failure 77
+ * for a wrong passphrase or a file that others can read, 78 if the file is damaged.
+ */
+export async function openSeed(home: Home, ask: () => Promise<Uint8Array>): Promise<Uint8Array> {
+  const { decodeIdentity, decryptWithPassphrase } = await import('../crypto/agefile.ts')
+  const sealed = (await home.files.stat(home.at(PLAIN))) === undefined
+  const name = sealed ? SEALED : PLAIN
+  const file = await readSecret(home, name)
+  try {
+    if (!sealed) return decodeIdentity(file)
+    const passphrase = await ask()
+    const plain = await decryptWithPassphrase(file, passphrase)
+    passphrase.fill(0)
+    try {
+      return decodeIdentity(plain)
+    } finally {
+      plain.fill(0)
+    }
+  } catch (error) {
+    if (error instanceof Malformed) throw new Failure(EX.CONFIG, `${home.at(name)} is damaged: ${error.message}`)
+    throw error
+  }
+}
+
+/** A new own token with other addresses, signed by `seed` and durable when this returns. */
+export async function renewToken(home: Home, seed: Uint8Array, addresses: Address[]): Promise<Self> {
+  const { publicKeyOf, sign } = await import('../crypto/ed25519.ts')
+  const identity = await publicKeyOf(seed)
+  return withLock(home, LOCK, async () => {
+    const { token } = await loadSelf(home)
+    if (!equal(identity, token.identity)) {
+      throw new Failure(EX.CONFIG, `the identity of ${home.path} does not belong to ${home.at('token')}`)
+    }
+    const seq = nextSeq(token.seq, home.clock.now())
+    const renewed = await encodeToken({ ...token, seq, addresses }, (message) => sign(message, seed))
+    await replaceFile(home.files, home.random, home.at('token'), utf8(`${formatToken(renewed)}\n`))
+    return selfOf(renewed)
+  })
+}
+
+/** max(previous + 1, clock): grows even if the clock went back, and even if the state was lost. */
+function nextSeq(previous: bigint, now: number): bigint {
+  const clock = BigInt(now)
+  return clock > previous ? clock : previous + 1n
+}

@@ -1,0 +1,92 @@
+// How p2p-id tells of people: the records of p2p-record(5) and the lines for a terminal, for a contact and for oneself.
+// Names and addresses in them were checked when they came in; the edge makes the rest printable.
+
+import { formatAddress } from '../wire/address.ts'
+
+import type { Contact } from './contact.ts'
+import type { Home } from './home.ts'
+import type { Self } from './identity.ts'
+
+type Rec = Record<string, unknown>
+
+/** The record of a contact; further fields are appended by the caller. */
+export function contactRecord(contact: Contact, words: readonly string[], more: Rec = {}): Rec {
+  const { name, key, verified, blocked, revoked, added, addresses, sessionAddresses } = contact
+  return {
+    v: 1,
+    type: 'contact',
+    name,
+    key,
+    verified: verified !== undefined,
+    ...(verified !== undefined && { verified_at: new Date(verified).toISOString() }),
+    ...(blocked && { blocked }),
+    ...(revoked && { revoked }),
+    added: new Date(added).toISOString(),
+    addresses: addresses.map(formatAddress),
+    ...(sessionAddresses.length > 0 && { session_addresses: sessionAddresses.map(formatAddress) }),
+    words: words.join(' '),
+    ...more,
+  }
+}
+
+/** The record of oneself. */
+export function selfRecord(self: Self, home: Home, words: readonly string[]): Rec {
+  return {
+    v: 1,
+    type: 'identity',
+    name: self.name,
+    key: self.key,
+    port: home.port,
+    home: home.path,
+    addresses: self.token.addresses.map(formatAddress),
+    words: words.join(' '),
+  }
+}
+
+/** In one word how far a contact is to be trusted. */
+export function standing(contact: Contact): string {
+  if (contact.revoked) return 'revoked'
+  if (contact.blocked) return 'blocked'
+  return contact.verified === undefined ? 'unverified' : 'verified'
+}
+
+/** Lines `label  value`, several values of one label below each other. */
+function table(rows: readonly [string, string | readonly string[]][]): string {
+  const width = Math.max(...rows.map(([label]) => label.length)) + 2
+  const lines: string[] = []
+  for (const [label, value] of rows) {
+    const values = typeof value === 'string' ? [value] : value
+    values.forEach((text, at) => lines.push(`${(at === 0 ? label : '').padEnd(width)}${text}`))
+  }
+  return lines.join('\n')
+}
+
+export function showContact(contact: Contact, words: readonly string[]): string {
+  const { verified, added } = contact
+  const when = (ms: number): string => new Date(ms).toLocaleString()
+  return table([
+    ['name', contact.name],
+    ['key', contact.key],
+    ['standing', `${standing(contact)}${verified === undefined ? '' : ` since ${when(verified)}`}`],
+    ['words', twoLines(words)],
+    ['addresses', contact.addresses.map(formatAddress)],
+    ['last known', contact.sessionAddresses.map(formatAddress)],
+    ['added', when(added)],
+  ])
+}
+
+export function showSelf(self: Self, home: Home, words: readonly string[]): string {
+  return table([
+    ['name', self.name],
+    ['key', self.key],
+    ['words', twoLines(words)],
+    ['addresses', self.token.addresses.map(formatAddress)],
+    ['port', String(home.port)],
+    ['home', home.path],
+  ])
+}
+
+/** 12 words as they are read aloud: six and six. */
+export function twoLines(words: readonly string[]): string[] {
+  return [words.slice(0, 6).join(' '), words.slice(6).join(' ')]
+}

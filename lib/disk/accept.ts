@@ -119,7 +119,7 @@ async function write(home: Home, from: Party, pending: Pending): Promise<void> {
   }
   const bytes = staged.inline === undefined ? head.bytes : concat(head.bytes, staged.inline)
   await createFile(files, queuePath(home, queued.key, 'tmp', queued.file), bytes)
-  pending.copy = await prepareSent(home, from, draft.to, head, sentParts(home, staged))
+  pending.copy = await prepareSent(home, from, { contact: draft.to, head, parts: sentParts(home, staged) })
 }
 
 function sentParts(home: Home, staged: Staged): SentPart[] {

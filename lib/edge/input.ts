@@ -1,6 +1,8 @@
 // Standard input as bounded bytes: whole up to a limit, in chunks with backpressure, or line by line with a limit a
 // line. It is opened only when a command asks for it, so a command inside `while read` leaves the loop's input alone.
 
+import { Readable } from 'node:stream'
+
 import { concat } from '../base/bytes.ts'
 import { EX, Failure, isCode } from '../base/fail.ts'
 
@@ -21,6 +23,8 @@ export function stopInput(reason: Error): void {
 /** Standard input in the chunks in which it comes. Throws Failure 66 if it cannot be read. */
 export async function* stdinChunks(): AsyncGenerator<Uint8Array> {
   opened = true
+  // For what it cannot read, a directory, node puts an empty stream in place: it must not pass for an empty message.
+  if (process.stdin.constructor === Readable) throw new Failure(EX.NO_INPUT, 'standard input cannot be read')
   try {
     for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
       if (stopped !== undefined) throw stopped
@@ -29,8 +33,7 @@ export async function* stdinChunks(): AsyncGenerator<Uint8Array> {
     if (stopped !== undefined) throw stopped
   } catch (error) {
     if (stopped !== undefined) throw stopped
-    if (isCode(error, 'EISDIR')) throw new Failure(EX.NO_INPUT, 'standard input is a directory')
-    if (isCode(error, 'EIO', 'EAGAIN', 'EBADF', 'ECONNRESET')) {
+    if (isCode(error, 'EISDIR', 'EIO', 'EAGAIN', 'EBADF', 'ECONNRESET')) {
       throw new Failure(EX.NO_INPUT, `standard input: ${(error as NodeJS.ErrnoException).code ?? ''}`)
     }
     throw error

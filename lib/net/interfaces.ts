@@ -23,3 +23,18 @@ export function localAddresses(port: number): Address[] {
 export function globalAddresses(port: number): Address[] {
   return localAddresses(port).filter(isGlobal)
 }
+
+/** True if `ip` lies in a network this machine is directly attached to. */
+export function isOnLink(ip: string): boolean {
+  const bytes = parseIp(ip)
+  if (bytes === undefined) return false
+  for (const addresses of Object.values(networkInterfaces())) {
+    for (const { address, netmask } of addresses ?? []) {
+      const own = parseIp(address)
+      const mask = parseIp(netmask)
+      if (own?.length !== bytes.length || mask?.length !== bytes.length) continue
+      if (bytes.every((byte, at) => ((byte ^ (own[at] ?? 0)) & (mask[at] ?? 255)) === 0)) return true
+    }
+  }
+  return false
+}

@@ -65,10 +65,11 @@ const TYPE = {
 
 /**
  * The plaintext of one transport message, padded with zeros to a multiple of 256 bytes (a full DATA frame is not
- * padded). Throws RangeError if the frame breaks a limit of the format: a bug of the caller.
+ * padded). Throws RangeError if the frame breaks a limit of the format: a bug of the caller. `scratch`, at least
+ * PLAINTEXT_MAX bytes, may be used for the result, which is then good until the next call.
  */
-export function encodeFrame(frame: Frame): Uint8Array {
-  if (frame.type === 'data') return encodeData(frame)
+export function encodeFrame(frame: Frame, scratch?: Uint8Array): Uint8Array {
+  if (frame.type === 'data') return encodeData(frame, scratch)
   if (frame.type === 'pad') return encodePad(frame.size)
   const writer = new Writer(BLOCK)
   writer.u8(TYPE[frame.type])
@@ -116,18 +117,19 @@ function writeBody(writer: Writer, frame: Exclude<Frame, { type: 'data' | 'pad' 
   }
 }
 
-/** One allocation and one copy: this is the path every byte of mail takes. */
-function encodeData(frame: { id: string; offset: number; bytes: Uint8Array }): Uint8Array {
+/** One copy and no allocation: this is the path every byte of mail takes. */
+function encodeData(frame: { id: string; offset: number; bytes: Uint8Array }, scratch?: Uint8Array): Uint8Array {
   const length = limited(frame.bytes.length, DATA_MAX, 1)
   const end = DATA_HEAD + length
-  const plaintext = new Uint8Array(dataSize(length))
-  const view = new DataView(plaintext.buffer)
+  const size = dataSize(length)
+  const plaintext = scratch?.subarray(0, size) ?? new Uint8Array(size)
+  const view = new DataView(plaintext.buffer, plaintext.byteOffset)
   plaintext[0] = TYPE.data
   plaintext.set(idBytes(frame.id), 1)
   view.setBigUint64(1 + ID_SIZE, BigInt(limited(frame.offset, Number.MAX_SAFE_INTEGER)))
   view.setUint16(DATA_HEAD - 2, length)
-  plaintext.set(frame.bytes, end - length)
-  return plaintext
+  plaintext.set(frame.bytes, DATA_HEAD)
+  return plaintext.fill(0, end)
 }
 
 function encodePad(size: number): Uint8Array {

@@ -2,7 +2,7 @@
 // that a stranger's eye sees one length and the answer is never larger than the question. Decoding is strict: one
 // payload, one byte string. Nothing secret belongs into the first payload: it has no forward secrecy.
 
-import { isZero, Reader, Writer } from '../base/bytes.ts'
+import { concat, isZero, Reader, utf8, Writer } from '../base/bytes.ts'
 import { Malformed } from '../base/fail.ts'
 import { formatIp, parseIp, unmap } from './ip.ts'
 
@@ -56,6 +56,11 @@ export interface Payload2 {
   observed: { ip: string; port: number } | undefined
   /** The responder's signed token payload if seqHeld was old, else empty. */
   token: Uint8Array
+}
+
+/** Binds a handshake to the identity it is meant for: a token that carries somebody else's T leads nowhere. */
+export function prologueFor(responder: Uint8Array): Uint8Array {
+  return concat(utf8('p2p/1'), responder)
 }
 
 /** 672 bytes. Throws RangeError for a field of the wrong size. */

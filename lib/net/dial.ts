@@ -1,0 +1,221 @@
+// The calling side: all addresses of a contact at once, a little staggered, until one of them answers as that contact.
+// A returned Link is authenticated: whoever holds the other end has the contact's transport key, and was called by the
+// contact's identity. Everything else about an address is a reason in words the rest of the program can act on.
+
+import { type Clock } from '../base/clock.ts'
+import { isCode, Malformed } from '../base/fail.ts'
+import { type Random } from '../base/random.ts'
+import { HandshakeState, IK } from '../crypto/noise.ts'
+import { type PrivateKey, type Suite } from '../crypto/suite.ts'
+import { acceptFromPeer, type Address, ADDRESSES_MAX, formatAddress } from '../wire/address.ts'
+import { decodePayload2, encodePayload1, HELLO_SIZE, KIND, prologueFor } from '../wire/hello.ts'
+import { parseIp } from '../wire/ip.ts'
+import { Intake } from './intake.ts'
+import { isOnLink } from './interfaces.ts'
+import { Link } from './link.ts'
+import { type ByteStream, type Endpoint, Lost } from './stream.ts'
+import { connect, resolve } from './tcp.ts'
+
+const STAGGER_MS = 150 // between two addresses: the better one, which stands first, wins if both work
+
+/** Most telling first: an address with several IPs reports the first of these that occurred. */
+const REASONS = ['silent', 'lost', 'refused', 'timeout', 'unroutable', 'unresolved'] as const
+
+/**
+ * silent: connected, but nobody answered as this contact; lost: the connection broke; refused: the machine answers, the
+ * port does not; timeout: nothing answers; unroutable: this machine has no way there; unresolved: the name has no address.
+ */
+export type DialReason = (typeof REASONS)[number]
+
+export interface DialFailure {
+  address: Address
+  reason: DialReason
+}
+
+export interface DialOptions {
+  suite: Suite
+  random: Random
+  clock: Clock
+  /** `token` is the own signed token payload, or empty. */
+  self: { identity: Uint8Array; transportKey: PrivateKey; seq: bigint; token: Uint8Array }
+  peer: { identity: Uint8Array; transport: Uint8Array }
+  /** seq of the newest token of the peer that this side holds. */
+  seqHeld: bigint
+  features?: number
+  /** In order of preference; those not for TCP are passed over. */
+  addresses: readonly Address[]
+  /** A fresh, durably noted timestamp (unix microseconds) for one hello. What it throws, dial() throws. */
+  stamp: () => Promise<bigint>
+  /** For everything, names and handshakes included. */
+  timeoutMs: number
+  signal?: AbortSignal
+  /** The doors to the network; TCP and the system's resolver without. */
+  connect?: typeof connect
+  resolve?: typeof resolve
+  /** Whether an address that a name led to may be dialled; global and on-link ones without. */
+  permit?: (ip: string, port: number) => boolean
+}
+
+/** The first link that authenticates, all other attempts dropped; or why each address failed. */
+export async function dial(options: DialOptions): Promise<{ link: Link } | { failures: DialFailure[] }> {
+  const stop = new AbortController()
+  const giveUp = (): void => stop.abort()
+  const cancel = options.clock.after(options.timeoutMs, giveUp)
+  options.signal?.addEventListener('abort', giveUp, { once: true })
+  if (options.signal?.aborted === true) giveUp()
+  try {
+    const attempt = new Attempt(options, stop.signal, options.clock.monotonic() + options.timeoutMs)
+    const addresses = distinct(options.addresses.filter((address) => address.tcp))
+    const outcome = await race(addresses, (address) => attempt.address(address), options.clock, stop.signal)
+    if (outcome instanceof Link) return { link: outcome }
+    return { failures: addresses.map((address, index) => ({ address, reason: outcome[index] ?? 'timeout' })) }
+  } finally {
+    cancel()
+    options.signal?.removeEventListener('abort', giveUp)
+    stop.abort()
+  }
+}
+
+function distinct(addresses: readonly Address[]): Address[] {
+  return [...new Map(addresses.map((address) => [formatAddress(address), address])).values()]
+}
+
+class Attempt {
+  readonly #options: DialOptions
+  readonly #signal: AbortSignal
+  readonly #deadline: number
+
+  constructor(options: DialOptions, signal: AbortSignal, deadline: number) {
+    this.#options = options
+    this.#signal = signal
+    this.#deadline = deadline
+  }
+
+  async address({ host, port }: Address): Promise<Link | DialReason> {
+    const { clock, permit = (ip) => acceptFromPeer({ host: ip, port }, isOnLink(ip)) } = this.#options
+    let ips = [host]
+    if (parseIp(host) === undefined) {
+      const found = await this.#unlessAborted((this.#options.resolve ?? resolve)(host), [])
+      ips = [...new Set(found)].filter((ip) => permit(ip, port)).slice(0, ADDRESSES_MAX)
+    }
+    if (ips.length === 0) return 'unresolved'
+    const outcome = await race(ips, (ip) => this.#endpoint({ ip, port }), clock, this.#signal)
+    if (outcome instanceof Link) return outcome
+    return REASONS.find((reason) => outcome.includes(reason)) ?? 'timeout'
+  }
+
+  /** What `work` gives, or `instead` once time is over: the system's resolver cannot be stopped. */
+  #unlessAborted<T>(work: Promise<T>, instead: T): Promise<T> {
+    return new Promise((done, fail) => {
+      const giveUp = (): void => done(instead)
+      if (this.#signal.aborted) giveUp()
+      this.#signal.addEventListener('abort', giveUp, { once: true })
+      work.then(done, fail).finally(() => this.#signal.removeEventListener('abort', giveUp))
+    })
+  }
+
+  async #endpoint(to: Endpoint): Promise<Link | DialReason> {
+    let stream: ByteStream
+    try {
+      stream = await (this.#options.connect ?? connect)(to, this.#signal)
+    } catch (error) {
+      return reasonOf(error)
+    }
+    const drop = (): void => stream.destroy()
+    this.#signal.addEventListener('abort', drop, { once: true })
+    let link: Link | DialReason = 'lost'
+    try {
+      link = await this.#handshake(stream)
+    } catch (error) {
+      if (error instanceof Malformed) link = 'silent'
+      else if (!(error instanceof Lost)) throw error
+    } finally {
+      this.#signal.removeEventListener('abort', drop)
+      if (!(link instanceof Link)) drop()
+    }
+    if (this.#signal.aborted && link instanceof Link) drop()
+    return link
+  }
+
+  async #handshake(stream: ByteStream): Promise<Link | DialReason> {
+    const { suite, random, clock, self, peer } = this.#options
+    const handshake = new HandshakeState({
+      suite,
+      random,
+      pattern: IK,
+      initiator: true,
+      prologue: prologueFor(peer.identity),
+      s: self.transportKey,
+      rs: peer.transport,
+    })
+    const payload = encodePayload1({
+      kind: KIND.CONTACT,
+      identity: self.identity,
+      ts: await this.#options.stamp(),
+      seqOwn: self.seq,
+      seqHeld: this.#options.seqHeld,
+      features: this.#options.features ?? 0,
+      streamId: 0,
+      inviteProof: new Uint8Array(16),
+      token: self.token,
+    })
+    await stream.write([handshake.writeMessage(payload)])
+    const message = await new Intake(stream, clock).exactly(HELLO_SIZE, this.#deadline)
+    if (typeof message === 'string') return message === 'lost' && !this.#signal.aborted ? 'lost' : 'silent'
+    const hello = decodePayload2(handshake.readMessage(message))
+    const { features } = hello
+    return new Link({ stream, transport: handshake.split(), initiator: true, peer, hello, features, clock })
+  }
+}
+
+function reasonOf(error: unknown): DialReason {
+  if (error instanceof Lost || isCode(error, 'ETIMEDOUT')) return 'timeout'
+  if (isCode(error, 'ECONNREFUSED')) return 'refused'
+  if (isCode(error, 'ECONNRESET', 'ECONNABORTED', 'EPIPE')) return 'lost'
+  return 'unroutable' // ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL, EAFNOSUPPORT, a local firewall's EPERM
+}
+
+/**
+ * Runs the items in order, the next one when the last has failed or after STAGGER_MS, all of them side by side. The
+ * first Link ends it; without one, the reasons in the order of the items. Later links are closed. Throws what an item throws.
+ */
+function race<T>(
+  items: readonly T[],
+  run: (item: T) => Promise<Link | DialReason>,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<Link | DialReason[]> {
+  return new Promise((done, fail) => {
+    const reasons: DialReason[] = []
+    let [started, ended] = [0, 0]
+    let over = false
+    let cancel = (): void => {}
+    const finish = (settle: () => void): void => {
+      over = true
+      cancel()
+      settle()
+    }
+    const start = (): void => {
+      cancel()
+      const index = started++
+      const item = items[index]
+      if (over || item === undefined) return
+      run(item).then(
+        (outcome) => {
+          if (outcome instanceof Link) {
+            if (over) outcome.close()
+            else finish(() => done(outcome))
+            return
+          }
+          reasons[index] = outcome
+          if (++ended === items.length) finish(() => done(reasons))
+          else if (index === started - 1) start()
+        },
+        (error: unknown) => finish(() => fail(error)),
+      )
+      if (started < items.length && !signal.aborted) cancel = clock.after(STAGGER_MS, start)
+    }
+    if (items.length === 0) return done([])
+    start()
+  })
+}

@@ -1,0 +1,342 @@
+// An authenticated connection: frames in, frames out, in order, encrypted. It guarantees that everything received
+// was sent by `peer` in this order with nothing left out before it; the end of a link, however it looks, promises
+// nothing about what was under way. One bad byte ends it without a word. It trusts the handshake that made it.
+
+import { type Clock } from '../base/clock.ts'
+import { Malformed } from '../base/fail.ts'
+import { type Transport } from '../crypto/noise.ts'
+import { BYE, decodeFrame, encodeFrame, type Frame, PLAINTEXT_MAX } from '../wire/frame.ts'
+import { type Payload1, type Payload2 } from '../wire/hello.ts'
+import { type ByteStream, type Endpoint, Lost } from './stream.ts'
+
+export const LENGTH_SIZE = 2 // bytes in front of every transport message
+export const MESSAGE_MIN = 17 // a type byte and the tag
+
+const AGE_MAX_MS = 3600 * 1000 // sessions are renewed for fresh keys: p2p-wire(7), LIFE OF A SESSION
+const FRAMES_MAX = 2 ** 24 // in either direction, for the same reason
+const BATCH = 128 * 1024 // bytes handed to the system in one write; fewer at the end of a turn of the event loop
+const SMALL = 4096 // messages below this are gathered into one buffer: a copy is cheaper than a vector entry
+const LINGER_MS = 2000 // what the other side still sends is read for this long, so that no reset eats our last words
+
+const EMPTY = new Uint8Array(0)
+const SCRATCH = new Uint8Array(PLAINTEXT_MAX) // one for all links: a plaintext is sealed before anything else can run
+
+/** Why a link ended: here, by the peer's close, by a broken connection, by bytes that do not decrypt, by nonsense that does. */
+export type EndReason = 'closed' | 'eof' | 'reset' | 'bad' | 'malformed'
+
+export interface LinkOptions {
+  stream: ByteStream
+  transport: Transport
+  initiator: boolean
+  peer: { identity: Uint8Array; transport: Uint8Array }
+  hello: Payload1 | Payload2
+  features: number
+  clock: Clock
+  /** The plaintext of a first message that was read already. */
+  first?: Uint8Array
+}
+
+export class Link {
+  readonly initiator: boolean
+  readonly peer: { readonly identity: Uint8Array; readonly transport: Uint8Array }
+  readonly remote: Endpoint
+  /** What the other side said in its handshake message: Payload2 if this side is the initiator. */
+  readonly hello: Payload1 | Payload2
+  /** Those both sides have. */
+  readonly features: number
+  /** A secret of this session that both sides know, 32 bytes. */
+  readonly exporter: Uint8Array
+  /** Resolves when the connection is gone, both ways. */
+  readonly closed: Promise<void>
+
+  readonly #stream: ByteStream
+  readonly #transport: Transport
+  readonly #clock: Clock
+  readonly #since: number
+  #reason: EndReason | undefined
+  #sent = 0
+  #received = 0
+
+  #out: Uint8Array[] = []
+  #outBytes = 0
+  #writing: Promise<void> | undefined
+  #scheduled = false
+  #deaf = false // writing failed; what came in before may still be read
+
+  #first: Uint8Array | undefined
+  #in: Uint8Array[] = []
+  #inBytes = 0
+  #at = 0 // bytes of the first chunk that are used up
+  #reading = false
+  #over: EndReason | undefined // nothing more will come in
+  #wake: (() => void) | undefined
+
+  constructor(options: LinkOptions) {
+    this.initiator = options.initiator
+    this.peer = options.peer
+    this.remote = options.stream.remote
+    this.hello = options.hello
+    this.features = options.features
+    this.exporter = options.transport.exporter
+    this.closed = options.stream.closed
+    this.#stream = options.stream
+    this.#transport = options.transport
+    this.#clock = options.clock
+    this.#since = options.clock.monotonic()
+    this.#first = options.first
+    if (options.first !== undefined) this.#received++
+  }
+
+  /** Frames sent or received, whichever are more. */
+  get frames(): number {
+    return Math.max(this.#sent, this.#received)
+  }
+
+  /** Milliseconds since the handshake. */
+  get age(): number {
+    return this.#clock.monotonic() - this.#since
+  }
+
+  /** Time to finish what is in hand and dial anew. */
+  get worn(): boolean {
+    return this.age >= AGE_MAX_MS || this.frames >= FRAMES_MAX
+  }
+
+  /** Undefined while the link works. */
+  get reason(): EndReason | undefined {
+    return this.#reason
+  }
+
+  /** True if receive() will not have to wait for the network. */
+  get buffered(): boolean {
+    if (this.#first !== undefined) return true
+    while (!this.#complete() && !this.#reading && this.#reason === undefined) {
+      const chunk = this.#stream.take()
+      if (chunk === undefined) break
+      this.#push(chunk)
+    }
+    return this.#complete()
+  }
+
+  /**
+   * Queues one frame; frames leave in the order of the calls, many in one write. Resolves when there is room for
+   * more, which is not when it was sent. Throws Lost once the link is closed or broken.
+   */
+  async send(frame: Frame): Promise<void> {
+    if (this.#reason !== undefined || this.#deaf) throw new Lost('link is closed')
+    this.#seal(frame)
+    if (this.#outBytes >= BATCH) this.#flush()
+    else this.#schedule()
+    if (this.#writing !== undefined && this.#outBytes >= BATCH) await this.#writing
+  }
+
+  #seal(frame: Frame): void {
+    const sealed = this.#transport.send.encryptWithAd(EMPTY, encodeFrame(frame, SCRATCH))
+    this.#out.push(Uint8Array.of(sealed.length >> 8, sealed.length & 0xff), sealed)
+    this.#outBytes += LENGTH_SIZE + sealed.length
+    this.#sent++
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
+      this.#flush()
+    })
+  }
+
+  /** Hands all queued frames to the stream, unless it is still busy with the last ones: then right after. */
+  #flush(): void {
+    if (this.#writing !== undefined || this.#out.length === 0 || this.#deaf) return
+    const parts = gather(this.#out)
+    this.#out = []
+    this.#outBytes = 0
+    this.#writing = this.#stream.write(parts).then(
+      () => {
+        this.#writing = undefined
+        this.#flush()
+      },
+      () => {
+        this.#writing = undefined
+        this.#deaf = true
+        this.#out = []
+        this.#outBytes = 0
+      },
+    )
+  }
+
+  /**
+   * The next frame; undefined once the link has ended, for the `reason` told there. A message that does not decrypt
+   * ends it silently; one that decrypts to nonsense is answered with BYE. One call at a time.
+   */
+  async receive(): Promise<Frame | undefined> {
+    while (this.#reason === undefined) {
+      const plaintext = this.#first ?? this.#open()
+      this.#first = undefined
+      if (plaintext !== undefined) {
+        const frame = this.#decode(plaintext)
+        if (frame !== undefined) return frame
+      } else if (this.#reason === undefined) {
+        if (this.#over !== undefined) this.#finish(this.#inBytes === 0 ? this.#over : 'reset')
+        else await this.#more()
+      }
+    }
+    return undefined
+  }
+
+  #decode(plaintext: Uint8Array): Frame | undefined {
+    try {
+      return decodeFrame(plaintext)
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error
+      if (!this.#deaf) this.#seal({ type: 'bye', code: BYE.UNKNOWN_TYPE })
+      this.#finish('malformed')
+      return undefined
+    }
+  }
+
+  /** The plaintext of the next message that is here as a whole; undefined if there is none, or it is bad. */
+  #open(): Uint8Array | undefined {
+    if (this.#inBytes >= LENGTH_SIZE && this.#length() < MESSAGE_MIN) this.#finish('bad')
+    if (this.#reason !== undefined || !this.#complete()) return undefined
+    const message = this.#pull(LENGTH_SIZE + this.#length()).subarray(LENGTH_SIZE)
+    try {
+      const plaintext = this.#transport.receive.decryptWithAd(EMPTY, message)
+      this.#received++
+      return plaintext
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error
+      this.#finish('bad')
+      return undefined
+    }
+  }
+
+  #complete(): boolean {
+    return this.#inBytes >= LENGTH_SIZE && this.#inBytes >= LENGTH_SIZE + this.#length()
+  }
+
+  /** The length field in front; two bytes must be here. */
+  #length(): number {
+    const [a, b] = this.#in
+    const high = a?.[this.#at] ?? 0
+    const low = (a !== undefined && this.#at + 1 < a.length ? a[this.#at + 1] : b?.[0]) ?? 0
+    return high * 256 + low
+  }
+
+  /** Takes `size` bytes that are here: a view if they came in one piece, else a copy. */
+  #pull(size: number): Uint8Array {
+    const first = this.#in[0] ?? EMPTY
+    this.#inBytes -= size
+    const end = this.#at + size
+    if (end <= first.length) {
+      const view = first.subarray(this.#at, end)
+      this.#at = end
+      if (end === first.length) this.#shift()
+      return view
+    }
+    const out = new Uint8Array(size)
+    let filled = 0
+    while (filled < size) {
+      const chunk = this.#in[0] ?? EMPTY
+      const part = chunk.subarray(this.#at, this.#at + size - filled)
+      out.set(part, filled)
+      filled += part.length
+      this.#at += part.length
+      if (this.#at === chunk.length) this.#shift()
+    }
+    return out
+  }
+
+  #shift(): void {
+    this.#in.shift()
+    this.#at = 0
+  }
+
+  #push(chunk: Uint8Array): void {
+    this.#in.push(chunk)
+    this.#inBytes += chunk.length
+  }
+
+  /** Waits until more bytes are here, or the link is over. */
+  #more(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve
+      this.#read()
+    })
+  }
+
+  #read(): void {
+    if (this.#reading || this.#over !== undefined) return
+    this.#reading = true
+    this.#stream.read().then(
+      (chunk) => this.#arrived(chunk, 'eof'),
+      () => this.#arrived(undefined, 'reset'),
+    )
+  }
+
+  #arrived(chunk: Uint8Array | undefined, over: EndReason): void {
+    this.#reading = false
+    if (chunk === undefined) this.#over = over
+    if (this.#reason !== undefined) {
+      if (this.#over === 'reset') this.#stream.destroy()
+      else this.#read() // lingering: what comes now is for nobody
+    } else if (chunk !== undefined) {
+      this.#push(chunk)
+    }
+    this.#wakeReader()
+  }
+
+  #wakeReader(): void {
+    this.#wake?.()
+    this.#wake = undefined
+  }
+
+  /** Sends what is queued, then closes; a waiting receive() ends. Twice is fine. `closed` tells when all is done. */
+  close(): void {
+    if (this.#reason === undefined) this.#finish('closed')
+  }
+
+  #finish(reason: EndReason): void {
+    this.#reason = reason
+    this.#in = []
+    this.#inBytes = 0
+    this.#at = 0
+    this.#first = undefined
+    this.#wakeReader()
+    if (this.#over === 'reset') return this.#stream.destroy()
+    const cancel = this.#clock.after(LINGER_MS, () => this.#stream.destroy())
+    void this.#stream.closed.then(cancel)
+    void this.#farewell()
+  }
+
+  async #farewell(): Promise<void> {
+    this.#flush()
+    while (this.#writing !== undefined) await this.#writing
+    this.#stream.end()
+    this.#transport.send.close()
+    this.#transport.receive.close()
+    this.#read()
+  }
+}
+
+/** The same bytes in fewer parts: runs of small ones become one. */
+function gather(parts: Uint8Array[]): Uint8Array[] {
+  const out: Uint8Array[] = []
+  let run: Uint8Array[] = []
+  const finishRun = (): void => {
+    if (run.length > 1) out.push(Buffer.concat(run))
+    else out.push(...run)
+    run = []
+  }
+  for (const part of parts) {
+    if (part.length < SMALL) {
+      run.push(part)
+    } else {
+      finishRun()
+      out.push(part)
+    }
+  }
+  finishRun()
+  return out
+}

@@ -98,7 +98,7 @@ const KEY_SHAPE = /^[1-9a-z]{32,44}$/ // of a KEY whose case a mail program has 
 
 /** The form under which names are compared: compatibility forms and case do not count. Not for display. */
 export function foldName(text: string): string {
-  return text.normalize('NFKC').toUpperCase().toLowerCase().normalize('NFKC')
+  return text.normalize('NFKC').toLowerCase().toUpperCase().toLowerCase().normalize('NFKC') // ẞ, ß and SS are one
 }
 
 /**

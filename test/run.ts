@@ -5,7 +5,8 @@
 //   node --import tsx test/run.ts [--dir DIR] [PART-OF-A-FILE-NAME...]
 //
 // Tests print `skip: what: why` for what they could not do here; the lines are listed at the end, and with CI=true
-// each counts as a failure. A file that needs more than the rule says `// test timeout: 600 s` in a line of its own.
+// each counts as a failure, except where only test data of others is absent that lies outside the repository (such
+// lines name P2P_VECTORS; the same tests then run the published values typed into them). A file that needs more than the rule says `// test timeout: 600 s` in a line of its own.
 
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
@@ -146,8 +147,8 @@ async function main(argv: string[]): Promise<void> {
   const skips = results.flatMap((result) => result.skips.map((skip) => `${skip} (${result.file})`)).sort()
   const strict = process.env['CI'] === 'true'
   const passed = results.reduce((sum, result) => sum + result.passed, 0)
-  const failed = results.reduce((sum, result) => sum + result.failed, 0) + (strict ? skips.length : 0)
-  if (skips.length > 0) console.log(`\nskipped${strict ? ', which is a failure here (CI=true)' : ''}:`)
+  const failed = results.reduce((sum, result) => sum + result.failed, 0) + (strict ? skips.filter((skip) => !skip.includes('P2P_VECTORS')).length : 0)
+  if (skips.length > 0) console.log(`\nskipped${strict ? ' (failures here, where CI=true)' : ''}:`)
   for (const skip of skips) console.log(`  ${skip}`)
   const broken = results.filter((result) => result.why !== undefined)
   if (broken.length > 0) console.log(`\nfailed: ${broken.map((result) => result.file).sort().join(' ')}`)

@@ -188,9 +188,9 @@ test('an address as a person types it', () => {
 
 test('an address that makes no sense is a usage error that quotes it', () => {
   const table = ['', ':', ':1', 'a:', 'a:0', 'a:65536', 'a:01', 'a:1x', 'a b', 'a_b', '-a', 'a..b', '127.1', '0x7f.1']
-  table.push('2130706433', '0x7f000001', '[192.0.2.7]', '[::1', '::1]', '[::1]x', '[::1]:', '2001:db8::1::2', 'fe80::1%a')
+  table.push('2130706433', '0x7f000001', '[192.0.2.7]', '[::1', '::1]', '[::1]x', '[::1]:', '2001:db8::1::2')
   table.push('[fe80::1%1]:5', '0.0.0.0', '[::]:1', 'a/b', 'a@b', '%41.example', 'a'.repeat(64), 'x'.repeat(5000))
-  table.push('a\nb', 'ä\nb', 'ä%41')
+  table.push('fe80::1%a', 'a\nb', 'ä\nb', 'ä%41')
   for (const text of table) {
     assert.throws(
       () => parseAddress(text, 4000),

@@ -85,6 +85,8 @@ async function forged(token: Token): Promise<string> {
   return ''
 }
 
+const isMalformed = (error: unknown): boolean => error instanceof Malformed
+
 const NEVER = (): never => {
   throw new Error('must not be called')
 }
@@ -103,6 +105,7 @@ function raw(name: Uint8Array, ext: Uint8Array): Uint8Array {
   return concat(head, Uint8Array.of(name.length), name, Uint8Array.of(0, 0, ext.length), ext, new Uint8Array(64))
 }
 
+const NAMED = { host: 'a.b', port: 1, tcp: false, udp: true }
 const anyName = fc
   .string({ unit: fc.constantFrom(...'abcäöé字ñ1. _+-'), maxLength: 20 })
   .map((text) => text.normalize('NFC').trim())
@@ -110,11 +113,11 @@ const anyName = fc
 const anyFields: fc.Arbitrary<TokenFields> = fc.record(
   {
     identity: fc.constant(IDENTITY),
-    transport: fc.uint8Array({ minLength: 32, maxLength: 32 }).map((key) => key.map((byte, at) => (at ? byte : byte & 127))),
+    transport: fc.uint8Array({ minLength: 32, maxLength: 32 }),
     seq: fc.bigInt({ min: 0n, max: REVOKED_SEQ - 1n }),
     notAfter: fc.nat(0xffff_ffff),
     name: anyName,
-    addresses: fc.array(fc.constantFrom(...ALICE.addresses, { host: 'a.b', port: 1, tcp: false, udp: true }), { maxLength: 8 }),
+    addresses: fc.array(fc.constantFrom(...ALICE.addresses, NAMED), { maxLength: 8 }),
     ext: fc.constantFrom([], [{ type: 1, value: new Uint8Array(20) }], [{ type: 2, value: Uint8Array.of(1) }], [
       { type: 1, value: new Uint8Array(20).fill(7) },
       { type: 127, value: new Uint8Array() },
@@ -141,7 +144,8 @@ test('a revocation is a token without anything but the identity', async () => {
   assert.is(await forged(token), '')
   const bare = { ...ALICE, transport: new Uint8Array(32), seq: REVOKED_SEQ, name: '', addresses: [], revocation: true }
   assert.is(formatToken(await encodeToken(bare, sign)), GOLDEN_REVOCATION)
-  for (const more of [{ name: 'a' }, { seq: 1n }, { notAfter: 1 }, { transport: TRANSPORT }, { addresses: ALICE.addresses }]) {
+  const { addresses } = ALICE
+  for (const more of [{ name: 'a' }, { seq: 1n }, { notAfter: 1 }, { transport: TRANSPORT }, { addresses }]) {
     await encodeToken({ ...bare, ...more }, stub).then(NEVER, (error: unknown) => assert.instance(error, Malformed))
   }
 })
@@ -184,7 +188,7 @@ test('any text is a token or bad data, whether read alone or searched', () => {
     return GOLDEN.slice(0, place) + patch + GOLDEN.slice(place)
   })
   fc.assert(
-    fc.property(fc.oneof(near, fc.string({ maxLength: 300 }), fc.string({ unit: 'binary', maxLength: 900 })), (text) => {
+    fc.property(fc.oneof(near, fc.string({ unit: 'binary', maxLength: 900 })), (text) => {
       for (const read of [parseToken, findToken]) {
         try {
           read(text)
@@ -261,17 +265,17 @@ test('the longest payload fits the text, a longer one is refused', async () => {
   assert.is(parseToken(formatToken(token)).addresses.length, 4)
   const longer = { ...fields, ext: [{ type: 3, value: new Uint8Array(29) }] }
   await encodeToken(longer, stub).then(NEVER, (error: unknown) => assert.instance(error, Malformed))
-  assert.throws(() => parseTokenBytes(new Uint8Array(513)), (error: unknown) => error instanceof Malformed)
+  assert.throws(() => parseTokenBytes(new Uint8Array(513)), isMalformed)
 })
 
 test('a name that would harm a terminal, a header or a file is refused', () => {
   const bad = ['\0', 'a\x1bb', 'a\nb', '\x7f', '\x9b', 'a\u202eb', '\u200f', 'a\u2066', 'a\u2028', '\u061c', ' a', 'a ']
   bad.push('e\u0301', '\ufeffa', 'n'.repeat(65), 'ä'.repeat(33))
   for (const name of bad) {
-    assert.throws(() => parseTokenBytes(raw(utf8(name), new Uint8Array())), (e: unknown) => e instanceof Malformed, name)
+    assert.throws(() => parseTokenBytes(raw(utf8(name), new Uint8Array())), isMalformed, name)
   }
   for (const name of [Uint8Array.of(0xff), Uint8Array.of(0xed, 0xa0, 0x80), Uint8Array.of(0xc0, 0x80)]) {
-    assert.throws(() => parseTokenBytes(raw(name, new Uint8Array())), (e: unknown) => e instanceof Malformed)
+    assert.throws(() => parseTokenBytes(raw(name, new Uint8Array())), isMalformed)
   }
   for (const name of ['', 'a b', 'Jürgen', '字', 'n'.repeat(64)]) {
     assert.is(parseTokenBytes(raw(utf8(name), new Uint8Array())).name, name)
@@ -284,12 +288,8 @@ test('extensions are in order, of the right size, and understood if critical', (
   assert.equal(parse('020105').ext, [{ type: 2, value: Uint8Array.of(5) }])
   assert.equal(parse('7f00').ext, [{ type: 127, value: new Uint8Array() }])
   assert.is(parse('0114' + '00'.repeat(20) + '020100').ext.length, 2)
-  for (const text of ['8000', 'ff0100', '020100020100', '0201000114' + '00'.repeat(20), '0200', '0113' + '00'.repeat(19)]) {
-    assert.throws(() => parse(text), (error: unknown) => error instanceof Malformed, text)
-  }
-  for (const text of ['02', '0205', '020105ff']) {
-    assert.throws(() => parse(text), (error: unknown) => error instanceof Malformed, text)
-  }
+  const bad = ['8000', 'ff0100', '020100020100', '0201000114' + '00'.repeat(20), '0200', '0113' + '00'.repeat(19)]
+  for (const text of [...bad, '02', '0205', '020105ff']) assert.throws(() => parse(text), isMalformed, text)
 })
 
 test('a forged token: every bit of the payload is covered by the signature', async () => {
@@ -386,7 +386,7 @@ test('a token is found alone, in prose, quoted, broken and indented', () => {
 })
 
 test('words that follow on the next line or at once are not swallowed', () => {
-  for (const after of ['Best regards', 'a', '1', 'zzzzzzzz', 'p2p', 'Bob', 'p2p1 is how tokens start', '0', '_', 'é']) {
+  for (const after of ['Best regards', 'a', '1', 'zzzzzzzz', 'p2p', 'Bob', 'p2p1 is how they start', '0', '_', 'é']) {
     assert.is(found(`${GOLDEN}\n${after}\n`), GOLDEN, after)
     assert.is(found(`${GOLDEN}${after}`), GOLDEN, after)
     assert.is(found(`> ${lines('> ', 50)}\n> ${after}\n\nmore`), GOLDEN, after)
@@ -396,13 +396,14 @@ test('words that follow on the next line or at once are not swallowed', () => {
 })
 
 test('a token broken anywhere, by anything a mail program puts there, is found', () => {
+  const place = fc.nat(GOLDEN.length)
   const gap = fc.constantFrom('\n', '\r\n', '\n> ', '\n>> ', '\n> > ', ' ', '\t', '=\n', '=\r\n> ', '\n\n', ' \n  ')
   const prose = fc.string({ unit: fc.constantFrom(...'abcXYZ0189 .,>\n='), maxLength: 80 })
   fc.assert(
-    fc.property(fc.array(fc.tuple(fc.nat(GOLDEN.length), gap), { maxLength: 12 }), prose, prose, (gaps, before, after) => {
+    fc.property(fc.array(fc.tuple(place, gap), { maxLength: 12 }), prose, prose, (gaps, before, after) => {
       let text = ''
       for (let at = 0; at < GOLDEN.length; at++) {
-        for (const [place, what] of gaps) if (place === at) text += what
+        for (const [where, what] of gaps) if (where === at) text += what
         text += GOLDEN.charAt(at)
       }
       assert.is(found(`${before}${text}${after}`), GOLDEN)
@@ -432,7 +433,8 @@ test('a spoilt token in a text is explained, not overlooked', () => {
 })
 
 test('a text made to keep the finder busy is still bounded', () => {
-  const hostile = ['p2p1' + '2'.repeat(65_000), 'p2p1'.repeat(16_384), ('p2p1' + 'z'.repeat(1020)).repeat(64), '=\n> '.repeat(16_384)]
+  const hostile = ['p2p1' + '2'.repeat(65_000), 'p2p1'.repeat(16_384), ('p2p1' + 'z'.repeat(1020)).repeat(64)]
+  hostile.push('=\n> '.repeat(16_384), '>'.repeat(65_536), 'p2p1' + '\n'.repeat(65_000))
   for (const text of hostile) assert.ok(refusal(() => findToken(text)))
 })
 

@@ -1,0 +1,58 @@
+// Runs a command as users do, for tests: the built bundle if it is newer than the sources, else the sources.
+
+import { readdirSync, statSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+import { execa } from 'execa'
+
+export interface Ran {
+  code: number | undefined
+  signal: string | undefined
+  out: string
+  err: string
+}
+
+export interface RunOptions {
+  home?: string
+  input?: string | Uint8Array
+  env?: Record<string, string>
+  cwd?: string
+}
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+
+function newest(folder: string): number {
+  const times = readdirSync(folder, { recursive: true }).map((name) => statSync(`${folder}/${String(name)}`).mtimeMs)
+  return Math.max(...times)
+}
+
+/** argv of a command, e.g. argvOf('p2p-id'). */
+export function argvOf(command: string): string[] {
+  const built = `${ROOT}dist/${command}.cjs`
+  const time = statSync(built, { throwIfNoEntry: false })?.mtimeMs ?? 0
+  if (time > Math.max(newest(`${ROOT}bin`), newest(`${ROOT}lib`))) return [process.execPath, built]
+  // an URL: node would look for a bare 'tsx' in the directory the command runs in
+  return [process.execPath, '--import', import.meta.resolve('tsx'), `${ROOT}bin/${command}.ts`]
+}
+
+/** Runs a command to its end, in a session of its own without a terminal. Never throws for an exit code. */
+export async function runCommand(command: string, args: string[], options: RunOptions = {}): Promise<Ran> {
+  const [program = '', ...before] = argvOf(command)
+  const { home, input = '', env = {}, cwd } = options
+  const ran = await execa(program, [...before, ...args], {
+    reject: false,
+    detached: true, // setsid(2): a prompt on /dev/tty must fail here, not wait for the developer
+    stripFinalNewline: false,
+    extendEnv: false,
+    env: {
+      PATH: process.env['PATH'] ?? '',
+      HOME: '/nonexistent',
+      ...(home !== undefined && { P2P_HOME: home }),
+      ...env,
+    },
+    input,
+    timeout: 60_000,
+    ...(cwd !== undefined && { cwd }),
+  })
+  return { code: ran.exitCode, signal: ran.signal, out: String(ran.stdout), err: String(ran.stderr) }
+}

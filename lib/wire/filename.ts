@@ -7,8 +7,8 @@ import { cutBytes } from './mimeword.ts'
 const COMPONENT_MAX = 255
 /** Bytes kept free for `-999999` before the extension. */
 const NUMBER_ROOM = 8
-/** A longer "extension" is none. */
-const EXTENSION_MAX = 16
+/** What is kept at the end when a name is cut or numbered. */
+const EXTENSION = /(?<=.)\.[A-Za-z0-9]{1,15}$/
 
 /** Separators, what Windows and its shells refuse, controls, everything that reorders or hides text. */
 const UNSAFE = /[/\\<>:"|?*\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Bidi_Control}\u206a-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff\u{e0000}-\u{e007f}]/gu
@@ -32,15 +32,14 @@ function trim(name: string): string {
 }
 
 function fit(name: string, bytes: number): string {
+  if (Buffer.byteLength(name) <= bytes) return name
   const { stem, extension } = split(name)
   return cutBytes(stem, bytes - Buffer.byteLength(extension)).replace(/[.\s]+$/u, '') + extension
 }
 
 function split(name: string): { stem: string; extension: string } {
-  const at = name.lastIndexOf('.')
-  const extension = at > 0 ? name.slice(at) : ''
-  const short = extension.length > 1 && Buffer.byteLength(extension) <= EXTENSION_MAX
-  return short ? { stem: name.slice(0, at), extension } : { stem: name, extension: '' }
+  const [extension = ''] = EXTENSION.exec(name) ?? []
+  return { stem: name.slice(0, name.length - extension.length), extension }
 }
 
 /** The nth choice of a name that is taken: `photo.jpg`, `photo-1.jpg`, `photo-2.jpg`; `safe` comes from safeName. */

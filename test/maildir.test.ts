@@ -1,0 +1,248 @@
+// inbox/ and sent/ while other programs move, flag and delete what is in them.
+
+import { readdirSync, readFileSync, renameSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+
+import { hex } from '../lib/base/bytes.ts'
+import { isCode } from '../lib/base/fail.ts'
+import { realDoors, type Home } from '../lib/disk/home.ts'
+import { deliverOwn, findById, listMaildir, mailName, publish, setFlags, withMail, writeMail } from '../lib/disk/maildir.ts'
+import { markDelivered, writeSent, type SentPart } from '../lib/disk/sent.ts'
+import { collect, openSource, readMail } from '../lib/wire/mailread.ts'
+import { EMBED_MAX } from '../lib/wire/mail.ts'
+import { bytesOf, BOB, EVE, deliver, freshId, mailOf, withHome } from './mailbox.ts'
+
+const names = (home: Home, ...folder: string[]): string[] => readdirSync(home.at(...folder)).sort()
+
+const partsOf = (contents: Uint8Array[]): SentPart[] =>
+  contents.map((bytes) => ({
+    async *content() {
+      yield bytes
+    },
+  }))
+
+test('a delivered message is new/TIME.ID.p2p with the time of receipt, and nothing is left in tmp', async () => {
+  await withHome(async (home) => {
+    const { id, path } = await deliver(home, { text: 'hi\n', received: 1_790_000_000_123_456n })
+    assert.is(path, home.at('inbox', 'new', `1790000000123456.${id.slice(0, 32)}.p2p`))
+    assert.is(Math.round(statSync(path).mtimeMs), 1_790_000_000_123)
+    assert.is(statSync(path).mode & 0o777, 0o600)
+    assert.equal(names(home, 'inbox', 'tmp'), [])
+  })
+})
+
+test('a message that cannot be written whole leaves nothing', async () => {
+  await withHome(async (home) => {
+    const { mail } = mailOf({ text: 'hi\n', files: [{ name: 'f', bytes: new Uint8Array(10) }] })
+    for (const file of mail.files) file.size += 1
+    let message = ''
+    await writeMail(home.files, home.at('inbox', 'tmp', 'x'), mail).catch((error: Error) => (message = error.message))
+    assert.match(message, /10 bytes where 11 were announced/)
+    assert.equal(names(home, 'inbox', 'tmp'), [])
+  })
+})
+
+test('a list shows each message once, oldest first, with its flags, foreign files included', async () => {
+  await withHome(async (home) => {
+    const a = await deliver(home, { text: 'a\n', received: 2_000_000n })
+    const b = await deliver(home, { text: 'b\n', received: 1_000_000n })
+    renameSync(a.path, home.at('inbox', 'cur', `${a.path.split('/').at(-1)}:2,SR`))
+    writeFileSync(home.at('inbox', 'cur', '1500000000.R1.host:2,FS'), 'Subject: x\n\n')
+    writeFileSync(home.at('inbox', 'cur', '.hidden'), '')
+    const entries = await listMaildir(home, 'inbox')
+    assert.equal(entries.map(({ flags }) => flags), ['', 'RS', 'FS'])
+    assert.equal(entries.map(({ id32 }) => id32), [b.id.slice(0, 32), a.id.slice(0, 32), undefined])
+    assert.is(entries[2]?.time, 1_500_000_000_000_000n)
+    assert.is((await findById(home, 'inbox', a.id)).length, 1)
+  })
+})
+
+test('a message that moves from new to cur between the two readings is seen once', async () => {
+  let moves = 0
+  const files = {
+    ...realDoors.files,
+    async list(directory: string) {
+      const found = await realDoors.files.list(directory)
+      if (directory.endsWith('inbox/new') && moves++ === 0) {
+        for (const name of found) renameSync(`${directory}/${name}`, `${directory}/../cur/${name}:2,S`)
+      }
+      return found
+    },
+  }
+  await withHome(async (home) => {
+    const { id } = await deliver(home, { text: 'a\n' })
+    const entries = await listMaildir(home, 'inbox')
+    assert.equal(entries.map(({ id32, flags }) => ({ id32, flags })), [{ id32: id.slice(0, 32), flags: 'S' }])
+  }, { ...realDoors, files })
+})
+
+test('a message that is flagged while the folder is read is not missed', async () => {
+  let reads = 0
+  const files = {
+    ...realDoors.files,
+    async list(directory: string) {
+      const found = await realDoors.files.list(directory)
+      if (!directory.endsWith('inbox/cur') || reads++ > 0) return found
+      for (const name of found) renameSync(`${directory}/${name}`, `${directory}/${name}F`)
+      return [] // readdir may pass over what is renamed meanwhile
+    },
+  }
+  await withHome(async (home) => {
+    const { path } = await deliver(home, { text: 'a\n' })
+    renameSync(path, home.at('inbox', 'cur', `${path.split('/').at(-1)}:2,`))
+    assert.is((await listMaildir(home, 'inbox')).length, 1)
+  }, { ...realDoors, files })
+})
+
+test('a message is opened wherever it has moved to, and gone is an answer', async () => {
+  await withHome(async (home) => {
+    const { path } = await deliver(home, { text: 'a\n' })
+    const [entry] = await listMaildir(home, 'inbox')
+    assert.ok(entry)
+    const moved = home.at('inbox', 'cur', `${entry.base}:2,FRS`)
+    renameSync(path, moved)
+    assert.is(await withMail(home, entry, async (_, at) => at.path), moved)
+    unlinkSync(moved)
+    assert.is(await withMail(home, entry, async () => 'there'), undefined)
+    assert.is(await setFlags(home, entry, { add: 'S' }), undefined)
+  })
+})
+
+test('setting a flag moves a message out of new and keeps what another program set meanwhile', async () => {
+  await withHome(async (home) => {
+    await deliver(home, { text: 'a\n' })
+    const [entry] = await listMaildir(home, 'inbox')
+    assert.ok(entry)
+    const seen = await setFlags(home, entry, { add: 'S' })
+    assert.equal(names(home, 'inbox', 'cur'), [`${entry.base}:2,S`])
+    renameSync(home.at('inbox', 'cur', `${entry.base}:2,S`), home.at('inbox', 'cur', `${entry.base}:2,RST`))
+    const both = await setFlags(home, seen ?? entry, { add: 'F', remove: 'S' })
+    assert.is(both?.flags, 'FRT')
+    assert.equal(names(home, 'inbox', 'cur'), [`${entry.base}:2,FRT`])
+  })
+})
+
+test('the syncs of a delivery come in order: bytes, then rename, then directory', async () => {
+  const steps: string[] = []
+  const files = {
+    ...realDoors.files,
+    async rename(from: string, to: string) {
+      if (to.includes('/inbox/')) steps.push('rename')
+      return realDoors.files.rename(from, to)
+    },
+    async syncDir(directory: string) {
+      if (directory.endsWith('/inbox/new')) steps.push('syncDir')
+      return realDoors.files.syncDir(directory)
+    },
+    async open(path: string, mode: 'read' | 'append' | 'create' | 'update') {
+      const handle = await realDoors.files.open(path, mode)
+      if (!path.includes('/inbox/tmp/')) return handle
+      return {
+        read: (position: number, length: number) => handle.read(position, length),
+        write: (bytes: Uint8Array) => handle.write(bytes),
+        sync: () => (steps.push('sync'), handle.sync()),
+        truncate: (size: number) => handle.truncate(size),
+        size: () => handle.size(),
+        close: () => (steps.push('close'), handle.close()),
+      }
+    },
+  }
+  await withHome(async (home) => {
+    await deliverOwn(home, freshId(), bytesOf('From: x\n\nhi\n'))
+  }, { ...realDoors, files })
+  assert.equal(steps, ['sync', 'close', 'rename', 'syncDir'])
+})
+
+test('a sent copy is flagged S and F until it is delivered, whatever a mail program does to it', async () => {
+  await withHome(async (home, self) => {
+    const drafts = ['a', 'b', 'c', 'd'].map((text, i) => mailOf({ text, created: BigInt(1_790_000_000_000_000 + i) }))
+    const paths = await writeSent(home, self, drafts.map(({ head, contents }) => ({ contact: BOB, head, parts: partsOf(contents) })))
+    const bases = drafts.map(({ head }) => mailName(head.created, head.id))
+    assert.equal(paths, bases.map((base) => home.at('sent', 'cur', `${base}:2,FS`)))
+    assert.equal(names(home, 'sent', 'tmp'), [])
+    renameSync(paths[1] ?? '', home.at('sent', 'cur', `${bases[1]}:2,FRS`))
+    renameSync(paths[2] ?? '', home.at('sent', 'cur', `${bases[2]}:2,S`))
+    unlinkSync(paths[3] ?? '')
+    const delivered = drafts.map(({ head }) => head)
+    for (let twice = 0; twice < 2; twice++) {
+      await markDelivered(home, delivered)
+      assert.equal(names(home, 'sent', 'cur'), [`${bases[0]}:2,S`, `${bases[1]}:2,RS`, `${bases[2]}:2,S`])
+    }
+    const text = readFileSync(home.at('sent', 'cur', `${bases[0]}:2,S`), 'utf8')
+    assert.match(text, new RegExp(`^From: alice <${self.key}@p2p\\.invalid>\nTo: bob <${BOB.key}@p2p\\.invalid>\n`))
+    assert.match(text, new RegExp(`^References: <chat\\.20260921\\.${BOB.key}@p2p\\.invalid>$`, 'm'))
+    assert.not.match(text, /X-P2P-(?:Received|Verified)/)
+  })
+})
+
+test('chat_threads = false leaves the thread of the day out', async () => {
+  await withHome(async (home, self) => {
+    const { head, contents } = mailOf({ text: 'a\n' })
+    const [path = ''] = await writeSent(home, self, [{ contact: BOB, head, parts: partsOf(contents) }], { chatThreads: false })
+    assert.not.match(readFileSync(path, 'utf8'), /References/)
+  })
+})
+
+test('a part over 10 MiB is linked into files/, or copied where there is nothing to link, and a second copy is fine', async () => {
+  await withHome(async (home, self) => {
+    const large = new Uint8Array(EMBED_MAX + 1).fill(7)
+    const { head, contents } = mailOf({ text: 'look\n', files: [{ name: 'a.bin', bytes: large }, { name: 'b.bin', bytes: large }] })
+    const body = home.at('queue', 'body')
+    writeFileSync(body, large)
+    const parts = partsOf(contents)
+    const linked = parts[1]
+    assert.ok(linked)
+    linked.link = (path) => home.files.link(body, path)
+    const [path = ''] = await writeSent(home, self, [{ contact: EVE, head, parts }])
+    assert.is(statSync(home.at('files', head.id, '1')).ino, statSync(body).ino)
+    assert.is(statSync(home.at('files', head.id, '2')).size, large.length)
+    assert.ok(statSync(path).size < 4000)
+    assert.not.ok(readFileSync(path, 'utf8').includes(home.path))
+    const handle = await home.files.open(path, 'read')
+    const mail = await readMail(await openSource(handle))
+    assert.equal(mail.parts.map(({ external, size, name }) => ({ external, size, name })), [
+      { external: undefined, size: 5, name: undefined },
+      { external: `files/${head.id}/1`, size: large.length, name: 'a.bin' },
+      { external: `files/${head.id}/2`, size: large.length, name: 'b.bin' },
+    ])
+    await handle.close()
+    await writeSent(home, self, [{ contact: EVE, head, parts }])
+    assert.is(names(home, 'sent', 'cur').length, 1)
+  })
+})
+
+test('a file as large as allowed inside a message comes back exactly without being loaded whole', async () => {
+  await withHome(async (home) => {
+    const bytes = new Uint8Array(EMBED_MAX).map((_, i) => (i * 31) ^ (i >> 11))
+    const { path } = await deliver(home, { text: 'x\n', files: [{ name: 'a.bin', bytes }] })
+    const handle = await home.files.open(path, 'read')
+    let asked = 0
+    const mail = await readMail(await openSource({
+      read: (position, length) => {
+        asked += length
+        return handle.read(position, length)
+      },
+      size: () => handle.size(),
+    }))
+    assert.is(mail.parts[1]?.size, bytes.length)
+    assert.ok(asked < 1 << 20, `${asked} bytes read to find the parts`)
+    const back = mail.parts[1] === undefined ? bytes.subarray(1) : await collect(mail.parts[1].content())
+    assert.ok(Buffer.compare(back, bytes) === 0)
+    await handle.close()
+  })
+})
+
+test('publishing what is not there fails and publishes nothing', async () => {
+  await withHome(async (home) => {
+    let failed = false
+    await publish(home, 'inbox', home.at('inbox', 'tmp', 'none'), mailName(1n, hex(home.random.bytes(32)))).catch((error: unknown) => {
+      failed = isCode(error, 'ENOENT')
+    })
+    assert.ok(failed)
+    assert.equal(names(home, 'inbox', 'new'), [])
+  })
+})
+
+test.run()

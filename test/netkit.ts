@@ -4,10 +4,12 @@
 import { type Clock } from '../lib/base/clock.ts'
 import { concat } from '../lib/base/bytes.ts'
 import { systemRandom } from '../lib/base/random.ts'
+import { HandshakeState, IK } from '../lib/crypto/noise.ts'
 import { type PrivateKey, type Suite } from '../lib/crypto/suite.ts'
 import { type Responder } from '../lib/net/accept.ts'
+import { Link } from '../lib/net/link.ts'
 import { type ByteStream, type Endpoint, Lost } from '../lib/net/stream.ts'
-import { type Payload1 } from '../lib/wire/hello.ts'
+import { encodePayload1, encodePayload2, type Payload1, type Payload2, prologueFor } from '../lib/wire/hello.ts'
 
 /** Lets everything that can run now run. */
 export async function settle(): Promise<void> {
@@ -60,8 +62,11 @@ export class MemoryStream implements ByteStream {
   other!: MemoryStream
   /** [virtual time, what]: the ends of this side as the other one sees them. */
   readonly log: string[] = []
-  /** All bytes this side has written. */
+  /** All bytes this side has written, and in how many calls. */
   written = 0
+  writes = 0
+  /** Changes what this side writes, on the way. */
+  tamper: ((bytes: Uint8Array) => Uint8Array) | undefined
   readonly #clock: Clock
   #queue: Uint8Array[] = []
   #eof = false
@@ -75,10 +80,6 @@ export class MemoryStream implements ByteStream {
     this.remote = remote
     this.#clock = clock
     this.closed = new Promise((resolve) => (this.#close = resolve))
-  }
-
-  get unread_(): number {
-    return this.#queue.reduce((sum, chunk) => sum + chunk.length, 0)
   }
 
   async read(): Promise<Uint8Array | undefined> {
@@ -101,8 +102,10 @@ export class MemoryStream implements ByteStream {
 
   async write(parts: readonly Uint8Array[]): Promise<void> {
     if (this.#lost !== undefined || this.#ended) throw this.#lost ?? new Lost('ended')
-    const bytes = concat(...parts)
+    const plain = concat(...parts)
+    const bytes = this.tamper?.(plain) ?? plain
     this.written += bytes.length
+    this.writes++
     if (!this.other.#destroyed) this.other.#queue.push(bytes)
     this.other.#rouse()
   }
@@ -187,6 +190,81 @@ export function responderFor(
     },
   }
   return responder
+}
+
+/** A clock that runs `factor` times as fast as the real one: for deadlines over real sockets. */
+export function fastClock(factor: number): Clock {
+  return {
+    now: () => Math.round(1_700_000_000_000 + performance.now() * factor),
+    micros: () => BigInt(Math.round((1_700_000_000_000 + performance.now() * factor) * 1000)),
+    monotonic: () => performance.now() * factor,
+    after(ms, run) {
+      const timer = setTimeout(run, ms / factor)
+      return () => clearTimeout(timer)
+    },
+  }
+}
+
+export const PAYLOAD1: Payload1 = {
+  kind: 0,
+  identity: new Uint8Array(32),
+  ts: 1n,
+  seqOwn: 7n,
+  seqHeld: 4n,
+  features: 3,
+  streamId: 0,
+  inviteProof: new Uint8Array(16),
+  token: new Uint8Array(0),
+}
+
+/** The first message of `from` to `to`, and the state that can read the answer. */
+export function hello(
+  suite: Suite,
+  from: Person,
+  to: { identity: Uint8Array; transport: Uint8Array },
+  payload: Uint8Array = encodePayload1({ ...PAYLOAD1, identity: from.identity }),
+): { message: Uint8Array; handshake: HandshakeState } {
+  const handshake = new HandshakeState({
+    suite,
+    random: systemRandom,
+    pattern: IK,
+    initiator: true,
+    prologue: prologueFor(to.identity),
+    s: from.key,
+    rs: to.transport,
+  })
+  return { message: handshake.writeMessage(payload), handshake }
+}
+
+/** Two links over the two streams, without a listener between: the initiator's first. */
+export function linkPair(suite: Suite, clock: Clock, streams: readonly [ByteStream, ByteStream]): [Link, Link] {
+  const [alice, bob] = [person(suite), person(suite)]
+  const to = { identity: bob.identity, transport: bob.key.publicKey }
+  const { message, handshake } = hello(suite, alice, to)
+  const answering = new HandshakeState({
+    suite,
+    random: systemRandom,
+    pattern: IK,
+    initiator: false,
+    prologue: prologueFor(bob.identity),
+    s: bob.key,
+  })
+  answering.readMessage(message)
+  const answer: Payload2 = {
+    seqOwn: 1n,
+    features: 0,
+    streamId: 0,
+    clock: 0n,
+    observed: undefined,
+    token: new Uint8Array(0),
+  }
+  handshake.readMessage(answering.writeMessage(encodePayload2(answer)))
+  const from = { identity: alice.identity, transport: alice.key.publicKey }
+  const common = { features: 0, clock }
+  return [
+    new Link({ ...common, stream: streams[0], transport: handshake.split(), initiator: true, peer: to, hello: answer }),
+    new Link({ ...common, stream: streams[1], transport: answering.split(), initiator: false, peer: from, hello: PAYLOAD1 }),
+  ]
 }
 
 let lastStamp = 0n

@@ -61,6 +61,7 @@ const FLAGS: Record<OpenMode, string> = { read: 'r', append: 'a+', create: 'wx+'
 
 class NodeFileHandle implements FileHandle {
   readonly #handle: fs.FileHandle
+  #seekable = true
 
   constructor(handle: fs.FileHandle) {
     this.#handle = handle
@@ -70,11 +71,21 @@ class NodeFileHandle implements FileHandle {
     const bytes = new Uint8Array(length)
     let at = 0
     while (at < length) {
-      const { bytesRead } = await this.#handle.read(bytes, at, length - at, position + at)
+      const bytesRead = await this.#readSome(bytes.subarray(at), position + at)
       if (bytesRead === 0) break
       at += bytesRead
     }
     return at === length ? bytes : bytes.subarray(0, at)
+  }
+
+  async #readSome(into: Uint8Array, position: number): Promise<number> {
+    try {
+      return (await this.#handle.read(into, 0, into.length, this.#seekable ? position : null)).bytesRead
+    } catch (error) {
+      if (!this.#seekable || !isCode(error, 'ESPIPE')) throw error
+      this.#seekable = false // a pipe, as in -a <(command): read as it comes
+      return this.#readSome(into, position)
+    }
   }
 
   async write(bytes: Uint8Array, position?: number): Promise<void> {

@@ -152,6 +152,8 @@ export const p2pSend: Command = {
         { name: 'attach', short: 'a', aliases: ['file', 'f'], kind: 'list', value: 'FILE', text: 'send FILE along (-: standard input)' },
         value('name', 'NAME', 'the name of a file that comes from standard input'),
         value('subject', 'TEXT', 'a subject', 's'),
+        value('reply', 'MSG', 'answer this message; without NAME to its sender', 'r'),
+        value('expires', 'DURATION', 'give up after so long (default: never)'),
         flag('skip-empty', 'an empty input is no message', 'E'),
         flag('lines', 'one message a line of standard input', 'l'),
         flag('ndjson', 'one message an NDJSON record of standard input'),

@@ -84,8 +84,7 @@ export interface Head extends HeadFields {
  * Throws Malformed if a field breaks a rule that decodeHead would refuse.
  */
 export function encodeHead(fields: HeadFields, hash: Hash): Head {
-  const header = utf8(JSON.stringify(orderedHeader(fields.header)))
-  if (header.length > HEADER_MAX) throw new Malformed('header larger than 16 KiB')
+  const header = headerText(fields.header)
   const size = bodySizeOf(fields.header)
   const bytes = new Writer(HEAD_FIXED + header.length)
     .bytes(MAGIC)
@@ -99,6 +98,18 @@ export function encodeHead(fields: HeadFields, hash: Hash): Head {
     .bytes(header)
     .finish()
   return decodeHead(bytes, hash) // what we write, we would accept
+}
+
+/** Throws Malformed for a header that encodeHead would refuse. */
+export function checkHeader(header: Header): void {
+  parseHeader(headerText(header))
+  bodySizeOf(header)
+}
+
+function headerText(header: Header): Uint8Array {
+  const text = utf8(JSON.stringify(orderedHeader(header)))
+  if (text.length > HEADER_MAX) throw new Malformed('header larger than 16 KiB')
+  return text
 }
 
 /** The head in exactly these bytes (views, not copies). Throws Malformed. */

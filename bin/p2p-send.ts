@@ -1,0 +1,256 @@
+// p2p-send(1): accept a message, deliver it if the peer is up. Every recipient is known before anything is read, and a
+// message is durable before anything is printed.
+
+import { EX, Failure } from '../lib/base/fail.ts'
+import { parseDuration, printable } from '../lib/base/text.ts'
+import { loadSuite } from '../lib/crypto/suite.ts'
+import { compose, type Attachment, type Letter } from '../lib/delivery/compose.ts'
+import { batches, expiry, LINE_MAX, parseOrder } from '../lib/delivery/letters.ts'
+import { Outbox, type Post, type Teller } from '../lib/delivery/outbox.ts'
+import { checkSendable, type Contact } from '../lib/disk/contact.ts'
+import { openHome, type Home } from '../lib/disk/home.ts'
+import type { Self } from '../lib/disk/identity.ts'
+import { findMessage, type Message } from '../lib/disk/inboxview.ts'
+import { loadKeyring, type Keyring } from '../lib/disk/keyring.ts'
+import { main, type Call } from '../lib/edge/cli.ts'
+import { p2pSend } from '../lib/edge/commands.ts'
+import { lines, stdinChunks, stdinIsTerminal, stopInput, type Line } from '../lib/edge/input.ts'
+import type { Hash } from '../lib/wire/envelope.ts'
+import { deferredRecord, deliveredRecord, failedRecord, queuedRecord } from '../lib/wire/outrecord.ts'
+
+const WAIT_SECONDS = 5 // long enough for a handshake over a slow line, short enough for a person
+
+interface Desk {
+  call: Call
+  home: Home
+  keyring: Keyring
+  hash: Hash
+}
+
+type Recipient = Contact | Self
+
+async function send(call: Call): Promise<void> {
+  checkUsage(call)
+  const home = await openHome({ flag: call.value('home'), env: process.env })
+  const keyring = await loadKeyring(home)
+  const desk = { call, home, keyring, hash: await loadSuite(process.env) }
+  const told = new Told(desk)
+  const outbox = new Outbox({ ...desk, teller: told, waitMs: waitOf(call), signal: call.signal })
+  const reply = call.value('reply')
+  const to = call.args.map((name) => recipient(keyring, name))
+  const answered = reply === undefined ? undefined : await replyTo(desk, reply, to)
+  const base: Partial<Letter> = {
+    subject: call.value('subject'),
+    reply: answered?.id,
+    auto: insideHook(),
+    expires: call.value('expires') === undefined ? undefined : expiry(call.value('expires') as string, home.clock.now()),
+  }
+  const recipients = unique(answered?.to ?? to)
+  if (call.flag('ndjson')) await sendLines(desk, outbox, (line) => orderPost(desk, line, recipients, base))
+  else if (call.flag('lines')) await sendLines(desk, outbox, (line) => linePost(desk, line, recipients, base))
+  else await sendOne(desk, outbox, recipients, base)
+  const stop = call.waiting('trying to deliver')
+  await outbox.finish().finally(stop)
+  await told.rest()
+}
+
+function checkUsage(call: Call): void {
+  const stream = call.flag('ndjson') ? '--ndjson' : call.flag('lines') ? '--lines' : undefined
+  if (call.flag('ndjson') && call.flag('lines')) throw new Failure(EX.USAGE, 'only one of --lines and --ndjson')
+  for (const other of ['message', 'attach', 'name']) {
+    if (stream === undefined || call.value(other) === undefined) continue
+    throw new Failure(EX.USAGE, `${stream} takes its messages from standard input: not with --${other}`)
+  }
+  if (call.values('attach').filter((path) => path === '-').length > 1) {
+    throw new Failure(EX.USAGE, 'standard input can be attached only once')
+  }
+  if (call.args.length === 0 && call.value('reply') === undefined && !call.flag('ndjson')) throw call.missing('NAME')
+}
+
+/** Milliseconds; undefined with --queue-only. */
+function waitOf(call: Call): number | undefined {
+  const wait = call.value('wait')
+  const seconds = wait === undefined ? WAIT_SECONDS : parseDuration(wait)
+  return call.flag('queue-only') ? undefined : seconds * 1000
+}
+
+/** What a hook of p2p-listen sends triggers no hooks on the other side: two bots cannot loop. */
+function insideHook(): boolean {
+  return /^[0-9a-f]{64}$/.test(process.env['P2P_ID'] ?? '')
+}
+
+function recipient(keyring: Keyring, name: string): Recipient {
+  const found = keyring.resolveAny(name)
+  if (!('me' in found)) checkSendable(found)
+  return found
+}
+
+function unique(list: Recipient[]): Recipient[] {
+  return [...new Map(list.map((one) => [one.key, one])).values()]
+}
+
+/** The id that is answered and, if nobody is named, who wrote it. */
+async function replyTo(desk: Desk, text: string, to: Recipient[]): Promise<{ id: string; to: Recipient[] }> {
+  const { call, home, keyring } = desk
+  const nameOf = (key: string): string | undefined =>
+    keyring.byKey(key)?.name ?? (key === keyring.self.key ? keyring.self.name : undefined)
+  const key = to.length === 1 ? to[0]?.key : undefined
+  const message: Message = await findMessage({ home, nameOf }, text, { key, boxes: ['inbox', 'sent'] })
+  const { id, from, subject } = message.info
+  if (id === undefined) throw new Failure(EX.DATA, 'that message has no id that could be answered')
+  if (text.startsWith('@')) call.info(`replying to ${id.slice(0, 8)} from ${from}${subject === undefined ? '' : `: ${subject}`}`)
+  if (to.length > 0) return { id, to }
+  const author = message.info.key
+  if (author === undefined) throw new Failure(EX.NO_CONTACT, `${from} cannot be answered`, 'p2p-id list')
+  if (message.entry.box === 'sent') throw new Failure(EX.USAGE, 'that is an own message: name the recipient')
+  return { id, to: [recipient(keyring, author)] }
+}
+
+async function sendOne(desk: Desk, outbox: Outbox, to: Recipient[], base: Partial<Letter>): Promise<void> {
+  const { call, home, hash } = desk
+  const message = call.value('message')
+  const name = call.value('name')
+  const attachments = call.values('attach').map((path): Attachment =>
+    path === '-' ? { name: name ?? 'stdin', content: typed(call) } : { path },
+  )
+  let text: Letter['text']
+  if (message !== undefined) text = new TextEncoder().encode(message)
+  else if (attachments.length === 0) text = typed(call)
+  const composed = await compose(home, hash, { ...base, text, textName: name, attachments })
+  if (call.flag('skip-empty') && composed.staged.size === 0) return
+  await outbox.accept([{ to, composed }])
+}
+
+/** Standard input; a person at a terminal is told what is expected. */
+function typed(call: Call): AsyncIterable<Uint8Array> {
+  if (stdinIsTerminal()) call.info('type the message, end with Ctrl-D')
+  return stdinChunks()
+}
+
+async function sendLines(desk: Desk, outbox: Outbox, post: (line: Line) => Promise<Post | undefined>): Promise<void> {
+  const { call } = desk
+  try {
+    for await (const batch of batches(lines(typed(call), LINE_MAX))) {
+      const posts: Post[] = []
+      let fatal: unknown
+      for (const line of batch) {
+        try {
+          if (line.tooLong) throw new Failure(EX.DATA, `longer than ${LINE_MAX} bytes`)
+          const made = await post(line)
+          if (made !== undefined) posts.push(made)
+        } catch (error) {
+          if (!(error instanceof Failure) || error.exit === EX.IO) {
+            fatal = error // the next line would fare no better, those before it may
+            break
+          }
+          call.report(new Failure(error.exit, `line ${line.number}: ${error.message}`, error.hint))
+        }
+      }
+      await outbox.accept(posts)
+      if (fatal !== undefined) throw fatal
+      if (call.signal.aborted) break
+    }
+  } catch (error) {
+    stopInput(new Error('no more input wanted'))
+    throw error
+  }
+}
+
+async function linePost(desk: Desk, line: Line, to: Recipient[], base: Partial<Letter>): Promise<Post | undefined> {
+  if (line.bytes.length === 0) return undefined
+  return { to, composed: await compose(desk.home, desk.hash, { ...base, text: line.bytes, attachments: [] }) }
+}
+
+async function orderPost(desk: Desk, line: Line, to: Recipient[], base: Partial<Letter>): Promise<Post | undefined> {
+  if (line.bytes.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0d)) return undefined
+  const order = parseOrder(line.bytes, desk.home.clock.now())
+  let named = await resolveAll(desk, order.to)
+  let reply = base.reply
+  if (order.reply !== undefined) {
+    const answered = await replyTo(desk, order.reply, named)
+    reply = answered.id
+    named = answered.to
+  }
+  const recipients = named.length > 0 ? unique(named) : to
+  if (recipients.length === 0) throw new Failure(EX.DATA, "no 'to'")
+  const { letter, ref } = order
+  const own = Object.fromEntries(Object.entries(letter).filter(([, value]) => value !== undefined)) as unknown as Letter
+  const composed = await compose(desk.home, desk.hash, { ...base, ...own, reply })
+  if (desk.call.flag('skip-empty') && composed.staged.size === 0 && letter.reaction === undefined) return undefined
+  return { to: recipients, composed, ref }
+}
+
+/** A coprocess may run for days: a contact that is not known is looked for on disk once more. */
+async function resolveAll(desk: Desk, names: string[]): Promise<Recipient[]> {
+  try {
+    return names.map((name) => recipient(desk.keyring, name))
+  } catch (error) {
+    if (!(error instanceof Failure) || error.exit !== EX.NO_CONTACT) throw error
+    desk.keyring = await loadKeyring(desk.home)
+    return names.map((name) => recipient(desk.keyring, name))
+  }
+}
+
+/** Records on standard output, the exit code, and on a terminal the one line a message that nothing else was said of. */
+class Told implements Teller {
+  readonly #call: Call
+  readonly #self: Self
+  /** Recipients by id of what no outcome was told of: on a terminal `queued` is said only of these. */
+  readonly #silent = new Map<string, string>()
+
+  constructor({ call, keyring }: Desk) {
+    this.#call = call
+    this.#self = keyring.self
+  }
+
+  async queued(...[queued, contact, header, ref]: Parameters<Teller['queued']>): Promise<void> {
+    const { id, key, state, created, size, opts } = queued
+    const { subject } = header
+    const record = { id, to: contact.name, key, state, created, size, subject, attempts: 0, expires: opts.expires, ref }
+    this.#silent.set(id, contact.name)
+    await this.#call.out.record(queuedRecord(record), () => '')
+  }
+
+  async outcome(...[outcome, ref]: Parameters<Teller['outcome']>): Promise<void> {
+    const { type, queued, contact, reason = 'local-error', text, elapsedMs } = outcome
+    const message = { id: queued.id, to: contact.name, key: queued.key, ref }
+    this.#silent.delete(queued.id)
+    if (type === 'delivered') {
+      const seconds = `${(elapsedMs / 1000).toFixed(1)} s`
+      await this.#say(deliveredRecord(message, elapsedMs), [contact.name, type, queued.id.slice(0, 8), seconds])
+    } else if (type === 'refused') {
+      this.#call.exit(EX.REFUSED)
+      const { name } = contact
+      await this.#say(failedRecord(message, reason, text), [name, type, queued.id.slice(0, 8), text ?? reason])
+    } else {
+      if (this.#waited()) this.#call.exit(EX.TEMPORARY)
+      const { attempts, addresses, next } = outcome
+      const record = deferredRecord({ ...message, reason, text, attempts, addresses, next })
+      await this.#say(record, [contact.name, type, queued.id.slice(0, 8), text ?? reason])
+    }
+  }
+
+  async noted(id: string, ref: unknown): Promise<void> {
+    const { name, key } = this.#self
+    await this.#say(deliveredRecord({ id, to: name, key, ref }, 0), ['me', 'delivered', id.slice(0, 8)])
+  }
+
+  /** What was only queued, said at the end. */
+  async rest(): Promise<void> {
+    if (this.#silent.size > 0 && this.#waited()) this.#call.exit(EX.TEMPORARY)
+    if (!this.#call.out.json) for (const [id, name] of this.#silent) await this.#say({}, [name, 'queued', id.slice(0, 8)])
+    this.#silent.clear()
+  }
+
+  /** True if the user asked to wait: then it matters whether the message arrived. */
+  #waited(): boolean {
+    const wait = this.#call.value('wait')
+    return wait !== undefined && parseDuration(wait) > 0 && !this.#call.flag('queue-only')
+  }
+
+  async #say(record: object, words: string[]): Promise<void> {
+    await this.#call.out.record(record, () => printable(words.join('  ')))
+  }
+}
+
+main(p2pSend, { '': send })

@@ -1,0 +1,214 @@
+// From what a person typed, piped or named to a staged message. Everything is checked that can be before the first
+// byte is written: files open, sizes within the limit, a header that fits. Bytes are kept exactly as they are.
+
+import { concat } from '../base/bytes.ts'
+import { EX, Failure, ioFailure, Malformed } from '../base/fail.ts'
+import { quote } from '../base/text.ts'
+import type { QueuedOptions } from '../disk/queued.ts'
+import type { FileHandle } from '../disk/files.ts'
+import type { Home } from '../disk/home.ts'
+import { stageBody, type PartSource, type Staged } from '../disk/staging.ts'
+import {
+  checkHeader,
+  isPartName,
+  isText,
+  MESSAGE_MAX,
+  PARTS_MAX,
+  SUBJECT_MAX,
+  TEXT_MAX,
+  type Hash,
+  type Header,
+} from '../wire/envelope.ts'
+import { typeOfName } from '../wire/filetype.ts'
+
+const TEXT_TYPE = 'text/plain'
+
+/** What a text that is none (binary, too long) is called unless it is given a name. */
+const UNNAMED = 'stdin'
+
+/** Bytes read at once from an attached file. */
+const BLOCK = 1 << 20
+
+/** A file to send: by its path, or bytes under a name. */
+export type Attachment = { path: string } | { name: string; content: AsyncIterable<Uint8Array> }
+
+export interface Letter {
+  /** The text; what turns out to be none is sent as a file. */
+  text?: Uint8Array | AsyncIterable<Uint8Array> | undefined
+  /** The name of that file. */
+  textName?: string | undefined
+  attachments: Attachment[]
+  subject?: string | undefined
+  reply?: string | undefined
+  reaction?: string | undefined
+  auto?: boolean | undefined
+  /** Unix ms. */
+  expires?: number | undefined
+}
+
+/** A letter without its recipients, on disk or in memory; ends with discard(staged). */
+export interface Composed {
+  staged: Staged
+  header: Omit<Header, 'parts'>
+  opts: QueuedOptions
+}
+
+/**
+ * Stages a letter. Throws Failure 66 for a file that cannot be read, 65 for a body over `limit`, too many parts, a bad
+ * name or a header that does not fit, 74 for a full disk; nothing is left behind then.
+ */
+export async function compose(home: Home, hash: Hash, letter: Letter, limit = MESSAGE_MAX): Promise<Composed> {
+  const { reply, reaction, auto, expires } = letter
+  const subject = letter.subject === undefined ? undefined : cleanSubject(letter.subject)
+  const header = {
+    ...(subject !== undefined && { subject }),
+    ...(reply !== undefined && { reply }),
+    ...(reaction !== undefined && { reaction }),
+    ...(auto === true && { auto }),
+  }
+  const opened: OpenFile[] = []
+  try {
+    for (const attachment of letter.attachments) {
+      if ('path' in attachment) opened.push(await openFile(home, attachment.path))
+    }
+    const sources = await partSources(letter, opened)
+    checkShape(header, sources)
+    checkSize(letter, opened, limit)
+    const staged = await stageBody(home, hash, sources, limit)
+    return { staged, header, opts: expires === undefined ? {} : { expires } }
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) throw ioFailure(error, 'cannot queue the message')
+    throw error
+  } finally {
+    for (const { handle } of opened) await handle.close().catch(() => undefined)
+  }
+}
+
+interface OpenFile {
+  path: string
+  handle: FileHandle
+  size: number
+}
+
+async function openFile(home: Home, path: string): Promise<OpenFile> {
+  try {
+    const handle = await home.files.open(path, 'read')
+    return { path, handle, size: await handle.size() }
+  } catch (error) {
+    throw unreadable(path, error)
+  }
+}
+
+function unreadable(path: string, error: unknown): Failure {
+  const why: Record<string, string> = {
+    ENOENT: 'no such file',
+    ENOTDIR: 'no such file',
+    EACCES: 'permission denied',
+    EPERM: 'permission denied',
+    EISDIR: 'is a directory',
+    ELOOP: 'too many links',
+    ENAMETOOLONG: 'name too long',
+    ENXIO: 'not a file',
+  }
+  const code = error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? '') : ''
+  if (code === '') throw error
+  return new Failure(EX.NO_INPUT, `cannot read ${quote(path)}: ${why[code] ?? code}`)
+}
+
+async function* fileContent({ path, handle }: OpenFile): AsyncGenerator<Uint8Array> {
+  for (let at = 0; ; ) {
+    let piece: Uint8Array
+    try {
+      piece = await handle.read(at, BLOCK)
+    } catch (error) {
+      throw unreadable(path, error)
+    }
+    if (piece.length > 0) yield piece
+    if (piece.length < BLOCK) return
+    at += piece.length
+  }
+}
+
+async function partSources(letter: Letter, opened: OpenFile[]): Promise<PartSource[]> {
+  const sources: PartSource[] = []
+  if (letter.text !== undefined) sources.push(await textOrFile(letter.text, letter.textName ?? UNNAMED))
+  const files = opened.values()
+  for (const attachment of letter.attachments) {
+    if ('path' in attachment) {
+      const file = files.next().value as OpenFile
+      sources.push(fileSource(baseName(file.path), fileContent(file)))
+    } else {
+      sources.push(fileSource(attachment.name, attachment.content))
+    }
+  }
+  if (sources.length === 0) sources.push({ type: TEXT_TYPE, content: new Uint8Array(0) })
+  if (sources.length > PARTS_MAX) throw new Failure(EX.DATA, `${sources.length} parts, at most ${PARTS_MAX} are allowed`)
+  return sources
+}
+
+/** Text if it is one: read up to the limit of a text to find out, and the rest later if it is not. */
+async function textOrFile(content: Uint8Array | AsyncIterable<Uint8Array>, name: string): Promise<PartSource> {
+  if (content instanceof Uint8Array) {
+    return isText(content) ? { type: TEXT_TYPE, content } : fileSource(name, content)
+  }
+  const rest = content[Symbol.asyncIterator]()
+  const held: Uint8Array[] = []
+  let size = 0
+  while (size <= TEXT_MAX) {
+    const next = await rest.next()
+    if (next.done === true) {
+      const whole = concat(...held)
+      return isText(whole) ? { type: TEXT_TYPE, content: whole } : fileSource(name, whole)
+    }
+    held.push(next.value.slice())
+    size += next.value.length
+  }
+  return fileSource(name, chain(held, rest))
+}
+
+async function* chain(held: Uint8Array[], rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* held
+    for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value
+  } finally {
+    await rest.return?.()
+  }
+}
+
+function fileSource(name: string, content: Uint8Array | AsyncIterable<Uint8Array>): PartSource {
+  if (!isPartName(name)) throw new Failure(EX.DATA, `bad file name ${quote(name)}: 1 to 255 bytes without NUL expected`)
+  return { type: typeOfName(name), name, content }
+}
+
+function baseName(path: string): string {
+  return path.replace(/\/+$/, '').split('/').at(-1) ?? path
+}
+
+/** A subject is one line: runs of control characters, line breaks among them, become a blank. */
+function cleanSubject(subject: string): string {
+  const clean = subject.replace(/[\p{Cc}\u2028\u2029]+/gu, ' ').trim()
+  const length = Array.from(clean).length
+  if (length > SUBJECT_MAX) throw new Failure(EX.DATA, `subject of ${length} characters, at most ${SUBJECT_MAX} are allowed`)
+  return clean
+}
+
+function checkShape(header: Omit<Header, 'parts'>, sources: PartSource[]): void {
+  const parts = sources.map(({ type, name }) => ({
+    type,
+    ...(name !== undefined && { name }),
+    size: Math.floor(Number.MAX_SAFE_INTEGER / PARTS_MAX), // as many digits as a size can have
+  }))
+  try {
+    checkHeader({ ...header, parts })
+  } catch (error) {
+    if (error instanceof Malformed) throw new Failure(EX.DATA, `cannot send this: ${error.message}`)
+    throw error
+  }
+}
+
+/** What the sizes of plain files already tell; anything else is counted while it is read. */
+function checkSize(letter: Letter, opened: OpenFile[], limit: number): void {
+  const text = letter.text instanceof Uint8Array ? letter.text.length : 0
+  const size = opened.reduce((sum, file) => sum + file.size, text)
+  if (size > limit) throw new Failure(EX.DATA, `body of ${size} bytes, at most ${limit} are allowed`)
+}

@@ -1,0 +1,144 @@
+// Many messages from one stream of lines, as a coprocess: a writer may send one line and wait for its records, or
+// thousands at once. Lines that are there together are made durable together. A broken line is told with its number
+// and costs no other line.
+
+import { fromUtf8 } from '../base/bytes.ts'
+import { EX, Failure, Malformed } from '../base/fail.ts'
+import { parseDuration } from '../base/text.ts'
+import type { Line } from '../edge/input.ts'
+import { parseStrict } from '../wire/strictjson.ts'
+import type { Attachment, Letter } from './compose.ts'
+
+/** Bytes of one line: a text of 1 MiB with room for JSON's escapes. */
+export const LINE_MAX = 2 * 1024 * 1024
+
+/** Lines and bytes taken in while earlier ones are being written. */
+const AHEAD_LINES = 512
+const AHEAD_BYTES = 8 * 1024 * 1024
+
+const JSON_LIMITS = { depth: 4, size: LINE_MAX }
+
+/** A record of p2p-send --ndjson, p2p-record(5), "send". */
+export interface Order {
+  /** As typed; empty if the record does not say. */
+  to: string[]
+  letter: Letter
+  /** MSG, as typed. */
+  reply: string | undefined
+  ref: unknown
+}
+
+/**
+ * The letter that one line of NDJSON asks for; unknown keys are ignored. Throws Failure 65 saying what is wrong.
+ */
+export function parseOrder(bytes: Uint8Array, now: number): Order {
+  let value: unknown
+  try {
+    value = parseStrict(fromUtf8(bytes), JSON_LIMITS)
+  } catch (error) {
+    if (error instanceof Malformed) throw new Failure(EX.DATA, error.message)
+    throw error
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Failure(EX.DATA, 'not an object')
+  const object = value as Record<string, unknown>
+  const text = string(object, 'text')
+  const files = strings(object, 'file')
+  const letter: Letter = {
+    text: text === undefined ? undefined : new TextEncoder().encode(text),
+    textName: string(object, 'name'),
+    attachments: files.map((path): Attachment => ({ path })),
+    subject: string(object, 'subject'),
+    reaction: string(object, 'reaction'),
+    expires: expiryOf(object, now),
+  }
+  const reply = string(object, 'reply')
+  if (text === undefined && files.length === 0 && letter.reaction === undefined) {
+    throw new Failure(EX.DATA, "neither 'text' nor 'file'")
+  }
+  if (letter.reaction !== undefined && reply === undefined) throw new Failure(EX.DATA, "'reaction' without 'reply'")
+  return { to: strings(object, 'to'), letter, reply, ref: object['ref'] }
+}
+
+/** Unix ms from a duration from now; undefined for `inf`. Throws Failure 64. */
+export function expiry(duration: string, now: number): number | undefined {
+  const seconds = parseDuration(duration)
+  return seconds === Infinity ? undefined : now + Math.round(seconds * 1000)
+}
+
+function expiryOf(object: Record<string, unknown>, now: number): number | undefined {
+  const value = object['expires']
+  if (value === undefined) return undefined
+  if (typeof value !== 'string' && typeof value !== 'number') throw new Failure(EX.DATA, "'expires' is not a duration")
+  try {
+    return expiry(String(value), now)
+  } catch (error) {
+    throw error instanceof Failure ? new Failure(EX.DATA, error.message) : error
+  }
+}
+
+function string(object: Record<string, unknown>, key: string): string | undefined {
+  const value = object[key]
+  if (value !== undefined && typeof value !== 'string') throw new Failure(EX.DATA, `'${key}' is not a string`)
+  return value
+}
+
+function strings(object: Record<string, unknown>, key: string): string[] {
+  const value = object[key]
+  if (value === undefined) return []
+  const list: unknown[] = Array.isArray(value) ? value : [value]
+  for (const item of list) if (typeof item !== 'string') throw new Failure(EX.DATA, `'${key}' is not a string or a list of strings`)
+  return list as string[]
+}
+
+/** The lines of `source` in batches: whatever came while the consumer was busy, at once when it is idle. */
+export async function* batches(source: AsyncGenerator<Line>): AsyncGenerator<Line[]> {
+  let held: Line[] = []
+  let bytes = 0
+  let ended = false
+  let error: unknown
+  let wake: (() => void) | undefined
+  const changed = (): void => {
+    wake?.()
+    wake = undefined
+  }
+  const change = (): Promise<void> => new Promise((resolve) => (wake = resolve))
+  let roomy: (() => void) | undefined
+
+  const pump = async (): Promise<void> => {
+    try {
+      for await (const line of source) {
+        held.push(line)
+        bytes += line.bytes.length
+        changed()
+        if (held.length >= AHEAD_LINES || bytes >= AHEAD_BYTES) await new Promise<void>((resolve) => (roomy = resolve))
+      }
+    } catch (caught) {
+      error = caught
+    }
+    ended = true
+    changed()
+  }
+  const pumping = pump()
+  try {
+    for (;;) {
+      if (held.length === 0) {
+        if (ended) break
+        await change()
+        continue
+      }
+      const batch = held
+      held = []
+      bytes = 0
+      roomy?.()
+      roomy = undefined
+      yield batch
+    }
+  } finally {
+    if (!ended) {
+      roomy?.()
+      void source.return(undefined)
+    }
+  }
+  await pumping
+  if (error !== undefined) throw error
+}

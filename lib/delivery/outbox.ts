@@ -1,0 +1,129 @@
+// From composed letters to messages that are safe and on their way: accept() makes them durable and says so, then one
+// pass at a time offers them while further letters come in. Whatever a pass does not reach stays in the queue.
+
+import { EX, Failure, Malformed } from '../base/fail.ts'
+import { acceptAll, type Draft } from '../disk/accept.ts'
+import type { Contact } from '../disk/contact.ts'
+import type { Home } from '../disk/home.ts'
+import type { Self } from '../disk/identity.ts'
+import type { Keyring } from '../disk/keyring.ts'
+import type { Queued } from '../disk/queued.ts'
+import { discard } from '../disk/staging.ts'
+import type { Hash, Header } from '../wire/envelope.ts'
+import type { Composed } from './compose.ts'
+import { deliverNow, type Outcome } from './deliver.ts'
+import { deliverToSelf } from './self.ts'
+
+export interface Post {
+  to: (Contact | Self)[]
+  composed: Composed
+  /** Echoed in every record. */
+  ref?: unknown
+}
+
+/** What became of a post for one recipient, told in the order in which it happens. */
+export interface Teller {
+  queued(queued: Queued, contact: Contact, header: Omit<Header, 'parts'>, ref: unknown): Promise<void>
+  outcome(outcome: Outcome, ref: unknown): Promise<void>
+  /** A note is in the own inbox. */
+  noted(id: string, ref: unknown): Promise<void>
+}
+
+export interface OutboxOptions {
+  home: Home
+  keyring: Keyring
+  hash: Hash
+  teller: Teller
+  /** How long one pass may take; undefined: nothing is offered. */
+  waitMs: number | undefined
+  signal: AbortSignal
+}
+
+interface Job {
+  contact: Contact
+  queued: Queued
+}
+
+export class Outbox {
+  readonly #options: OutboxOptions
+  readonly #refs = new Map<string, unknown>()
+  #waiting: Job[] = []
+  #pass: Promise<void> | undefined
+  #error: unknown
+
+  constructor(options: OutboxOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Makes posts durable, all or none of those to contacts, tells it, and starts to offer them. The staged bodies are
+   * discarded in any case. Throws Failure 74 and 65.
+   */
+  async accept(posts: Post[]): Promise<void> {
+    const { home, keyring, hash, teller } = this.#options
+    try {
+      const meant: { contact: Contact; draft: Draft; ref: unknown }[] = []
+      for (const { to, composed, ref } of posts) {
+        for (const contact of to) {
+          if (!('me' in contact)) meant.push({ contact, draft: { to: contact, ...composed }, ref })
+        }
+      }
+      const all = await acceptAll(home, hash, keyring.self, meant.map(({ draft }) => draft)).catch(malformed)
+      for (const [at, queued] of all.entries()) {
+        const { contact, draft, ref } = meant[at] as (typeof meant)[number]
+        if (ref !== undefined) this.#refs.set(queued.id, ref)
+        this.#waiting.push({ contact, queued })
+        await teller.queued(queued, contact, draft.header, ref)
+      }
+      this.#offer()
+      for (const { to, composed, ref } of posts) {
+        if (to.some((contact) => 'me' in contact)) {
+          const note = await deliverToSelf(home, keyring, hash, composed)
+          await teller.noted(note.id, ref)
+        }
+      }
+    } finally {
+      for (const { composed } of posts) await discard(home, composed.staged)
+    }
+  }
+
+  /** Resolves when the last pass is over; throws what went wrong in one. */
+  async finish(): Promise<void> {
+    while (this.#pass !== undefined) await this.#pass
+    if (this.#error !== undefined) throw this.#error
+  }
+
+  #offer(): void {
+    if (this.#options.waitMs === undefined || this.#pass !== undefined || this.#waiting.length === 0) return
+    const jobs = this.#waiting
+    this.#waiting = []
+    this.#pass = this.#deliver(jobs, this.#options.waitMs)
+      .catch((error: unknown) => {
+        this.#error ??= error
+      })
+      .then(() => {
+        this.#pass = undefined
+        if (!this.#options.signal.aborted) this.#offer()
+      })
+  }
+
+  async #deliver(jobs: Job[], waitMs: number): Promise<void> {
+    const { home, keyring, signal, teller } = this.#options
+    let told = Promise.resolve()
+    await deliverNow(home, keyring, jobs, {
+      waitMs,
+      signal,
+      onOutcome: (outcome) => {
+        const ref = this.#refs.get(outcome.queued.id)
+        this.#refs.delete(outcome.queued.id)
+        told = told.then(() => teller.outcome(outcome, ref))
+      },
+    })
+    await told
+  }
+}
+
+function malformed(error: unknown): never {
+  if (error instanceof Malformed) throw new Failure(EX.DATA, `cannot send this: ${error.message}`)
+  throw error
+}

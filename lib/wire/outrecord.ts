@@ -1,0 +1,69 @@
+// The NDJSON records about outgoing messages, p2p-record(5): built here for p2p-send, p2p-queue and p2p-listen alike.
+// Times come as Unix ms and leave as RFC 3339; what is not known is absent.
+
+export interface OutMessage {
+  id: string
+  /** NAME of the contact. */
+  to: string
+  key: string
+  /** Echoed from a record of p2p-send --ndjson. */
+  ref?: unknown
+}
+
+export interface QueuedInfo extends OutMessage {
+  state: 'new' | 'hold' | 'failed'
+  /** Unix us. */
+  created: bigint
+  size: number
+  subject?: string | undefined
+  attempts?: number | undefined
+  reason?: string | undefined
+  text?: string | undefined
+  last?: number | undefined
+  next?: number | undefined
+  expires?: number | undefined
+}
+
+export interface DeferredInfo extends OutMessage {
+  reason: string
+  text?: string | undefined
+  attempts?: number | undefined
+  addresses?: readonly { address: string; reason: string }[] | undefined
+  next?: number | undefined
+}
+
+/** The message is safe in the queue. */
+export function queuedRecord(m: QueuedInfo): object {
+  const { id, to, key, state, created, size, subject, attempts, reason, text } = m
+  const more = { subject, attempts, reason, text, last: time(m.last), next: time(m.next), expires: time(m.expires) }
+  return record('queued', { id, to, key, state, created: time(Number(created / 1000n)), size, ...more, ref: m.ref })
+}
+
+/** The message is in the other side's inbox; `elapsed` in ms. */
+export function deliveredRecord({ id, to, key, ref }: OutMessage, elapsed: number | undefined): object {
+  return record('delivered', { id, to, key, elapsed: elapsed === undefined ? undefined : Math.round(elapsed) / 1000, ref })
+}
+
+/** The message stays in the queue for now. */
+export function deferredRecord(m: DeferredInfo): object {
+  const { id, to, key, reason, text, attempts, addresses, ref } = m
+  return record('deferred', { id, to, key, reason, text, attempts, addresses, next: time(m.next), ref })
+}
+
+/** The message was given up and lies in failed/. */
+export function failedRecord({ id, to, key, ref }: OutMessage, reason: string, text: string | undefined): object {
+  return record('failed', { id, to, key, reason, text, ref })
+}
+
+/** The message was taken out of the queue by its owner. */
+export function droppedRecord({ id, to, key }: OutMessage): object {
+  return record('dropped', { id, to, key })
+}
+
+function record(type: string, fields: Record<string, unknown>): object {
+  return Object.fromEntries(Object.entries({ v: 1, type, ...fields }).filter(([, value]) => value !== undefined))
+}
+
+function time(ms: number | undefined): string | undefined {
+  return ms === undefined || !Number.isFinite(ms) ? undefined : new Date(ms).toISOString()
+}

@@ -1,11 +1,14 @@
-// The identity at rest: age files that others open and we open from others, what is refused and how, and the text inside.
+// The identity at rest: age files that others open and theirs that we open, what is refused and how, and the text
+// inside.
 
 import { execFileSync, spawnSync } from 'node:child_process'
+import { scryptSync } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption'
+import { chacha20poly1305 } from '@noble/ciphers/chacha.js'
+import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient, Stanza } from 'age-encryption'
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -118,6 +121,36 @@ test('what is no age file for a passphrase is malformed', async () => {
     ['another kind of stanza', bend('-> scrypt', '-> scrypz')],
   ]
   for (const [name, file] of files) assert.is(await outcome(file, PASSPHRASE), 'malformed', name)
+})
+
+/** A file whose header is authentic, with the stanzas that `make` makes of a good scrypt stanza. */
+function crafted(make: (good: Stanza) => Stanza[]): Promise<Uint8Array> {
+  const encrypter = new Encrypter()
+  encrypter.addRecipient({
+    wrapFileKey(fileKey) {
+      const salt = Buffer.concat([Buffer.from('age-encryption.org/v1/scrypt'), Buffer.alloc(16)])
+      const key = new Uint8Array(scryptSync(PASSPHRASE, salt, 32, { N: 4, r: 8, p: 1 }))
+      const body = chacha20poly1305(key, new Uint8Array(12)).encrypt(fileKey)
+      return make(new Stanza(['scrypt', 'A'.repeat(22), '2'], body))
+    },
+  })
+  return encrypter.encrypt(utf8('x'))
+}
+
+test('an authentic header is no excuse for a stanza that is not canonical', async () => {
+  assert.is(await outcome(await crafted((good) => [good]), PASSPHRASE), 'opened')
+  const table: [name: string, make: (good: Stanza) => Stanza[]][] = [
+    ['two scrypt stanzas', (good) => [good, good]],
+    ['an unknown stanza after it', (good) => [good, new Stanza(['grease'], new Uint8Array(0))]],
+    ['an unknown stanza before it', (good) => [new Stanza(['grease'], new Uint8Array(0)), good]],
+    ['a work factor with a zero', ({ body }) => [new Stanza(['scrypt', 'A'.repeat(22), '02'], body)]],
+    ['a work factor with a plus', ({ body }) => [new Stanza(['scrypt', 'A'.repeat(22), '+2'], body)]],
+    ['a salt with bits left over', ({ body }) => [new Stanza(['scrypt', `${'A'.repeat(21)}B`, '2'], body)]],
+    ['a salt with padding', ({ body }) => [new Stanza(['scrypt', `${'A'.repeat(22)}==`, '2'], body)]],
+    ['an argument more', ({ body }) => [new Stanza(['scrypt', 'A'.repeat(22), '2', 'x'], body)]],
+    ['a body too short', ({ args, body }) => [new Stanza(args, body.subarray(1))]],
+  ]
+  for (const [name, make] of table) assert.is(await outcome(await crafted(make), PASSPHRASE), 'malformed', name)
 })
 
 test('foreign bytes of any kind are malformed', async () => {
@@ -244,7 +277,7 @@ test('any other text is refused with a reason', () => {
     const other = line[at] === 'x' ? 'y' : 'x'
     refusesText(line.slice(0, at) + other + line.slice(at + 1), /wrong length|typing error/)
   }
-  assert.throws(() => encodeIdentity(new Uint8Array(31), PUBLIC), RangeError)
+  assert.throws(() => encodeIdentity(new Uint8Array(31), PUBLIC), /seed is not 32 bytes/)
 })
 
 test.run()

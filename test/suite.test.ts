@@ -15,6 +15,9 @@ const node = await loadSuite({ P2P_CRYPTO: 'node' })
 const noble = await loadSuite({ P2P_CRYPTO: 'noble' })
 const SUITES = [node, noble]
 
+const isRangeError = (error: unknown): boolean => error instanceof RangeError // uvu would call a class, not test it
+const isTypeError = (error: unknown): boolean => error instanceof TypeError
+
 function refuses(run: () => unknown, what: string): void {
   assert.throws(run, (error: unknown) => error instanceof Malformed && error.message === 'cannot open', what)
 }
@@ -116,20 +119,20 @@ test('wiped keys, keys of the other back end and wrong lengths are bugs', () => 
   for (const [suite, other] of [[node, noble], [noble, node]] as const) {
     const key = suite.importPrivate(fromHex(ALICE))
     const theirs = fromHex(BOB_PUBLIC)
-    assert.throws(() => other.dh(key, theirs), TypeError)
-    assert.throws(() => suite.dh(key, theirs.subarray(1)), RangeError)
-    assert.throws(() => suite.importPrivate(theirs.subarray(1)), RangeError)
+    assert.throws(() => other.dh(key, theirs), isTypeError)
+    assert.throws(() => suite.dh(key, theirs.subarray(1)), isRangeError)
+    assert.throws(() => suite.importPrivate(theirs.subarray(1)), isRangeError)
     key.wipe()
     key.wipe()
     assert.throws(() => suite.dh(key, theirs), /wiped/)
     const [k, n] = [new Uint8Array(32), new Uint8Array(12)]
     for (const length of [0, 31, 33]) {
-      assert.throws(() => suite.seal(new Uint8Array(length), n, EMPTY, EMPTY), RangeError)
-      assert.throws(() => suite.open(new Uint8Array(length), n, EMPTY, new Uint8Array(16)), RangeError)
+      assert.throws(() => suite.seal(new Uint8Array(length), n, EMPTY, EMPTY), isRangeError)
+      assert.throws(() => suite.open(new Uint8Array(length), n, EMPTY, new Uint8Array(16)), isRangeError)
     }
     for (const length of [0, 8, 11, 13, 24]) {
-      assert.throws(() => suite.seal(k, new Uint8Array(length), EMPTY, EMPTY), RangeError)
-      assert.throws(() => suite.open(k, new Uint8Array(length), EMPTY, new Uint8Array(16)), RangeError)
+      assert.throws(() => suite.seal(k, new Uint8Array(length), EMPTY, EMPTY), isRangeError)
+      assert.throws(() => suite.open(k, new Uint8Array(length), EMPTY, new Uint8Array(16)), isRangeError)
     }
   }
 })
@@ -140,7 +143,8 @@ const AEAD = {
   nonce: fromHex('070000004041424344454647'),
   ad: fromHex('50515253c0c1c2c3c4c5c6c7'),
   text: utf8(
-    'Ladies and Gentlemen of the class of \'99: If I could offer you only one tip for the future, sunscreen would be it.',
+    'Ladies and Gentlemen of the class of \'99: If I could offer you only one tip for the future, ' +
+      'sunscreen would be it.',
   ),
   sealed:
     'd31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d63dbea45e8ca9671282fafb69da92728b1a71de0a9e060b29' +
@@ -155,7 +159,7 @@ test('ChaCha20-Poly1305 as in RFC 8439', () => {
   }
 })
 
-test('every flipped bit of key, nonce, associated data and ciphertext, and every shorter or longer one, is refused', () => {
+test('every flipped bit, and every shorter or longer ciphertext, is refused', () => {
   for (const suite of SUITES) {
     const whole = { key: AEAD.key, nonce: AEAD.nonce, ad: AEAD.ad, sealed: fromHex(AEAD.sealed) }
     for (const part of ['key', 'nonce', 'ad', 'sealed'] as const) {
@@ -211,7 +215,7 @@ test('SHA-256, HMAC and HKDF as in FIPS 180-4, RFC 4231 and RFC 5869', () => {
       '8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8',
     )
     assert.is(hkdf(suite, EMPTY, ikm, EMPTY, 255 * 32).length, 255 * 32)
-    assert.throws(() => hkdf(suite, EMPTY, ikm, EMPTY, 255 * 32 + 1), RangeError)
+    assert.throws(() => hkdf(suite, EMPTY, ikm, EMPTY, 255 * 32 + 1), isRangeError)
     assert.is(hkdf(suite, EMPTY, ikm, EMPTY, 0).length, 0)
   }
 })
@@ -221,13 +225,14 @@ if (aead !== undefined) {
   test('Wycheproof: ChaCha20-Poly1305', () => {
     for (const suite of SUITES) {
       for (const one of aead) {
-        const [key, nonce, ad, text, ct, tag] = ['key', 'iv', 'aad', 'msg', 'ct', 'tag'].map((k) => fromHex(`${one[k]}`))
-        const sealed = concat(ct ?? EMPTY, tag ?? EMPTY)
-        const open = () => suite.open(key ?? EMPTY, nonce ?? EMPTY, ad ?? EMPTY, sealed)
+        const field = (name: string): Uint8Array => fromHex(`${one[name]}`)
+        const [key, nonce, ad, text] = [field('key'), field('iv'), field('aad'), field('msg')]
+        const sealed = concat(field('ct'), field('tag'))
+        const open = () => suite.open(key, nonce, ad, sealed)
         const name = `${suite.name} tcId ${one['tcId']}`
         if (one['result'] === 'valid') {
           assert.equal(open(), text, name)
-          assert.equal(suite.seal(key ?? EMPTY, nonce ?? EMPTY, ad ?? EMPTY, text ?? EMPTY), sealed, name)
+          assert.equal(suite.seal(key, nonce, ad, text), sealed, name)
         } else {
           assert.throws(open, undefined, name)
         }
@@ -280,8 +285,9 @@ if (hmacs !== undefined) {
   test('Wycheproof: HMAC-SHA-256', () => {
     for (const suite of SUITES) {
       for (const one of hmacs) {
-        const tag = suite.hmac(fromHex(`${one['key']}`), fromHex(`${one['msg']}`)).subarray(0, Number(one['tagSize']) / 8)
-        assert.is(equal(tag, fromHex(`${one['tag']}`)), one['result'] === 'valid', `${suite.name} tcId ${one['tcId']}`)
+        const tag = suite.hmac(fromHex(`${one['key']}`), fromHex(`${one['msg']}`))
+        const same = equal(tag.subarray(0, Number(one['tagSize']) / 8), fromHex(`${one['tag']}`))
+        assert.is(same, one['result'] === 'valid', `${suite.name} tcId ${one['tcId']}`)
       }
     }
     assert.is(hmacs.length, 174)

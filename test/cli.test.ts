@@ -40,7 +40,10 @@ interface Ran {
   err: string
 }
 
-async function run(args: string[], options: { input?: string | Uint8Array; env?: Record<string, string> } = {}): Promise<Ran> {
+async function run(
+  args: string[],
+  options: { input?: string | Uint8Array; env?: Record<string, string> } = {},
+): Promise<Ran> {
   const done = await execa(process.execPath, [edge, ...args], {
     reject: false,
     stripFinalNewline: false,
@@ -68,7 +71,11 @@ const WRONG: [string[], string, string][] = [
   [['args', '-E=false'], "unknown option '-='", 'p2p-edge args --help'],
   [['args', '-Ex'], "unknown option '-x'", 'p2p-edge args --help'],
   [['args', '-E-'], "unknown option '--'", 'p2p-edge args --help'],
-  [['args', '--no-skip-empty'], "unknown option '--no-skip-empty': did you mean '--skip-empty'?", 'p2p-edge args --help'],
+  [
+    ['args', '--no-skip-empty'],
+    "unknown option '--no-skip-empty': did you mean '--skip-empty'?",
+    'p2p-edge args --help',
+  ],
   [['args', '--text=x'], "option '--text' takes no value", 'p2p-edge args --help'],
   [['args', '--short f', 'x'], "unknown option '--short f'", 'p2p-edge args --help'],
   [['args', '--__proto__'], "unknown option '--__proto__'", 'p2p-edge args --help'],
@@ -126,7 +133,10 @@ test('without its arguments a command shows its usage and two examples on stderr
     assert.is(code, 64)
   }
   const none = await run([])
-  assert.match(none.err, /^p2p-edge: which command\?\nusage: p2p-edge \[OPTIONS\] args\|two\|.*\n {2}p2p-edge args a b\n {2}p2p-edge two old new\n$/)
+  assert.match(
+    none.err,
+    /^p2p-edge: which command\?\nusage: p2p-edge \[OPTIONS\] args\|two\|.*\n {2}p2p-edge args a b\n {2}p2p-edge two old new\n$/,
+  )
   assert.is(none.code, 64)
 })
 
@@ -162,14 +172,23 @@ test('a failure is one printable line and a hint; the worst exit of a call is de
   const one = await run(['fail', '67'])
   assert.is(one.err, 'p2p-edge: failure 67\\x1b[31m\np2p-edge: hint: p2p-edge args\n')
   assert.is(one.out, 'went on\n')
-  for (const [exits, worst] of [['65 74 67', 74], ['75 1', 75], ['65 67 78 77', 77], ['69', 69], ['1', 1], ['73 75', 75]] as const) {
+  for (const [exits, worst] of [
+    ['65 74 67', 74],
+    ['75 1', 75],
+    ['65 67 78 77', 77],
+    ['69', 69],
+    ['1', 1],
+    ['73 75', 75],
+  ] as const) {
     assert.is((await run(['fail', ...exits.split(' ')])).code, worst, exits)
   }
 })
 
 test('with -q only what needs a person is on stderr', async () => {
-  for (const code of [1, 75]) assert.equal(await run(['-q', 'fail', String(code)]), { code, signal: undefined, out: '', err: '' })
-  for (const code of [64, 65, 69, 70, 73, 74, 76, 77, 78]) assert.match((await run(['-q', 'fail', String(code)])).err, /failure/)
+  for (const code of [1, 75])
+    assert.equal(await run(['-q', 'fail', String(code)]), { code, signal: undefined, out: '', err: '' })
+  for (const code of [64, 65, 69, 70, 73, 74, 76, 77, 78])
+    assert.match((await run(['-q', 'fail', String(code)])).err, /failure/)
   assert.is((await run(['-q', 'words'])).err, '')
 })
 
@@ -181,7 +200,10 @@ test('warnings, infos and hints; what is only told goes to a terminal or with -v
 
 test('under systemd every line carries its priority', async () => {
   const env = { JOURNAL_STREAM: '9:1234' }
-  assert.is((await run(['fail', '65'], { env })).err, '<3>p2p-edge: failure 65\\x1b[31m\n<6>p2p-edge: hint: p2p-edge args\n')
+  assert.is(
+    (await run(['fail', '65'], { env })).err,
+    '<3>p2p-edge: failure 65\\x1b[31m\n<6>p2p-edge: hint: p2p-edge args\n',
+  )
   assert.match((await run(['words'], { env })).err, /^<4>p2p-edge: a warning\n<6>/)
   assert.match((await run(['bug'], { env })).err, /^(<3>.*\n)+$/)
 })
@@ -226,7 +248,11 @@ test('a full disk behind stdout is 74', async () => {
 })
 
 /** Starts a verb, waits for its first line, sends signals, returns the end. */
-async function interrupted(verb: string, signals: NodeJS.Signals[], env: Record<string, string> = {}): Promise<Ran & { ms: number }> {
+async function interrupted(
+  verb: string,
+  signals: NodeJS.Signals[],
+  env: Record<string, string> = {},
+): Promise<Ran & { ms: number }> {
   const child = execa(process.execPath, [edge, verb], { reject: false, stripFinalNewline: false, env, stdin: 'pipe' })
   if (verb !== 'stdin') await new Promise((resolve) => child.stdout.once('data', resolve))
   else await new Promise((resolve) => setTimeout(resolve, 1000))
@@ -236,7 +262,13 @@ async function interrupted(verb: string, signals: NodeJS.Signals[], env: Record<
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
   const done = await child
-  return { code: done.exitCode, signal: done.signal, out: done.stdout, err: done.stderr, ms: performance.now() - started }
+  return {
+    code: done.exitCode,
+    signal: done.signal,
+    out: done.stdout,
+    err: done.stderr,
+    ms: performance.now() - started,
+  }
 }
 
 test('SIGINT and SIGTERM let the handler close, then the process dies by the signal', async () => {
@@ -275,7 +307,7 @@ test('stdin is bounded, and a directory is 66', async () => {
 })
 
 test('a command that does not ask for stdin leaves it alone', async () => {
-  const { out } = await shell("printf 'a\\nb\\n' | while read -r line; do $EDGE two \"$line\" x; done")
+  const { out } = await shell('printf \'a\\nb\\n\' | while read -r line; do $EDGE two "$line" x; done')
   assert.is(out, 'a x\nb x\n')
 })
 
@@ -286,18 +318,30 @@ test('lines are numbered, bounded and kept as bytes', async () => {
 
 test('lines: any text in any chunks splits at line feeds only', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(fc.uint8Array({ maxLength: 12 })), fc.integer({ min: 0, max: 8 }), async (chunks, max) => {
-      const all = Buffer.concat(chunks.map((chunk) => Buffer.from(chunk.map((byte) => (byte > 200 ? 10 : byte)))))
-      const given = chunks.map((chunk) => chunk.map((byte) => (byte > 200 ? 10 : byte)))
-      const expected = all.toString('latin1').split('\n')
-      if (expected.at(-1) === '') expected.pop()
-      const seen: string[] = []
-      for await (const line of lines((async function* () { yield* given })(), max)) {
-        assert.is(line.number, seen.length + 1)
-        seen.push(line.tooLong ? 'too long' : Buffer.from(line.bytes).toString('latin1'))
-      }
-      assert.equal(seen, expected.map((text) => (text.length > max ? 'too long' : text)))
-    }),
+    fc.asyncProperty(
+      fc.array(fc.uint8Array({ maxLength: 12 })),
+      fc.integer({ min: 0, max: 8 }),
+      async (chunks, max) => {
+        const all = Buffer.concat(chunks.map((chunk) => Buffer.from(chunk.map((byte) => (byte > 200 ? 10 : byte)))))
+        const given = chunks.map((chunk) => chunk.map((byte) => (byte > 200 ? 10 : byte)))
+        const expected = all.toString('latin1').split('\n')
+        if (expected.at(-1) === '') expected.pop()
+        const seen: string[] = []
+        for await (const line of lines(
+          (async function* () {
+            yield* given
+          })(),
+          max,
+        )) {
+          assert.is(line.number, seen.length + 1)
+          seen.push(line.tooLong ? 'too long' : Buffer.from(line.bytes).toString('latin1'))
+        }
+        assert.equal(
+          seen,
+          expected.map((text) => (text.length > max ? 'too long' : text)),
+        )
+      },
+    ),
   )
 })
 
@@ -316,14 +360,23 @@ const SCREEN = join(work, 'screen')
 /** Types into a command on a pseudo-terminal made by script(1), and returns what the screen showed. */
 async function type(keys: string[]): Promise<{ code: number | undefined; screen: string }> {
   rmSync(SCREEN, { force: true })
-  const child = execa('script', ['-qefc', `${process.execPath} ${edge} passphrase`, SCREEN], { reject: false, stdin: 'pipe', stdout: 'ignore' })
+  const child = execa('script', ['-qefc', `${process.execPath} ${edge} passphrase`, SCREEN], {
+    reject: false,
+    stdin: 'pipe',
+    stdout: 'ignore',
+  })
   for (const [at, key] of keys.entries()) {
     const asked = (): number => (readSafely(SCREEN).match(/passphrase/g) ?? []).length
     for (let tries = 0; tries < 100 && asked() <= at; tries++) await new Promise((resolve) => setTimeout(resolve, 50))
     child.stdin.write(key)
   }
   const done = await child
-  return { code: done.exitCode, screen: readSafely(SCREEN).replace(/^Script.*\n|\n?Script done.*\n*$/g, '').replaceAll('\r\n', '\n') }
+  return {
+    code: done.exitCode,
+    screen: readSafely(SCREEN)
+      .replace(/^Script.*\n|\n?Script done.*\n*$/g, '')
+      .replaceAll('\r\n', '\n'),
+  }
 }
 
 function readSafely(path: string): string {
@@ -336,7 +389,8 @@ function readSafely(path: string): string {
 
 test('a passphrase is read from the terminal twice, without echo, with line editing', async () => {
   const probe = await execa('script', ['-qec', 'true', '/dev/null'], { reject: false, stdin: 'ignore' })
-  if (probe.exitCode !== 0) return console.log('skip: passphrase on a terminal: script(1) of util-linux is not installed')
+  if (probe.exitCode !== 0)
+    return console.log('skip: passphrase on a terminal: script(1) of util-linux is not installed')
   const good = await type(['xy\u0015ab\u007f\u00e9\u007fc\r', 'ac\r'])
   assert.is(good.screen.trimEnd(), 'passphrase: \npassphrase again: \n6163')
   assert.is((await type(['ab\rab\r'])).screen.trimEnd(), 'passphrase: \npassphrase again: \n6162')
@@ -372,7 +426,11 @@ test('the tables: no spelling means two things, no verb is missing a text', () =
       assert.ok(verb.text.length > 0 && verb.min <= verb.max)
       const words = verb.usage.split(' ').filter((word) => word !== '')
       assert.is(words.filter((word) => !word.startsWith('[')).length, verb.min, `${command.name} ${verb.name}`)
-      assert.is(words.some((word) => word.includes('...')) ? Infinity : words.length, verb.max, `${command.name} ${verb.name}`)
+      assert.is(
+        words.some((word) => word.includes('...')) ? Infinity : words.length,
+        verb.max,
+        `${command.name} ${verb.name}`,
+      )
     }
     assert.ok(command.examples.length >= 2)
     for (const example of command.examples) assert.ok(example.includes(command.name))
@@ -382,13 +440,28 @@ test('the tables: no spelling means two things, no verb is missing a text', () =
 test('any arguments are read or refused with 64, never otherwise', () => {
   const word = fc.oneof(
     fc.string({ maxLength: 6 }),
-    fc.constantFrom('-', '--', '-q', '-m', '-mx', '--message', '--message=', '--help', '-qE-', '--no-text', 'bob', '--__proto__', '-\u{1f600}'),
+    fc.constantFrom(
+      '-',
+      '--',
+      '-q',
+      '-m',
+      '-mx',
+      '--message',
+      '--message=',
+      '--help',
+      '-qE-',
+      '--no-text',
+      'bob',
+      '--__proto__',
+      '-\u{1f600}',
+    ),
   )
   fc.assert(
     fc.property(fc.array(word, { maxLength: 6 }), fc.constantFrom(p2pId, p2pSend, p2pListen), (argv, command) => {
       try {
         const request = readArguments(command, argv)
-        if (request.want === 'run') assert.ok(request.args.length >= request.verb.min && request.args.length <= request.verb.max)
+        if (request.want === 'run')
+          assert.ok(request.args.length >= request.verb.min && request.args.length <= request.verb.max)
       } catch (error) {
         assert.ok(error instanceof Failure && error.exit === 64, String(error))
         assert.ok(error instanceof Missing || error.hint !== undefined)

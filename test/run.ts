@@ -6,7 +6,8 @@
 //
 // Tests print `skip: what: why` for what they could not do here; the lines are listed at the end, and with CI=true
 // each counts as a failure, except where only test data of others is absent that lies outside the repository (such
-// lines name P2P_VECTORS; the same tests then run the published values typed into them). A file that needs more than the rule says `// test timeout: 600 s` in a line of its own.
+// lines name P2P_VECTORS; the same tests then run the published values typed into them).
+// A file that needs more time than the rule says `// test timeout: 600 s` in a line of its own.
 
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
@@ -34,10 +35,18 @@ interface Job {
 /** uvu's summary; the last one, since a test may print another. */
 function summary(output: string): { total: number; passed: number; skipped: number } | undefined {
   const found = [...output.matchAll(/^ {2}Total: +(\d+)\s+Passed: +(\d+)\s+Skipped: +(\d+)$/gm)].at(-1)
-  return found === undefined ? undefined : { total: Number(found[1]), passed: Number(found[2]), skipped: Number(found[3]) }
+  return found === undefined
+    ? undefined
+    : { total: Number(found[1]), passed: Number(found[2]), skipped: Number(found[3]) }
 }
 
-function judge(job: Job, output: string, code: number | null, signal: string | null, timedOut: boolean): Omit<Result, 'seconds'> {
+function judge(
+  job: Job,
+  output: string,
+  code: number | null,
+  signal: string | null,
+  timedOut: boolean,
+): Omit<Result, 'seconds'> {
   const counts = summary(output)
   const skips = [...output.matchAll(/(?:^|[•✘] +)skip: (.+)$/gm)].map((match) => match[1] ?? '')
   const reasons = [
@@ -122,7 +131,9 @@ async function main(argv: string[]): Promise<void> {
   const at = argv.indexOf('--dir')
   const dir = resolve(at === -1 ? 'test' : (argv[at + 1] ?? 'test'))
   const parts = at === -1 ? argv : argv.toSpliced(at, 2)
-  const files = readdirSync(dir).filter((file) => file.endsWith('.test.ts') && (parts.length === 0 || parts.some((part) => file.includes(part))))
+  const files = readdirSync(dir).filter(
+    (file) => file.endsWith('.test.ts') && (parts.length === 0 || parts.some((part) => file.includes(part))),
+  )
   const jobs = files.map((file) => ({
     file,
     timeout: Number(/^\/\/ test timeout: (\d+) s$/m.exec(readFileSync(join(dir, file), 'utf8'))?.[1] ?? TIMEOUT_S),
@@ -147,11 +158,19 @@ async function main(argv: string[]): Promise<void> {
   const skips = results.flatMap((result) => result.skips.map((skip) => `${skip} (${result.file})`)).sort()
   const strict = process.env['CI'] === 'true'
   const passed = results.reduce((sum, result) => sum + result.passed, 0)
-  const failed = results.reduce((sum, result) => sum + result.failed, 0) + (strict ? skips.filter((skip) => !skip.includes('P2P_VECTORS')).length : 0)
+  const failed =
+    results.reduce((sum, result) => sum + result.failed, 0) +
+    (strict ? skips.filter((skip) => !skip.includes('P2P_VECTORS')).length : 0)
   if (skips.length > 0) console.log(`\nskipped${strict ? ' (failures here, where CI=true)' : ''}:`)
   for (const skip of skips) console.log(`  ${skip}`)
   const broken = results.filter((result) => result.why !== undefined)
-  if (broken.length > 0) console.log(`\nfailed: ${broken.map((result) => result.file).sort().join(' ')}`)
+  if (broken.length > 0)
+    console.log(
+      `\nfailed: ${broken
+        .map((result) => result.file)
+        .sort()
+        .join(' ')}`,
+    )
   if (results.length === 0) console.log(`no test file matches ${parts.join(' ')}`)
   console.log(`\n${passed} passed, ${failed} failed`)
   process.exitCode = failed > 0 || passed === 0 ? 1 : 0

@@ -14,7 +14,18 @@
 //
 // A background command writes to $WORK/bg1.out and bg1.err, then bg2.out ... After the lines come files: `-- NAME --`.
 
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join, resolve } from 'node:path'
 
@@ -104,7 +115,8 @@ class Runner {
         break
       case 'exists':
         for (const path of words) {
-          if (existsSync(this.#path(path)) === negated) throw new Error(`${path} ${negated ? 'exists' : 'does not exist'}`)
+          if (existsSync(this.#path(path)) === negated)
+            throw new Error(`${path} ${negated ? 'exists' : 'does not exist'}`)
         }
         break
       case 'mode': {
@@ -153,7 +165,13 @@ class Runner {
       this.#started.push({ child: execa('bash', ['-c', line], { ...options, stdin: 'ignore' }), name })
       return
     }
-    const done = await execa('bash', ['-c', before + command], { ...options, input, encoding: 'buffer', timeout: LINE_TIMEOUT_MS, stripFinalNewline: false })
+    const done = await execa('bash', ['-c', before + command], {
+      ...options,
+      input,
+      encoding: 'buffer',
+      timeout: LINE_TIMEOUT_MS,
+      stripFinalNewline: false,
+    })
     const code = done.exitCode ?? (done.signal === undefined ? 255 : 128)
     this.#last = { code, stdout: Buffer.from(done.stdout), stderr: Buffer.from(done.stderr) }
     if (done.timedOut) throw new Error(`no end within ${LINE_TIMEOUT_MS / 1000} s`)
@@ -163,7 +181,8 @@ class Runner {
 
   async #wait(file: string, pattern: string): Promise<void> {
     const until = performance.now() + WAIT_MS
-    const found = (): boolean => existsSync(this.#path(file)) && new RegExp(pattern, 'm').test(readFileSync(this.#path(file), 'utf8'))
+    const found = (): boolean =>
+      existsSync(this.#path(file)) && new RegExp(pattern, 'm').test(readFileSync(this.#path(file), 'utf8'))
     while (!found()) {
       if (performance.now() > until) throw new Error(`${file} does not come to match ${pattern}`)
       await new Promise((next) => setTimeout(next, 50))
@@ -175,7 +194,8 @@ class Runner {
     if (background === undefined) throw new Error('nothing runs behind')
     background.child.kill('SIGTERM')
     const done = await background.child
-    if (done.exitCode !== expected) throw new Error(`${background.name} ended with ${done.exitCode ?? done.signal}, not ${expected}`)
+    if (done.exitCode !== expected)
+      throw new Error(`${background.name} ended with ${done.exitCode ?? done.signal}, not ${expected}`)
   }
 
   #path(name: string): string {
@@ -206,7 +226,9 @@ export async function runScript(path: string): Promise<void> {
       try {
         if (!(await runner.line(text))) return
       } catch (error) {
-        throw new Error(`${path}:${number}: ${text}\n${error instanceof Error ? error.message : String(error)}${runner.report()}`)
+        throw new Error(
+          `${path}:${number}: ${text}\n${error instanceof Error ? error.message : String(error)}${runner.report()}`,
+        )
       }
     }
   } finally {

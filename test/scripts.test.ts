@@ -44,9 +44,21 @@ test('there are scripts', () => {
 })
 
 test('a script is cut into lines and files', () => {
-  const { lines, files } = parseScript('# comment\n\nexec a\n  exit 1  \n-- x/y.txt --\none\n\n-- empty --\n-- z --\n# kept\n')
-  assert.equal(lines, [{ number: 3, text: 'exec a' }, { number: 4, text: 'exit 1' }])
-  assert.equal([...files], [['x/y.txt', 'one\n\n'], ['empty', ''], ['z', '# kept\n']])
+  const { lines, files } = parseScript(
+    '# comment\n\nexec a\n  exit 1  \n-- x/y.txt --\none\n\n-- empty --\n-- z --\n# kept\n',
+  )
+  assert.equal(lines, [
+    { number: 3, text: 'exec a' },
+    { number: 4, text: 'exit 1' },
+  ])
+  assert.equal(
+    [...files],
+    [
+      ['x/y.txt', 'one\n\n'],
+      ['empty', ''],
+      ['z', '# kept\n'],
+    ],
+  )
 })
 
 const BAD: [string, RegExp][] = [

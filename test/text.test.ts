@@ -5,7 +5,17 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
 import { Failure } from '../lib/base/fail.ts'
-import { checkName, foldName, nearest, parseDuration, parseSize, parseTime, printable, printableLines, quote } from '../lib/base/text.ts'
+import {
+  checkName,
+  foldName,
+  nearest,
+  parseDuration,
+  parseSize,
+  parseTime,
+  printable,
+  printableLines,
+  quote,
+} from '../lib/base/text.ts'
 import { readVectors } from './vectors.ts'
 
 process.env['TZ'] = 'America/New_York' // local times below; has a gap and a fold
@@ -22,7 +32,8 @@ function refused(run: () => unknown, exit: number, what: string): void {
   assert.unreachable(`not refused: ${what}`)
 }
 
-const DANGEROUS = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/
+const DANGEROUS =
+  /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/
 
 test('printable makes visible what could act on a terminal', () => {
   for (const [text, shown] of [
@@ -33,7 +44,10 @@ test('printable makes visible what could act on a terminal', () => {
     ['\u202egnp.exe\u2066\u200f\u061c', '\\u202egnp.exe\\u2066\\u200f\\u061c'],
     ['\u2028\u2029', '\\u2028\\u2029'],
     ['a\ud800b\udc00', 'a\\ud800b\\udc00'],
-    ['\ud83d\ude00 \u{1f468}\u200d\u{1f469}\u200d\u{1f467} \u2764\ufe0f', '\ud83d\ude00 \u{1f468}\u200d\u{1f469}\u200d\u{1f467} \u2764\ufe0f'],
+    [
+      '\ud83d\ude00 \u{1f468}\u200d\u{1f469}\u200d\u{1f467} \u2764\ufe0f',
+      '\ud83d\ude00 \u{1f468}\u200d\u{1f469}\u200d\u{1f467} \u2764\ufe0f',
+    ],
     ['\ufeff\u{e0001}', '\\ufeff\\u{e0001}'],
     ['\u05e9\u05dc\u05d5\u05dd \u4f60\u597d e\u0301', '\u05e9\u05dc\u05d5\u05dd \u4f60\u597d e\u0301'],
   ] as const) {
@@ -42,7 +56,10 @@ test('printable makes visible what could act on a terminal', () => {
 })
 
 test('printable leaves nothing dangerous, whatever comes, and is stable', () => {
-  const near = fc.string({ unit: fc.constantFrom('\u001b', '\u009b', '\u202e', '\u2028', '\ud83d', '\ude00', '\n', 'a', '\\', '\u{1f600}'), maxLength: 20 })
+  const near = fc.string({
+    unit: fc.constantFrom('\u001b', '\u009b', '\u202e', '\u2028', '\ud83d', '\ude00', '\n', 'a', '\\', '\u{1f600}'),
+    maxLength: 20,
+  })
   fc.assert(
     fc.property(fc.oneof(fc.string({ unit: 'binary' }), near), (text) => {
       const shown = printable(text)
@@ -61,7 +78,19 @@ test('printableLines keeps lines and tabs only', () => {
 
 test('the list of naughty strings cannot hurt: printing, names, values', () => {
   const text = readVectors('strings/blns.json')
-  const strings = text === undefined ? ['\u202e\u2066test\u2067', '\u001b[31m', 'T\u0337o', '\ufffe', '../../etc', "'; DROP TABLE", '\u180e', '田中さん'] : (JSON.parse(text) as string[])
+  const strings =
+    text === undefined
+      ? [
+          '\u202e\u2066test\u2067',
+          '\u001b[31m',
+          'T\u0337o',
+          '\ufffe',
+          '../../etc',
+          "'; DROP TABLE",
+          '\u180e',
+          '田中さん',
+        ]
+      : (JSON.parse(text) as string[])
   for (const each of strings) {
     assert.not.match(printable(each), DANGEROUS)
     assert.ok(Array.from(quote(each)).length <= 62)
@@ -77,22 +106,74 @@ test('the list of naughty strings cannot hurt: printing, names, values', () => {
 
 test('durations', () => {
   for (const [text, seconds] of [
-    ['500ms', 0.5], ['90s', 90], ['5m', 300], ['2h', 7200], ['7d', 604_800], ['3w', 1_814_400], ['inf', Infinity], ['0', 0], ['30', 30], ['1.5h', 5400], ['0.25', 0.25],
+    ['500ms', 0.5],
+    ['90s', 90],
+    ['5m', 300],
+    ['2h', 7200],
+    ['7d', 604_800],
+    ['3w', 1_814_400],
+    ['inf', Infinity],
+    ['0', 0],
+    ['30', 30],
+    ['1.5h', 5400],
+    ['0.25', 0.25],
   ] as const) {
     assert.is(parseDuration(text), seconds, text)
   }
-  for (const bad of ['', ' ', '5 m', '5M', '-5', '+5', '1e3', '5mm', 'm', '.5', '5.', '0x10', 'Infinity', 'INF', 'NaN', '1h30m', '٣', '9'.repeat(16), '999999999999', '5s\n', '\u001b[0m']) {
+  for (const bad of [
+    '',
+    ' ',
+    '5 m',
+    '5M',
+    '-5',
+    '+5',
+    '1e3',
+    '5mm',
+    'm',
+    '.5',
+    '5.',
+    '0x10',
+    'Infinity',
+    'INF',
+    'NaN',
+    '1h30m',
+    '٣',
+    '9'.repeat(16),
+    '999999999999',
+    '5s\n',
+    '\u001b[0m',
+  ]) {
     refused(() => parseDuration(bad), 64, JSON.stringify(bad))
   }
 })
 
 test('sizes', () => {
   for (const [text, size] of [
-    ['0', 0], ['65536', 65_536], ['64k', 65_536], ['64K', 65_536], ['10M', 10_485_760], ['2G', 2_147_483_648], ['9007199254740991', 9_007_199_254_740_991],
+    ['0', 0],
+    ['65536', 65_536],
+    ['64k', 65_536],
+    ['64K', 65_536],
+    ['10M', 10_485_760],
+    ['2G', 2_147_483_648],
+    ['9007199254740991', 9_007_199_254_740_991],
   ] as const) {
     assert.is(parseSize(text), size, text)
   }
-  for (const bad of ['', '-1', '1.5M', '10MB', '10m', '1 k', 'k', '9007199254740992', '9999999999999G', '0x10', 'inf', '1e3', '١']) {
+  for (const bad of [
+    '',
+    '-1',
+    '1.5M',
+    '10MB',
+    '10m',
+    '1 k',
+    'k',
+    '9007199254740992',
+    '9999999999999G',
+    '0x10',
+    'inf',
+    '1e3',
+    '١',
+  ]) {
     refused(() => parseSize(bad), 64, JSON.stringify(bad))
   }
 })
@@ -116,8 +197,28 @@ test('times', () => {
     assert.is(new Date(parseTime(text, now)).toISOString(), iso, text)
   }
   for (const bad of [
-    '', 'now', 'yesterday', '2026-13-01', '2026-02-30', '2026-00-10', '2025-02-29', '26-01-01', '2026-1-1', '2026-01-01T', '2026-01-01T10:00', '2026-01-01 24:00',
-    '2026-01-01T10:00:00', '2026-01-01T10:60:00Z', '2026-01-01T10:00:00+24:00', '2026-01-01T10:00:00Z ', '2026-01-01 10', '10:00', '-2h', '2026-01-01T10:00Z', '2026-01-01T10:00:00.Z', '20260101T100000Z',
+    '',
+    'now',
+    'yesterday',
+    '2026-13-01',
+    '2026-02-30',
+    '2026-00-10',
+    '2025-02-29',
+    '26-01-01',
+    '2026-1-1',
+    '2026-01-01T',
+    '2026-01-01T10:00',
+    '2026-01-01 24:00',
+    '2026-01-01T10:00:00',
+    '2026-01-01T10:60:00Z',
+    '2026-01-01T10:00:00+24:00',
+    '2026-01-01T10:00:00Z ',
+    '2026-01-01 10',
+    '10:00',
+    '-2h',
+    '2026-01-01T10:00Z',
+    '2026-01-01T10:00:00.Z',
+    '20260101T100000Z',
   ]) {
     refused(() => parseTime(bad, now), 64, JSON.stringify(bad))
   }
@@ -133,7 +234,21 @@ test('times: what a date prints as RFC 3339 is read back', () => {
 })
 
 test('names that are good', () => {
-  for (const name of ['a', 'bob', 'Bob-2', 'x.y_z+w', '7', 'Zoë', '李雷', 'Ωmega', 'n'.repeat(64), 'é'.repeat(64), 'p2p2', 'postmaster2', '١٢']) {
+  for (const name of [
+    'a',
+    'bob',
+    'Bob-2',
+    'x.y_z+w',
+    '7',
+    'Zoë',
+    '李雷',
+    'Ωmega',
+    'n'.repeat(64),
+    'é'.repeat(64),
+    'p2p2',
+    'postmaster2',
+    '١٢',
+  ]) {
     assert.is(checkName(name), name)
   }
   assert.is(checkName('Zoe\u0308'), 'Zoë', 'becomes NFC')
@@ -174,7 +289,10 @@ test('names that are bad say why', () => {
 })
 
 test('names: whatever passes is NFC, printable, short, stable, and safe in a path, an address and a shell word', () => {
-  const unit = fc.oneof(fc.constantFrom('a', 'B', '1', '.', '_', '+', '-', 'é', 'e\u0301', 'ß', 'ﬁ', '李', 'İ', 'K'), fc.string({ unit: 'binary', minLength: 1, maxLength: 1 }))
+  const unit = fc.oneof(
+    fc.constantFrom('a', 'B', '1', '.', '_', '+', '-', 'é', 'e\u0301', 'ß', 'ﬁ', '李', 'İ', 'K'),
+    fc.string({ unit: 'binary', minLength: 1, maxLength: 1 }),
+  )
   fc.assert(
     fc.property(fc.array(unit, { maxLength: 70 }), (units) => {
       let name: string
@@ -196,8 +314,22 @@ test('names: whatever passes is NFC, printable, short, stable, and safe in a pat
 })
 
 test('names are compared without case and compatibility forms', () => {
-  for (const [a, b] of [['Bob', 'bOB'], ['ﬁn', 'FIN'], ['straße', 'STRASSE'], ['Ａ', 'a'], ['Zoe\u0308', 'ZOË'], ['ΣΑΣ', 'σασ'], ['K', 'k']] as const) assert.is(foldName(a), foldName(b), `${a} ${b}`)
-  for (const [a, b] of [['bob', 'bab'], ['é', 'e'], ['a1', 'a2']] as const) assert.is.not(foldName(a), foldName(b))
+  for (const [a, b] of [
+    ['Bob', 'bOB'],
+    ['ﬁn', 'FIN'],
+    ['straße', 'STRASSE'],
+    ['Ａ', 'a'],
+    ['Zoe\u0308', 'ZOË'],
+    ['ΣΑΣ', 'σασ'],
+    ['K', 'k'],
+  ] as const)
+    assert.is(foldName(a), foldName(b), `${a} ${b}`)
+  for (const [a, b] of [
+    ['bob', 'bab'],
+    ['é', 'e'],
+    ['a1', 'a2'],
+  ] as const)
+    assert.is.not(foldName(a), foldName(b))
 })
 
 test('folding is stable for every character there is', () => {
@@ -210,7 +342,18 @@ test('folding is stable for every character there is', () => {
 
 test('the nearest word is the one a person meant', () => {
   const names = ['bob', 'alice', 'verify', 'list', 'robert']
-  for (const [word, meant] of [['bbo', 'bob'], ['bo', 'bob'], ['Bob', 'bob'], ['alcie', 'alice'], ['lsit', 'list'], ['vrify', 'verify'], ['xyz', undefined], ['', undefined], ['carol', undefined], ['z', undefined]] as const) {
+  for (const [word, meant] of [
+    ['bbo', 'bob'],
+    ['bo', 'bob'],
+    ['Bob', 'bob'],
+    ['alcie', 'alice'],
+    ['lsit', 'list'],
+    ['vrify', 'verify'],
+    ['xyz', undefined],
+    ['', undefined],
+    ['carol', undefined],
+    ['z', undefined],
+  ] as const) {
     assert.is(nearest(word, names), meant, word)
   }
   assert.is(nearest('a', []), undefined)

@@ -125,7 +125,7 @@ export class Reader {
     if (this.left !== 0) throw new Malformed('trailing bytes')
   }
 
-  /** The rest is padding and must be zero (protocol.md 5.28: unchecked padding is a covert channel). */
+  /** The rest is padding and must be zero (unchecked padding is a covert channel). */
   zeros(): void {
     if (!isZero(this.rest())) throw new Malformed('padding is not zero')
   }

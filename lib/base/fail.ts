@@ -48,7 +48,7 @@ export function isCode(error: unknown, ...codes: string[]): boolean {
   return error instanceof Error && codes.includes((error as NodeJS.ErrnoException).code ?? '')
 }
 
-/** The order in which several outcomes of one call are judged (product.md, exit status): the first that occurred wins. */
+/** The order in which several outcomes of one call are judged (p2p(7), exit status): the first that occurred wins. */
 const SEVERITY: readonly ExitCode[] = [70, 74, 77, 78, 76, 67, 65, 66, 75]
 
 /** The exit code of a call in which all of `codes` occurred; 0 if none did. */

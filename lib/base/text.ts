@@ -27,7 +27,9 @@ export function printable(text: string): string {
 
 /** As printable, but line feeds and tabs stay: for a text shown in several lines. CR LF counts as one line feed. */
 export function printableLines(text: string): string {
-  return text.replace(/\r\n/g, '\n').replace(UNPRINTABLE, (char) => (char === '\n' || char === '\t' ? char : escape(char)))
+  return text
+    .replace(/\r\n/g, '\n')
+    .replace(UNPRINTABLE, (char) => (char === '\n' || char === '\t' ? char : escape(char)))
 }
 
 /** Text in single quotes for a message, shortened to 60 characters. */
@@ -65,13 +67,18 @@ const DATE = /^(\d{4})-(\d\d)-(\d\d)(?:([Tt ])(\d\d):(\d\d)(?::(\d\d)(\.\d{1,9})
  * Takes and returns Unix milliseconds. Throws Failure 64.
  */
 export function parseTime(text: string, now: number): number {
-  const bad = new Failure(EX.USAGE, `bad time ${quote(text)}: write 2026-01-31, '2026-01-31 18:30', RFC 3339 or 2h (ago)`)
+  const bad = new Failure(
+    EX.USAGE,
+    `bad time ${quote(text)}: write 2026-01-31, '2026-01-31 18:30', RFC 3339 or 2h (ago)`,
+  )
   const match = DATE.exec(text)
   if (match === null) {
     if (!/^(?:\d|inf$)/.test(text) || text.includes('-') || text.includes(':')) throw bad
     return Math.max(0, now - parseDuration(text) * 1000)
   }
-  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = [1, 2, 3, 5, 6, 7].map((at) => Number(match[at] ?? 0))
+  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = [1, 2, 3, 5, 6, 7].map((at) =>
+    Number(match[at] ?? 0),
+  )
   const millis = Math.floor(Number(match[8] ?? 0) * 1000)
   if (hour > 23 || minute > 59 || second > 60) throw bad // RFC 3339 5.6: second 60 is a leap second
   const days = new Date(Date.UTC(year, month - 1, day))
@@ -143,7 +150,8 @@ function distance(a: string, b: string, limit: number): number {
     for (let j = 1; j <= b.length; j++) {
       const cost = a[i - 1] === b[j - 1] ? 0 : 1
       let value = Math.min((above[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1, (above[j - 1] ?? 0) + cost)
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) value = Math.min(value, (before[j - 2] ?? 0) + 1)
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        value = Math.min(value, (before[j - 2] ?? 0) + 1)
       row.push(value)
     }
     before = above

@@ -29,7 +29,7 @@ export interface Call {
   readonly out: Output
   readonly verbose: boolean
   readonly quiet: boolean
-  /** Aborted by SIGINT and SIGTERM; when the handler has returned, the process dies by that signal (or exits 0: Command.signals). */
+  /** Aborted by SIGINT and SIGTERM; when the handler has returned, the process dies by it (or exits 0: Command.signals). */
   readonly signal: AbortSignal
   /** Tells a Failure (or a bug) and remembers its exit code; the call goes on. */
   report(error: unknown): void
@@ -179,7 +179,11 @@ async function run(command: Command, handlers: Record<string, Handler>, argv: st
   }
 }
 
-async function invoke(command: Command, request: Extract<Request, { want: 'run' }>, handlers: Record<string, Handler>): Promise<void> {
+async function invoke(
+  command: Command,
+  request: Extract<Request, { want: 'run' }>,
+  handlers: Record<string, Handler>,
+): Promise<void> {
   const handler = handlers[request.verb.name]
   if (handler === undefined) throw new Error(`no handler for ${command.name} ${request.verb.name}`)
   const controller = new AbortController()
@@ -197,10 +201,14 @@ async function invoke(command: Command, request: Extract<Request, { want: 'run' 
   function onSignal(name: NodeJS.Signals): void {
     if (caught !== undefined) process.off(name, onSignal).kill(process.pid, name) // the second one is for good
     caught = name
-    systemClock.after(GRACE_MS, () => {
-      end()
-      process.exit() // only when a handler hangs: what it still holds is repaired by the next start
-    }, true)
+    systemClock.after(
+      GRACE_MS,
+      () => {
+        end()
+        process.exit() // only when a handler hangs: what it still holds is repaired by the next start
+      },
+      true,
+    )
     stopInput(stopping)
     controller.abort(stopping)
   }

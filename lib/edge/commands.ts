@@ -40,7 +40,12 @@ export interface Command {
   signals?: 'clean' | 'die'
 }
 
-const flag = (name: string, text: string, short?: string): Option => ({ name, kind: 'flag', text, ...(short !== undefined && { short }) })
+const flag = (name: string, text: string, short?: string): Option => ({
+  name,
+  kind: 'flag',
+  text,
+  ...(short !== undefined && { short }),
+})
 const value = (name: string, value: string, text: string, short?: string): Option => ({
   name,
   kind: 'value',
@@ -60,7 +65,12 @@ export const COMMON: Option[] = [
   flag('version', 'show the version', 'V'),
 ]
 
-const ADDR: Option = { name: 'addr', kind: 'list', value: 'HOST[:PORT]', text: 'an address under which peers reach this machine' }
+const ADDR: Option = {
+  name: 'addr',
+  kind: 'list',
+  value: 'HOST[:PORT]',
+  text: 'an address under which peers reach this machine',
+}
 // An option that two verbs of a command take is one object: that is how the strict check knows it.
 const PASSPHRASE_FILE = value('passphrase-file', 'FILE', 'read the passphrase from the first line of FILE')
 const PASSPHRASE_FD = value('passphrase-fd', 'N', 'read the passphrase from file descriptor N')
@@ -91,13 +101,16 @@ export const p2pId: Command = {
       min: 0,
       max: 0,
       text: 'print the own token, to be handed to contacts; --addr makes a new one',
-      options: [
-        ADDR,
-        PASSPHRASE_FILE,
-        PASSPHRASE_FD,
-      ],
+      options: [ADDR, PASSPHRASE_FILE, PASSPHRASE_FD],
     },
-    { name: 'add', usage: 'NAME [TOKEN]', min: 1, max: 2, text: 'add or update a contact by the token given or found in standard input', options: [] },
+    {
+      name: 'add',
+      usage: 'NAME [TOKEN]',
+      min: 1,
+      max: 2,
+      text: 'add or update a contact by the token given or found in standard input',
+      options: [],
+    },
     { name: 'list', usage: '', min: 0, max: 0, text: 'list the contacts', options: [] },
     { name: 'show', usage: '[NAME]', min: 0, max: 1, text: 'show a contact, or oneself', options: [] },
     { name: 'rename', usage: 'OLD NEW', min: 2, max: 2, text: 'give a contact another name', options: [] },
@@ -149,7 +162,14 @@ export const p2pSend: Command = {
       text: 'accept a message, deliver it if the peer is up',
       options: [
         value('message', 'TEXT', 'the text, instead of standard input', 'm'),
-        { name: 'attach', short: 'a', aliases: ['file', 'f'], kind: 'list', value: 'FILE', text: 'send FILE along (-: standard input)' },
+        {
+          name: 'attach',
+          short: 'a',
+          aliases: ['file', 'f'],
+          kind: 'list',
+          value: 'FILE',
+          text: 'send FILE along (-: standard input)',
+        },
         value('name', 'NAME', 'the name of a file that comes from standard input'),
         value('subject', 'TEXT', 'a subject', 's'),
         value('reply', 'MSG', 'answer this message; without NAME to its sender', 'r'),
@@ -179,12 +199,16 @@ export const p2pListen: Command = {
       text: 'be reachable: receive messages and deliver waiting ones',
       options: [
         flag('once', 'end after the first message'),
-        value('exec', 'COMMAND', 'run COMMAND for each message, its body on standard input, its record on descriptor 3'),
+        value(
+          'exec',
+          'COMMAND',
+          'run COMMAND for each message, its body on standard input, its record on descriptor 3',
+        ),
         flag('no-text', 'leave the text out of message records'),
       ],
     },
   ],
-  examples: ['p2p-listen', "p2p-listen -q --exec 'notify-send \"message from $P2P_FROM\"'"],
+  examples: ['p2p-listen', 'p2p-listen -q --exec \'notify-send "message from $P2P_FROM"\''],
 }
 
 export const p2pQueue: Command = {
@@ -204,7 +228,14 @@ export const p2pQueue: Command = {
     },
     { name: 'hold', usage: 'MSG...', min: 1, max: Infinity, text: 'keep messages back', options: [] },
     { name: 'release', usage: 'MSG...', min: 1, max: Infinity, text: 'undo hold', options: [] },
-    { name: 'retry', usage: 'MSG...', min: 1, max: Infinity, text: 'try soon again, also what had failed', options: [] },
+    {
+      name: 'retry',
+      usage: 'MSG...',
+      min: 1,
+      max: Infinity,
+      text: 'try soon again, also what had failed',
+      options: [],
+    },
     {
       name: 'drop',
       usage: '[MSG...]',
@@ -261,7 +292,13 @@ export const p2pInbox: Command = {
     },
     { name: 'seen', usage: 'MSG...', min: 1, max: Infinity, text: 'mark messages as seen', options: [] },
   ],
-  examples: ['p2p-inbox list --new', 'p2p-inbox show @', 'p2p-inbox cat @2', 'p2p-inbox save @ -o photos', 'p2p-inbox seen @'],
+  examples: [
+    'p2p-inbox list --new',
+    'p2p-inbox show @',
+    'p2p-inbox cat @2',
+    'p2p-inbox save @ -o photos',
+    'p2p-inbox seen @',
+  ],
 }
 
 export const COMMANDS: Command[] = [p2pId, p2pInbox, p2pListen, p2pQueue, p2pSend]

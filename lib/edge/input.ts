@@ -63,7 +63,9 @@ export interface Line {
   tooLong: boolean
 }
 
-/** Splits at line feeds; a last line without one counts, an empty rest does not. Holds at most one line of `maxLine` bytes. */
+/**
+ * Splits at line feeds; a last line without one counts, an empty rest does not. Holds one line of `maxLine` bytes.
+ */
 export async function* lines(source: AsyncIterable<Uint8Array>, maxLine: number): AsyncGenerator<Line> {
   let number = 1
   let parts: Uint8Array[] = []

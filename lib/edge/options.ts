@@ -46,7 +46,11 @@ function spellings(command: Command): { specs: Record<string, Spec>; known: Map<
 }
 
 function takes(command: Command, verb: Verb | undefined, option: Option): boolean {
-  const lists = [COMMON, command.options, ...(verb === undefined ? command.verbs.map((each) => each.options) : [verb.options])]
+  const lists = [
+    COMMON,
+    command.options,
+    ...(verb === undefined ? command.verbs.map((each) => each.options) : [verb.options]),
+  ]
   return lists.some((list) => list.includes(option))
 }
 
@@ -65,7 +69,10 @@ export function readArguments(command: Command, argv: string[]): Request {
 
   const asked = (name: string): boolean => tokens.some((token) => token.kind === 'option' && token.name === name)
   if (named !== undefined && verb === undefined) {
-    const meant = nearest(named, command.verbs.map((each) => each.name))
+    const meant = nearest(
+      named,
+      command.verbs.map((each) => each.name),
+    )
     throw usage(`unknown command ${quote(named)}${meant === undefined ? '' : `: did you mean '${meant}'?`}`)
   }
   if (asked('help')) return { want: 'help', verb: noVerbs || named === undefined ? undefined : verb }
@@ -102,6 +109,10 @@ export function readArguments(command: Command, argv: string[]): Request {
 }
 
 function optionNames(command: Command, verb: Verb | undefined): string[] {
-  const options = [...(verb ?? { options: command.verbs.flatMap((each) => each.options) }).options, ...command.options, ...COMMON]
+  const options = [
+    ...(verb ?? { options: command.verbs.flatMap((each) => each.options) }).options,
+    ...command.options,
+    ...COMMON,
+  ]
   return options.flatMap((option) => [option.name, ...(option.aliases ?? []).filter((alias) => alias.length > 1)])
 }

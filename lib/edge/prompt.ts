@@ -52,7 +52,8 @@ function openFile(path: string): number {
     }
     return fd
   } catch (error) {
-    if (isCode(error, 'ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP')) throw new Failure(EX.NO_INPUT, `no passphrase file ${path}`)
+    if (isCode(error, 'ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP'))
+      throw new Failure(EX.NO_INPUT, `no passphrase file ${path}`)
     throw ioFailure(error, path)
   }
 }
@@ -126,9 +127,11 @@ class Terminal {
       for (;;) {
         const byte = this.#ahead.shift()
         if (byte === undefined) this.#ahead.push(...(await this.#next()))
-        else if (byte === 3) await interrupt() // Ctrl-C
+        else if (byte === 3)
+          await interrupt() // Ctrl-C
         else if (byte === 13 || byte === 10 || byte === 4) return Uint8Array.from(line)
-        else if (byte === 21) line.length = 0 // Ctrl-U
+        else if (byte === 21)
+          line.length = 0 // Ctrl-U
         else if (byte === 127 || byte === 8) eraseCharacter(line)
         else if (line.length < PASSPHRASE_MAX) line.push(byte)
       }

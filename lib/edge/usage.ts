@@ -34,7 +34,8 @@ export function definition<T>(command: Command, verb: Verb | undefined, run?: (d
   const only = verb ?? (command.verbs[0]?.name === '' ? command.verbs[0] : undefined)
   const subCommands: Record<string, CommandDef> = {}
   if (only === undefined) {
-    for (const each of command.verbs) subCommands[each.name] = defineCommand({ meta: { name: each.name, description: each.text } })
+    for (const each of command.verbs)
+      subCommands[each.name] = defineCommand({ meta: { name: each.name, description: each.text } })
   }
   return defineCommand({
     meta: {
@@ -65,8 +66,12 @@ export function shortUsage(command: Command, verb: Verb | undefined): string {
 }
 
 function examples(command: Command, verb: Verb | undefined, count: number): string {
-  const own = verb === undefined || verb.name === '' ? [] : command.examples.filter((line) => line.includes(`${command.name} ${verb.name}`))
-  const list = own.length > 0 && count === Infinity ? own : [...own, ...command.examples.filter((line) => !own.includes(line))]
+  const own =
+    verb === undefined || verb.name === ''
+      ? []
+      : command.examples.filter((line) => line.includes(`${command.name} ${verb.name}`))
+  const list =
+    own.length > 0 && count === Infinity ? own : [...own, ...command.examples.filter((line) => !own.includes(line))]
   return list
     .slice(0, count)
     .map((line) => `  ${line}`)

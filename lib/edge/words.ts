@@ -14,5 +14,10 @@ export function say(program: string, level: Level, text: string): void {
   guarded = true
   const journal = (process.env['JOURNAL_STREAM'] ?? '') === '' ? '' : PRIORITY[level]
   const name = program === '' ? '' : `${program}: `
-  process.stderr.write(text.split('\n').map((line) => `${journal}${name}${printable(line)}\n`).join(''))
+  process.stderr.write(
+    text
+      .split('\n')
+      .map((line) => `${journal}${name}${printable(line)}\n`)
+      .join(''),
+  )
 }

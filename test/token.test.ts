@@ -150,6 +150,11 @@ test('a revocation is a token without anything but the identity', async () => {
   }
 })
 
+test('the number of a revocation is nothing else', async () => {
+  assert.throws(() => parseTokenBytes(patched(66, 255, 255, 255, 255, 255, 255, 255, 255)), isMalformed)
+  assert.is(parseTokenBytes(patched(66, 255, 255, 255, 255, 255, 255, 255, 254)).seq, REVOKED_SEQ - 1n)
+})
+
 test('any token comes back from its text', async () => {
   await fc.assert(
     fc.asyncProperty(anyFields, async (fields) => {

@@ -1,6 +1,6 @@
 // p2p-inbox: read what came. Lists, shows, prints, saves and marks messages of the own Maildir; touches nothing else.
 
-import { EX, Failure } from '../lib/base/fail.ts'
+import { EX, Failure, ioFailure } from '../lib/base/fail.ts'
 import { parseTime, printable, printableLines } from '../lib/base/text.ts'
 import { arrivals, cursorsOf, parseCursor, type Arrival } from '../lib/disk/arrivals.ts'
 import { openHome, type Home } from '../lib/disk/home.ts'
@@ -237,7 +237,9 @@ async function save(call: Call): Promise<void> {
   const { files } = context.home
   const message = await meant(context, call.args[0] ?? '')
   const directory = call.value('output') ?? '.'
-  await files.mkdir(directory)
+  await files.mkdir(directory).catch((error: unknown) => {
+    throw new Failure(EX.CANNOT_CREATE, ioFailure(error, `cannot create ${directory}`).message)
+  })
   if ((await files.stat(`${directory}/.`))?.kind !== 'dir') throw new Failure(EX.CANNOT_CREATE, `${directory} is not a directory`)
   await openMessage(context.view, message, async (mail) => {
     const parts = mail.parts.filter(({ kind }) => kind === 'file')

@@ -15,6 +15,7 @@ import { numberedName, safeName } from '../lib/wire/filename.ts'
 import { composeBounce, composeNotice, EMBED_MAX, mailFromHead, subjectOf } from '../lib/wire/mail.ts'
 import { collect, openSource, readMail, type ReadMail } from '../lib/wire/mailread.ts'
 import { cleanName, cutColumns } from '../lib/wire/mailtext.ts'
+import { isEightBitSafe } from '../lib/wire/mimepart.ts'
 import { addressHeader, decodeWords, headerText, parameter, parseStructured, textHeader } from '../lib/wire/mimeword.ts'
 import { infoOfMail, infoOfRead, messageRecord, TEXT_RECORD_MAX } from '../lib/wire/record.ts'
 import { BINARY, BOB, bytesOf, composed, mailOf, TEXTS, type Draft } from './mailbox.ts'
@@ -187,6 +188,22 @@ const nasty = fc.oneof(
   fc.string({ unit: 'grapheme', maxLength: 100 }),
   fc.array(fc.constantFrom('\r\n', '\n', '\r', 'Bcc: eve@example.org', '=?utf-8?B?Cg==?=', '=?utf-8?Q?=0A?=', '"', '\\', ';', '%0A', ' ', '\t', 'ü', '👍', '\0', '--', 'x'.repeat(80)), { maxLength: 20 }).map((parts) => parts.join('')),
 )
+
+test('text goes as it is only where every program leaves it as it is', () => {
+  const line = (length: number): string => `${'y'.repeat(length)}\n`
+  for (const [text, safe] of [
+    ['x\n', true], ['\n', true], [line(998), true], [line(999), false], [`${line(998)}x\n`, true], [`x\n${line(999)}x\n`, false],
+    ['x', false], ['x\ny', false], ['', false], ['a\0b\n', false], ['a\rb\n', false], ['a\r\n', false], ['ü\n', true],
+  ] as const) assert.is(isEightBitSafe(utf8(text)), safe, JSON.stringify(text.slice(-20)))
+})
+
+test('what a mail program decodes has no control characters: it may write it into a header of an answer', async () => {
+  await fc.assert(fc.asyncProperty(nasty, async (text) => {
+    const { record } = await roundTrip({ text: 'x\n', subject: text, from: { name: text, key: BOB.key }, files: [{ name: text, bytes: utf8('y') }] })
+    const { subject, from, parts } = record as { subject?: string; from: string; parts: { name: string }[] }
+    assert.not.match([subject, from, parts[0]?.name].join(), /[\p{Cc}\p{Cs}\u2028\u2029]/u)
+  }), { numRuns: 200 })
+})
 
 test('no subject, name or file name can make a header', async () => {
   await fc.assert(fc.asyncProperty(nasty, nasty, nasty, nasty, async (subject, name, file, type) => {
@@ -368,7 +385,7 @@ print(json.dumps(out))
       assert.is(file?.[0], hex(draft.files?.[0]?.bytes ?? new Uint8Array()))
       assert.is(result.parts.length, 2)
       const name = draft.files?.[0]?.name ?? ''
-      if (/^[\p{L}\p{N}\p{P} ]+$/u.test(name)) assert.is(file?.[1]?.trim(), cleanName(name).trim())
+      if (/^[\p{L}\p{N}\p{P} ]+$/u.test(name) && !/["\\]/.test(name)) assert.is(file?.[1]?.trim(), cleanName(name).trim())
     }
   } finally {
     rmSync(folder, { recursive: true })

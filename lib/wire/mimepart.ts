@@ -66,7 +66,8 @@ export function fileLeaf(file: MailFile, id: string, index: number): Leaf {
   const plain = name === undefined || /^[!-~]*$/.test(name) ? undefined : name.replace(/[^\w.+-]+/g, '_').slice(-60)
   const charset = type.startsWith('text/') ? '; charset=utf-8' : ''
   const contentType = `Content-Type: ${type}${charset}${plain === undefined ? '' : parameter('name', plain)}`
-  const disposition = `Content-Disposition: attachment${name === undefined ? '' : parameter('filename', name)};\n size=${size}`
+  // The size comes first: Python reads what follows a name with quotes or backslashes wrongly.
+  const disposition = `Content-Disposition: attachment; size=${size}${name === undefined ? '' : parameter('filename', name)}`
   if (file.external !== undefined) {
     if (!/^[\w./-]{1,200}$/.test(file.external)) throw new Error('not a path inside the home')
     const inner = [contentType, 'Content-Transfer-Encoding: binary', `Content-ID: ${messageId(`${id}.${index}`)}`]

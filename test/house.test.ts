@@ -141,6 +141,17 @@ function circles(graph: Map<string, string[]>): string[] {
   return wrong
 }
 
+test('the house has these floors and nothing lies in between', () => {
+  const floors = Object.keys(FLOORS)
+  assert.equal(
+    readdirSync('lib').map((name) => `lib/${name}`).sort(),
+    floors.filter((floor) => floor !== 'bin').sort(),
+  )
+  for (const floor of floors) {
+    for (const name of readdirSync(floor)) assert.match(name, /^[a-z0-9-]+\.ts$/, floor)
+  }
+})
+
 test('every import goes down, through the right door, and nothing goes round', async () => {
   const house = sources()
   assert.ok(house.size > 10)

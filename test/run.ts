@@ -69,7 +69,7 @@ async function runFile(dir: string, job: Job, scratch: string): Promise<Result> 
   const own = mkdtempSync(join(scratch, 't'))
   const env: NodeJS.ProcessEnv = { ...process.env, NO_COLOR: '1', TMPDIR: own, HOME: own, LC_ALL: 'C.UTF-8' }
   for (const name of Object.keys(env)) {
-    if (/^(?:P2P_(?!VECTORS$)|XDG_|FORCE_COLOR$|JOURNAL_STREAM$)/.test(name)) delete env[name]
+    if (/^(?:P2P_(?!VECTORS$|CRYPTO$)|XDG_|FORCE_COLOR$|JOURNAL_STREAM$)/.test(name)) delete env[name]
   }
   const started = performance.now()
   const child = spawn(process.execPath, ['--import', 'tsx', join(dir, job.file)], {

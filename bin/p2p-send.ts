@@ -2,11 +2,12 @@
 // message is durable before anything is printed.
 
 import { EX, Failure } from '../lib/base/fail.ts'
-import { parseDuration, printable } from '../lib/base/text.ts'
+import { parseDuration } from '../lib/base/text.ts'
 import { loadSuite } from '../lib/crypto/suite.ts'
 import { compose, type Attachment, type Letter } from '../lib/delivery/compose.ts'
 import { batches, expiry, LINE_MAX, parseOrder } from '../lib/delivery/letters.ts'
 import { Outbox, type Post, type Teller } from '../lib/delivery/outbox.ts'
+import { tellOutcome, words } from '../lib/delivery/telling.ts'
 import { checkSendable, type Contact } from '../lib/disk/contact.ts'
 import { openHome, type Home } from '../lib/disk/home.ts'
 import type { Self } from '../lib/disk/identity.ts'
@@ -16,7 +17,7 @@ import { main, type Call } from '../lib/edge/cli.ts'
 import { p2pSend } from '../lib/edge/commands.ts'
 import { lines, stdinChunks, stdinIsTerminal, stopInput, type Line } from '../lib/edge/input.ts'
 import type { Hash } from '../lib/wire/envelope.ts'
-import { deferredRecord, deliveredRecord, failedRecord, queuedRecord } from '../lib/wire/outrecord.ts'
+import { deliveredRecord, queuedRecord } from '../lib/wire/outrecord.ts'
 
 const WAIT_SECONDS = 5 // long enough for a handshake over a slow line, short enough for a person
 
@@ -212,33 +213,23 @@ class Told implements Teller {
   }
 
   async outcome(...[outcome, ref]: Parameters<Teller['outcome']>): Promise<void> {
-    const { type, queued, contact, reason = 'local-error', text, elapsedMs } = outcome
-    const message = { id: queued.id, to: contact.name, key: queued.key, ref }
-    this.#silent.delete(queued.id)
-    if (type === 'delivered') {
-      const seconds = `${(elapsedMs / 1000).toFixed(1)} s`
-      await this.#say(deliveredRecord(message, elapsedMs), [contact.name, type, queued.id.slice(0, 8), seconds])
-    } else if (type === 'refused') {
-      this.#call.exit(EX.REFUSED)
-      const { name } = contact
-      await this.#say(failedRecord(message, reason, text), [name, type, queued.id.slice(0, 8), text ?? reason])
-    } else {
-      if (this.#waited()) this.#call.exit(EX.TEMPORARY)
-      const { attempts, addresses, next } = outcome
-      const record = deferredRecord({ ...message, reason, text, attempts, addresses, next })
-      await this.#say(record, [contact.name, type, queued.id.slice(0, 8), text ?? reason])
-    }
+    this.#silent.delete(outcome.queued.id)
+    if (outcome.type === 'refused') this.#call.exit(EX.REFUSED)
+    if (outcome.type === 'deferred' && this.#waited()) this.#call.exit(EX.TEMPORARY)
+    await tellOutcome(this.#call.out, outcome, ref)
   }
 
   async noted(id: string, ref: unknown): Promise<void> {
     const { name, key } = this.#self
-    await this.#say(deliveredRecord({ id, to: name, key, ref }, 0), ['me', 'delivered', id.slice(0, 8)])
+    await this.#call.out.record(deliveredRecord({ id, to: name, key, ref }, 0), () => words('me', 'delivered', id))
   }
 
   /** What was only queued, said at the end. */
   async rest(): Promise<void> {
     if (this.#silent.size > 0 && this.#waited()) this.#call.exit(EX.TEMPORARY)
-    if (!this.#call.out.json) for (const [id, name] of this.#silent) await this.#say({}, [name, 'queued', id.slice(0, 8)])
+    if (!this.#call.out.json) {
+      for (const [id, name] of this.#silent) await this.#call.out.record({}, () => words(name, 'queued', id))
+    }
     this.#silent.clear()
   }
 
@@ -246,10 +237,6 @@ class Told implements Teller {
   #waited(): boolean {
     const wait = this.#call.value('wait')
     return wait !== undefined && parseDuration(wait) > 0 && !this.#call.flag('queue-only')
-  }
-
-  async #say(record: object, words: string[]): Promise<void> {
-    await this.#call.out.record(record, () => printable(words.join('  ')))
   }
 }
 

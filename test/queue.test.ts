@@ -247,7 +247,7 @@ test('hold, release, fail, retry and drop move a message and keep what it is', a
     assert.is((await readAll(home, failed)).length, queued.size)
     assert.ok(await queue.retry(home, failed))
     const again = await at('new')
-    assert.equal(again.opts, { tag: 't' }, 'an expiry that has passed would end it at once')
+    assert.equal(again.opts, { tag: 't', retried: 1 }, 'an expiry that has passed would end it at once')
     await queue.drop(home, [again])
     assert.equal(await queue.find(home, queued.id), [])
     assert.equal(readdirSync(home.at('queue', BOB.key, 'body')), [])

@@ -70,7 +70,8 @@ export async function find(home: Home, prefix: string): Promise<Queued[]> {
   return found
 }
 
-async function describe(home: Home, key: string, state: QueueState, files: string[]): Promise<Queued[]> {
+/** Sizes and options for file names of names(); what is gone by now is left out. */
+export async function describe(home: Home, key: string, state: QueueState, files: string[]): Promise<Queued[]> {
   if (files.length === 0) return []
   const withBody = new Set(await home.files.list(queuePath(home, key, 'body')))
   const withOptions = new Set(await home.files.list(queuePath(home, key, 'opts')))
@@ -145,11 +146,12 @@ export async function retry(home: Home, queued: Queued): Promise<boolean> {
     await note(home, queued.key, event)
     return true
   }
-  const { expires, tag } = queued.opts
+  const { expires, tag, retried = 0 } = queued.opts
   const late = expires !== undefined && expires <= home.clock.now()
   await writeOptions(home, queued, {
     ...(expires !== undefined && !late && { expires }),
     ...(tag !== undefined && { tag }),
+    retried: retried + 1,
   })
   return move(home, queued, 'new', event)
 }

@@ -21,6 +21,8 @@ export interface QueuedOptions {
   reason?: string
   text?: string
   failed?: number
+  /** How often it was revived from failed/. */
+  retried?: number
 }
 
 export interface Queued {

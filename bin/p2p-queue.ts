@@ -1,0 +1,264 @@
+// p2p-queue(1): the outgoing queue. Looks, moves and removes; every step is one that may be repeated.
+
+import { EX, Failure } from '../lib/base/fail.ts'
+import { forAll } from '../lib/base/parallel.ts'
+import { parseDuration, printable, printableLines } from '../lib/base/text.ts'
+import { loadSuite } from '../lib/crypto/suite.ts'
+import { tellListener } from '../lib/delivery/control.ts'
+import { flushAll } from '../lib/delivery/flush.ts'
+import { countQueue, describeQueued, eventsOf, findOne, headOf } from '../lib/delivery/queueview.ts'
+import { tellOutcome, words } from '../lib/delivery/telling.ts'
+import { checkSendable, isWelcome } from '../lib/disk/contact.ts'
+import { openHome, type Home } from '../lib/disk/home.ts'
+import { loadKeyring, type Keyring } from '../lib/disk/keyring.ts'
+import * as queue from '../lib/disk/queue.ts'
+import { STATES, type Queued, type QueueState } from '../lib/disk/queued.ts'
+import { readLog, type LogEvent, type LogState } from '../lib/disk/queuelog.ts'
+import { sweep } from '../lib/disk/queuesweep.ts'
+import { main, type Call } from '../lib/edge/cli.ts'
+import { p2pQueue } from '../lib/edge/commands.ts'
+import type { Hash, Head } from '../lib/wire/envelope.ts'
+import { droppedRecord, queuedRecord } from '../lib/wire/outrecord.ts'
+
+const PAGE = 256 // messages read before they are told: memory stays small however long the queue
+const PARALLEL = 16 // messages read at once
+
+interface Desk {
+  call: Call
+  home: Home
+  keyring: Keyring
+  hash: Hash
+}
+
+async function open(call: Call): Promise<Desk> {
+  const home = await openHome({ flag: call.value('home'), env: process.env })
+  return { call, home, keyring: await loadKeyring(home), hash: await loadSuite(process.env) }
+}
+
+/** Called once after every change of the queue. */
+async function changed(home: Home): Promise<void> {
+  await tellListener(home, 'queue')
+}
+
+async function list(call: Call): Promise<void> {
+  const desk = await open(call)
+  let count = 0
+  for (const key of await queue.keys(desk.home)) {
+    const log = await readLog(desk.home, key)
+    for (const state of STATES) {
+      const names = await queue.names(desk.home, key, state)
+      for (let at = 0; at < names.length; at += PAGE) {
+        if (call.signal.aborted || call.out.closed.aborted) return
+        const page = await queue.describe(desk.home, key, state, names.slice(at, at + PAGE))
+        const heads = await forAll(page, PARALLEL, (queued) => headOf(desk.home, desk.hash, queued))
+        for (const [i, queued] of page.entries()) await tell(desk, queued, heads[i], log)
+        count += page.length
+      }
+    }
+  }
+  if (count === 0 && call.quiet) call.exit(EX.NEGATIVE)
+}
+
+function nameOf({ keyring }: Desk, key: string): string {
+  return keyring.byKey(key)?.name ?? (key === keyring.self.key ? 'me' : key)
+}
+
+async function tell(desk: Desk, queued: Queued, head: Head | undefined, log: LogState, more: object = {}): Promise<void> {
+  const to = nameOf(desk, queued.key)
+  const info = describeQueued(to, queued, head?.header.subject, log)
+  await desk.call.out.record({ ...queuedRecord(info), ...more }, () => {
+    const { state, id, attempts = 0, subject } = info
+    const why = info.text ?? info.reason ?? ''
+    const tried = attempts === 0 ? '' : `${attempts} ${attempts === 1 ? 'attempt' : 'attempts'}: ${why}`
+    const parts = [state === 'failed' ? why : tried, subject === undefined ? '' : `(${subject})`]
+    const when = localTime(Number(queued.created / 1000n))
+    return `${when}  ${words(to, state, id, parts.filter((part) => part !== '').join('  '))}`
+  })
+}
+
+function localTime(ms: number): string {
+  const date = new Date(ms)
+  const two = (value: number): string => String(value).padStart(2, '0')
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`
+}
+
+async function show(call: Call): Promise<void> {
+  const desk = await open(call)
+  const queued = await findOne(desk.home, call.args[0] as string)
+  const head = await headOf(desk.home, desk.hash, queued)
+  const log = await readLog(desk.home, queued.key)
+  const events = await eventsOf(desk.home, queued)
+  await tell(desk, queued, head, log, {
+    ...(head !== undefined && { parts: head.header.parts }),
+    ...(head?.header.reply !== undefined && { reply: head.header.reply }),
+    log: events.map(({ at, event, ...rest }) => ({ at: new Date(at).toISOString(), event, ...timesOf(rest) })),
+  })
+  if (!call.out.json) await showMore(call, queued, head, events)
+}
+
+function timesOf(rest: object): object {
+  const { next, id: _, ...others } = rest as { next?: number; id?: string }
+  return next === undefined ? others : { ...others, next: new Date(next).toISOString() }
+}
+
+async function showMore(call: Call, queued: Queued, head: Head | undefined, events: (LogEvent & { at: number })[]): Promise<void> {
+  const rows = [`id       ${queued.id}`, `size     ${queued.size}`]
+  if (head === undefined) rows.push('damaged on disk: it cannot be sent')
+  for (const { type, name, size } of head?.header.parts ?? []) rows.push(`part     ${type}  ${size}  ${name ?? ''}`)
+  if (queued.opts.expires !== undefined) rows.push(`expires  ${localTime(queued.opts.expires)}`)
+  for (const event of events) {
+    const why = 'reason' in event ? `  ${event.text ?? event.reason}` : ''
+    rows.push(`${localTime(event.at)}  ${event.event}${why}`)
+  }
+  await call.out.record({}, () => printableLines(rows.join('\n')))
+}
+
+async function flush(call: Call): Promise<void> {
+  const { home, keyring } = await open(call)
+  const named = call.args.map((name) => keyring.resolve(name))
+  for (const contact of named) checkSendable(contact)
+  const wait = call.value('wait')
+  const waitMs = wait === undefined ? Infinity : parseDuration(wait) * 1000
+  const contacts = named.length > 0 ? [...new Set(named)] : keyring.all().filter(isWelcome)
+  const start = home.clock.monotonic()
+  const stop = call.waiting('trying to deliver')
+  let told = Promise.resolve()
+  const result = await flushAll(home, keyring, contacts, {
+    waitMs,
+    signal: call.signal,
+    onOutcome(outcome) {
+      if (outcome.type === 'refused') call.exit(EX.REFUSED)
+      told = told.then(() => tellOutcome(call.out, outcome))
+    },
+  }).finally(stop)
+  await told
+  if (result === 'busy') {
+    call.tell('another process is delivering right now')
+    call.exit(EX.TEMPORARY)
+  } else {
+    if (waitMs > 0 && home.clock.monotonic() - start >= waitMs) call.exit(EX.TEMPORARY)
+    await sweep(home)
+  }
+}
+
+/** For each MSG: what `change` makes of it is told; what is refused is reported and the others go on. */
+async function eachMessage(call: Call, change: (desk: Desk, queued: Queued) => Promise<Queued>): Promise<void> {
+  const desk = await open(call)
+  for (const text of call.args) {
+    try {
+      const after = await change(desk, await findOne(desk.home, text))
+      await tell(desk, after, await headOf(desk.home, desk.hash, after), await readLog(desk.home, after.key))
+    } catch (error) {
+      call.report(error)
+    }
+  }
+  await changed(desk.home)
+}
+
+/** Moves a message that is in one of the states `from`; throws Failure 1 if it is in another or gone. */
+async function moved(
+  queued: Queued,
+  from: QueueState[],
+  to: QueueState,
+  move: (queued: Queued) => Promise<boolean>,
+  hint: string,
+): Promise<Queued> {
+  const id = queued.id.slice(0, 8)
+  if (!from.includes(queued.state)) {
+    const is = { new: 'is waiting', hold: 'is held back', failed: 'has failed' }[queued.state]
+    throw new Failure(EX.NEGATIVE, `message ${id} ${is}`, `${hint} ${id}`)
+  }
+  if (!(await move(queued))) throw new Failure(EX.NEGATIVE, `message ${id} is no longer in the queue`)
+  const { tag, expires } = queued.opts
+  const opts = { ...(tag !== undefined && { tag }), ...(expires !== undefined && { expires }) }
+  return { ...queued, state: to, opts: to === 'new' ? opts : queued.opts }
+}
+
+function hold(call: Call): Promise<void> {
+  return eachMessage(call, ({ home }, queued) =>
+    moved(queued, ['new', 'hold'], 'hold', (held) => queue.hold(home, held), 'p2p-queue retry'),
+  )
+}
+
+function release(call: Call): Promise<void> {
+  return eachMessage(call, ({ home }, queued) =>
+    moved(queued, ['new', 'hold'], 'new', (held) => queue.release(home, held), 'p2p-queue retry'),
+  )
+}
+
+function retry(call: Call): Promise<void> {
+  return eachMessage(call, ({ home }, queued) =>
+    moved(queued, ['new', 'failed'], 'new', (failed) => queue.retry(home, failed), 'p2p-queue release'),
+  )
+}
+
+async function drop(call: Call): Promise<void> {
+  const to = call.value('to')
+  if ((to === undefined) === (call.args.length === 0)) {
+    throw to === undefined ? call.missing('MSG') : new Failure(EX.USAGE, 'either MSG or --to NAME')
+  }
+  const desk = await open(call)
+  if (to !== undefined) await dropAll(desk, await queueKey(desk, to))
+  for (const text of call.args) {
+    try {
+      await dropThese(desk, [await findOne(desk.home, text)])
+    } catch (error) {
+      call.report(error)
+    }
+  }
+  await changed(desk.home)
+}
+
+/** A contact, or the KEY of a removed one whose messages are still here. */
+async function queueKey({ home, keyring }: Desk, text: string): Promise<string> {
+  return (await queue.keys(home)).includes(text) ? text : keyring.resolve(text).key
+}
+
+async function dropAll(desk: Desk, key: string): Promise<void> {
+  for (const state of STATES) {
+    const names = await queue.names(desk.home, key, state)
+    for (let at = 0; at < names.length; at += PAGE) {
+      await dropThese(desk, await queue.describe(desk.home, key, state, names.slice(at, at + PAGE)))
+    }
+  }
+}
+
+async function dropThese(desk: Desk, dropped: Queued[]): Promise<void> {
+  await queue.drop(desk.home, dropped)
+  for (const { id, key } of dropped) {
+    const to = nameOf(desk, key)
+    await desk.call.out.record(droppedRecord({ id, to, key }), () => words(to, 'dropped', id))
+  }
+}
+
+async function stat(call: Call): Promise<void> {
+  const desk = await open(call)
+  for (const key of await queue.keys(desk.home)) {
+    const counted = await countQueue(desk.home, key)
+    if (counted === undefined) continue
+    const { states, ages, oldest, log } = counted
+    const { count, last } = log
+    const to = nameOf(desk, key)
+    const record = {
+      v: 1,
+      type: 'queue',
+      to,
+      key,
+      ...states,
+      oldest: new Date(oldest).toISOString(),
+      ages,
+      attempts: count,
+      ...(last !== undefined && { reason: last.reason, last: new Date(last.at).toISOString() }),
+      ...(last?.next !== undefined && { next: new Date(last.next).toISOString() }),
+    }
+    await call.out.record(record, () => {
+      const why = last === undefined ? '' : `  ${last.text ?? last.reason}`
+      const many = `${states.new} waiting  ${states.hold} held  ${states.failed} failed`
+      const old = `(1 h: ${ages.hour}, 1 d: ${ages.day}, 7 d: ${ages.week}, older: ${ages.older})`
+      return printable(`${to}  ${many}  ${old}${why}`)
+    })
+  }
+}
+
+main(p2pQueue, { list, show, flush, hold, release, retry, drop, stat })

@@ -1,0 +1,27 @@
+// How an outcome of delivery is told, the same by every command that delivers: p2p-record(5), and one line for people.
+
+import { printable } from '../base/text.ts'
+import type { Output } from '../edge/output.ts'
+import { deferredRecord, deliveredRecord, failedRecord } from '../wire/outrecord.ts'
+import type { Outcome } from './deliver.ts'
+
+/** Writes `delivered`, `deferred` or `failed`; `ref` is echoed. */
+export async function tellOutcome(out: Output, outcome: Outcome, ref?: unknown): Promise<void> {
+  const { type, queued, contact, reason = 'local-error', text, attempts, addresses, next, elapsedMs } = outcome
+  const message = { id: queued.id, to: contact.name, key: queued.key, ref }
+  if (type === 'delivered') {
+    const seconds = `${(elapsedMs / 1000).toFixed(1)} s`
+    await out.record(deliveredRecord(message, elapsedMs), () => words(contact.name, type, queued.id, seconds))
+  } else if (type === 'refused') {
+    const why = text ?? reason
+    await out.record(failedRecord(message, reason, text), () => words(contact.name, type, queued.id, why))
+  } else {
+    const record = deferredRecord({ ...message, reason, text, attempts, addresses, next })
+    await out.record(record, () => words(contact.name, type, queued.id, text ?? reason))
+  }
+}
+
+/** `bob  delivered  3f9a2c1b  0.2 s` */
+export function words(name: string, what: string, id: string, more = ''): string {
+  return printable([name, what, id.slice(0, 8), more].filter((word) => word !== '').join('  '))
+}

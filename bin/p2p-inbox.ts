@@ -143,6 +143,7 @@ async function tellArrival({ call, view }: Context, filter: Filter, arrival: Arr
   const { seen, cursor } = arrival
   const message = arrival.entry === undefined ? undefined : await describe(view, arrival.entry, depthOf(call))
   if (message !== undefined) {
+    if (filter.key !== undefined && message.info.key === undefined) return 0 // a notice stands under the own KEY
     message.info.cursor = cursor
     await tellMessage(call, message.info)
     return 1

@@ -13,14 +13,14 @@ import { EX, Failure } from '../lib/base/fail.ts'
 import { arrivals, cursorsOf, parseCursor } from '../lib/disk/arrivals.ts'
 import { realDoors, type Home } from '../lib/disk/home.ts'
 import { describe, findMessage, listMessages, openMessage, partContent, type Filter, type Message, type View } from '../lib/disk/inboxview.ts'
-import { deliverOwn, listMaildir, mailName, setFlags, writeMail } from '../lib/disk/maildir.ts'
+import { listMaildir, mailName, setFlags, writeMail } from '../lib/disk/maildir.ts'
 import { saveFile } from '../lib/disk/savefile.ts'
 import { seenEnd } from '../lib/disk/seen.ts'
 import { composeNotice, externalPath } from '../lib/wire/mail.ts'
 import { collect } from '../lib/wire/mailread.ts'
 import { parseMessageRef } from '../lib/wire/msgref.ts'
 import { mainPart } from '../lib/wire/record.ts'
-import { BINARY, BOB, bytesOf, deliver, EVE, freshId, logSeen, mailOf, TEXTS, withHome, type Draft } from './mailbox.ts'
+import { BINARY, BOB, bytesOf, deliver, deliverNotice, EVE, freshId, logSeen, mailOf, TEXTS, withHome, type Draft } from './mailbox.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
@@ -122,7 +122,7 @@ test('a message is found by what names it; notices do not count as received', as
   await withHome(async (home) => {
     const view = viewOf(home)
     const ids = await fill(home, 4)
-    await deliverOwn(home, freshId(), composeNotice({ to: BOB, date: 0, id: freshId(), subject: 'notice', text: 'x' }))
+    await deliverNotice(home, composeNotice({ to: BOB, date: 0, id: freshId(), subject: 'notice', text: 'x' }))
     const subject = async (text: string, key?: string): Promise<string | undefined> => (await findMessage(view, text, { key })).info.subject
     assert.is(await subject('@'), 'm4')
     assert.is(await subject('@2'), 'm3')
@@ -269,6 +269,7 @@ test('a message that is committed but not renamed yet is waited for, and so is e
     const tag = await logSeen(home, 5_000_000n, BOB.key, id)
     const part = home.at('part', BOB.key, `${id}.${tag}`)
     mkdirSync(part, { recursive: true })
+    await writeMail(home.files, join(part, 'mail'), mailOf({ text: 'x\n', id }).mail)
     const later = await deliver(home, { text: 'later\n' })
     assert.equal((await after(home, 0)).ids, [])
     const stop = new AbortController()
@@ -281,10 +282,11 @@ test('a message that is committed but not renamed yet is waited for, and so is e
     })()
     await new Promise((done) => setTimeout(done, 200))
     assert.equal(seen, [])
-    await writeMail(home.files, home.at('inbox', 'new', mailName(5_000_000n, id)), mailOf({ text: 'x\n', id }).mail)
-    realDoors.files.rmdir(part)
+    renameSync(join(part, 'mail'), home.at('inbox', 'new', mailName(5_000_000n, id)))
     await following
     assert.equal(seen, [id, later.id])
+    unlinkSync(home.at('inbox', 'new', mailName(5_000_000n, id))) // deleted before the empty part goes: gone all the same
+    assert.equal((await after(home, 0)).gone, [true, false])
   })
 })
 

@@ -9,7 +9,8 @@ import { hex, utf8 } from '../lib/base/bytes.ts'
 import { nodeSuite } from '../lib/crypto/suite-node.ts'
 import { realDoors, type Doors, type Home } from '../lib/disk/home.ts'
 import { createIdentity, type Self } from '../lib/disk/identity.ts'
-import { mailName, publish, writeMail } from '../lib/disk/maildir.ts'
+import { mailName, writeMail, writeNew } from '../lib/disk/maildir.ts'
+import { prepareSent, publishSent, type SentCopy } from '../lib/disk/sent.ts'
 import { Seen } from '../lib/disk/seen.ts'
 import { composeMail, mailFromHead, type MailFields, type MailHead, type Party } from '../lib/wire/mail.ts'
 
@@ -104,8 +105,26 @@ export async function deliver(home: Home, draft: Draft): Promise<Delivered> {
   const name = mailName(us, head.id)
   const prepared = home.at('inbox', 'tmp', name)
   await writeMail(home.files, prepared, mail)
+  await home.files.utimes(prepared, Number(us / 1000n))
   const tag = await logSeen(home, us, (draft.from ?? BOB).key, head.id)
-  return { id: head.id, path: await publish(home, 'inbox', prepared, name), tag }
+  const path = home.at('inbox', 'new', name)
+  await home.files.rename(prepared, path)
+  return { id: head.id, path, tag }
+}
+
+/** A notice of the program itself. */
+export async function deliverNotice(home: Home, bytes: Uint8Array): Promise<void> {
+  await writeNew(home.files, home.at('inbox', 'new', mailName(home.clock.micros(), freshId())), (async function* () {
+    yield bytes
+  })())
+}
+
+/** Copies in sent/, as the queue makes them. Returns their paths. */
+export async function writeSent(home: Home, self: Party, copies: SentCopy[], options = {}): Promise<string[]> {
+  const prepared = []
+  for (const copy of copies) prepared.push(await prepareSent(home, self, copy, options))
+  await publishSent(home, prepared)
+  return prepared.map(({ path }) => path)
 }
 
 export async function logSeen(home: Home, time: bigint, key: string, id: string): Promise<string> {

@@ -10,9 +10,8 @@ import * as assert from 'uvu/assert'
 
 import { utf8 } from '../lib/base/bytes.ts'
 import type { Home } from '../lib/disk/home.ts'
-import { writeSent } from '../lib/disk/sent.ts'
 import { EMBED_MAX } from '../lib/wire/mail.ts'
-import { BINARY, BOB, bytesOf, deliver, mailOf, TEXTS, withHome, type Draft } from './mailbox.ts'
+import { BINARY, BOB, bytesOf, deliver, mailOf, TEXTS, withHome, writeSent, type Draft } from './mailbox.ts'
 import { skipped } from './vectors.ts'
 
 const BOXES = ['inbox', 'sent'] as const

@@ -91,7 +91,7 @@ async function* resolve(home: Home, batch: SeenEntry[], known: Set<string>): Asy
   const waiting = new Set<SeenEntry>()
   for (const seen of batch) {
     if (before.has(seen.id.slice(0, 32))) continue
-    if ((await home.files.stat(partPath(home, seen))) !== undefined) waiting.add(seen)
+    if (await isPending(home, seen)) waiting.add(seen)
   }
   const missing = batch.some((seen) => !before.has(seen.id.slice(0, 32)))
   const after = missing ? await byId(home) : before
@@ -111,9 +111,11 @@ async function byId(home: Home): Promise<Map<string, MailEntry>> {
   return new Map(entries.flatMap((entry) => (entry.id32 === undefined ? [] : [[entry.id32, entry]])))
 }
 
-/** Where a receiver keeps a message until it is in the Maildir. */
-function partPath(home: Home, seen: SeenEntry): string {
-  return home.at('part', seen.key, `${seen.id}.${seen.tag}`)
+/** True while a committed message is still in part/: a file, or a directory with its `mail`. */
+async function isPending(home: Home, seen: SeenEntry): Promise<boolean> {
+  const part = home.at('part', seen.key, `${seen.id}.${seen.tag}`)
+  const stat = await home.files.stat(part)
+  return stat?.kind === 'dir' ? (await home.files.stat(`${part}/mail`)) !== undefined : stat !== undefined
 }
 
 /** Wakes up when something is put into inbox/new, and after a while in any case. */

@@ -36,10 +36,6 @@ export function mailName(us: bigint, id: string): string {
   return `${us}.${id.slice(0, 32)}.p2p`
 }
 
-export async function ensureMaildir(home: Home, box: Box): Promise<void> {
-  for (const directory of [box, `${box}/tmp`, `${box}/new`, `${box}/cur`]) await home.files.mkdir(home.at(directory))
-}
-
 /** Writes a message into a new file and makes its bytes durable (not its name). Leaves no half file behind. */
 export async function writeMail(files: Files, path: string, mail: MailFields): Promise<void> {
   await writeNew(files, path, composeMail(mail))
@@ -73,29 +69,6 @@ async function writePieces(handle: FileHandle, pieces: AsyncIterable<Uint8Array>
     if (size >= WRITE_BATCH) await flush()
   }
   await flush()
-}
-
-/**
- * Makes a prepared (written and fsynced) file visible as new/NAME: mtime = receipt, rename, fsync of new/.
- * It must lie on the device of the home. Returns the new path.
- */
-export async function publish(home: Home, box: Box, prepared: string, name: string): Promise<string> {
-  const path = home.at(box, 'new', name)
-  const us = OURS.exec(name)?.[1]
-  if (us !== undefined) await home.files.utimes(prepared, Number(BigInt(us) / 1000n))
-  await home.files.rename(prepared, path)
-  await home.files.syncDir(home.at(box, 'new'))
-  return path
-}
-
-/** Puts a message that this program wrote itself (a notice, a bounce) into the own inbox, durably. Returns its path. */
-export async function deliverOwn(home: Home, id: string, bytes: Uint8Array): Promise<string> {
-  const name = mailName(home.clock.micros(), id)
-  const prepared = home.at('inbox', 'tmp', name)
-  await writeNew(home.files, prepared, (async function* () {
-    yield bytes
-  })())
-  return publish(home, 'inbox', prepared, name)
 }
 
 /** Every message, each once, oldest first. */
@@ -137,14 +110,8 @@ async function changeTime(home: Home, entry: MailEntry): Promise<bigint> {
   return BigInt(Math.round((stat?.mtimeMs ?? 0) * 1000))
 }
 
-/** The messages with this id (64 digits, or its first 32); more than one only after a rolled-back `seen`. */
-export async function findById(home: Home, box: Box, id: string): Promise<MailEntry[]> {
-  const id32 = id.slice(0, 32)
-  return (await listMaildir(home, box)).filter((entry) => entry.id32 === id32)
-}
-
 /** Where a message is now; undefined if it is gone. */
-export async function relocate(home: Home, entry: MailEntry): Promise<MailEntry | undefined> {
+async function relocate(home: Home, entry: MailEntry): Promise<MailEntry | undefined> {
   if ((await home.files.stat(entry.path)) !== undefined) return entry
   return (await listMaildir(home, entry.box)).find(({ base }) => base === entry.base)
 }

@@ -4,7 +4,6 @@
 
 import { hex } from '../base/bytes.ts'
 import { isCode } from '../base/fail.ts'
-import { forAll } from '../base/parallel.ts'
 import { externalPath, hasText, isExternal, mailFromHead, type MailHead, type Party } from '../wire/mail.ts'
 import { collect } from '../wire/mailread.ts'
 import type { Home } from './home.ts'
@@ -12,8 +11,6 @@ import { listMaildir, mailName, setFlags, writeMail, writeNew, type MailEntry } 
 
 /** Not delivered yet (F), and seen by its author (S). */
 const UNDELIVERED = 'FS'
-/** Copies written at once. */
-const PARALLEL = 16
 
 export interface SentPart {
   /** The bytes of the part; may be called more than once. */
@@ -36,23 +33,8 @@ export interface SentCopy {
 }
 
 /**
- * The copies of messages in sent/cur, flags F and S, durable when it resolves; the folder is synced once for all.
- * Parts over 10 MiB become files/ID/N. Returns the paths of the copies.
- */
-export async function writeSent(
-  home: Home,
-  self: Party,
-  copies: SentCopy[],
-  options: { chatThreads?: boolean | undefined } = {},
-): Promise<string[]> {
-  const prepared = await forAll(copies, PARALLEL, (copy) => prepareSent(home, self, copy, options))
-  await publishSent(home, prepared)
-  return prepared.map(({ path }) => path)
-}
-
-/**
  * One copy, durable in sent/tmp/ but not yet visible: the queue writes it before the message becomes final, so that a
- * full disk is known in time.
+ * full disk is known in time. Parts over 10 MiB become files/ID/N.
  */
 export async function prepareSent(
   home: Home,

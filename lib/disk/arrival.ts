@@ -207,6 +207,8 @@ class LargeArrival extends Arrival {
   /** The write under way: the disk works while the network does. */
   #writing: Promise<void> = Promise.resolve()
   #synced = 0
+  /** A write or fsync failed: the dirty pages may be marked clean, so what is not covered by `chunks` must go. */
+  #broken = false
 
   constructor(options: ArrivalOptions) {
     super(options)
@@ -281,8 +283,17 @@ class LargeArrival extends Arrival {
     this.#pending.push(bytes)
     this.#pendingSize += bytes.length
     this.#hasher.update(bytes)
-    if (this.#pendingSize >= CHUNK) await this.#write()
-    if (position + bytes.length - this.#synced >= CHECKPOINT) await this.#checkpoint()
+    if (this.#pendingSize >= CHUNK) await this.#orBroken(this.#write())
+    if (position + bytes.length - this.#synced >= CHECKPOINT) await this.#orBroken(this.#checkpoint())
+  }
+
+  async #orBroken(work: Promise<void>): Promise<void> {
+    try {
+      await work
+    } catch (error) {
+      this.#broken = true
+      throw error
+    }
   }
 
   /** Hands what is pending to the disk; waits only for the write before. */
@@ -358,7 +369,7 @@ class LargeArrival extends Arrival {
 
   async check(): Promise<'good' | 'again' | 'bad'> {
     const head = this.head as Head
-    await this.#flush()
+    await this.#orBroken(this.#flush())
     if (equal(this.#hasher.root(), head.root)) return 'good'
     if (this.#askedAgain) return 'bad'
     this.#askedAgain = true
@@ -409,7 +420,7 @@ class LargeArrival extends Arrival {
     const head = this.head as Head
     const { files } = this.home
     // All of them: those of an earlier process, and those without bytes, which were never written.
-    for (const index of head.header.parts.keys()) await (await this.#file(index)).sync()
+    for (const index of head.header.parts.keys()) await this.#orBroken((await this.#file(index)).sync())
     const text = hasText(head) ? await this.#readBody(head, 0, head.header.parts[0]?.size ?? 0) : undefined
     this.mail = this.mailOf(head, receipt, text)
     await files.unlink(this.#at('mail')) // a crash may have left one with another time of receipt
@@ -419,8 +430,13 @@ class LargeArrival extends Arrival {
   }
 
   async suspend(): Promise<void> {
-    if (this.head !== undefined) await this.#checkpoint()
-    await this.#close()
+    const { head } = this
+    try {
+      if (head !== undefined && !this.#broken) await this.#orBroken(this.#checkpoint())
+    } finally {
+      if (head !== undefined && this.#broken) await this.#cut(head, this.#checked * CHUNK).catch(() => undefined)
+      await this.#close()
+    }
   }
 
   async discard(): Promise<void> {

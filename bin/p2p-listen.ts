@@ -1,0 +1,115 @@
+// p2p-listen(1): be reachable. Wires the listener to standard output; everything it tells was done before.
+
+import { printable } from '../lib/base/text.ts'
+import { loadSuite } from '../lib/crypto/suite.ts'
+import { fingerprintWords } from '../lib/crypto/words.ts'
+import { type Deferral, runListener } from '../lib/delivery/listener.ts'
+import { tellOutcome, words } from '../lib/delivery/telling.ts'
+import type { Contact } from '../lib/disk/contact.ts'
+import { openHome } from '../lib/disk/home.ts'
+import type { Delivered } from '../lib/disk/inbox.ts'
+import { loadKeyring } from '../lib/disk/keyring.ts'
+import { contactRecord } from '../lib/disk/person.ts'
+import { main, type Call } from '../lib/edge/cli.ts'
+import { p2pListen } from '../lib/edge/commands.ts'
+import { formatAddress } from '../lib/wire/address.ts'
+import { deferredRecord } from '../lib/wire/outrecord.ts'
+import { infoOfMail, messageRecord } from '../lib/wire/record.ts'
+
+/** Columns of a message's text on a terminal line. */
+const PREVIEW = 72
+
+async function listen(call: Call): Promise<void> {
+  const { out } = call
+  const home = await openHome({ flag: call.value('home'), env: process.env })
+  const keyring = await loadKeyring(home)
+  for (const { failure } of keyring.problems) call.warn(failure.message)
+  const { self } = keyring
+  const stop = AbortSignal.any([call.signal, out.closed]) // nobody reads any more: end cleanly
+  const told = new Teller((error) => call.report(error))
+  await runListener({
+    home,
+    keyring,
+    once: call.flag('once'),
+    exec: call.value('exec'),
+    signal: stop,
+    onReady(addresses) {
+      const places = addresses.map(({ ip, port }) => formatAddress({ host: ip, port }))
+      const record = { v: 1, type: 'listening', name: self.name, key: self.key, port: home.port, addresses: places }
+      told.tell(() => out.record({ ...record, home: home.path, pid: process.pid }, () => `listening on port ${home.port}`))
+    },
+    onMessage(message, contact) {
+      told.tell(() => out.record(...describe(message, contact, !call.flag('no-text'))))
+    },
+    onDelivered(queued, contact, elapsedMs) {
+      told.tell(() => tellOutcome(out, { type: 'delivered', queued, contact, elapsedMs }))
+    },
+    onDeferred(contact, news) {
+      told.tell(() => out.record(...deferred(contact, news)))
+    },
+    onFailed(queued, contact, reason, text) {
+      told.tell(() => tellOutcome(out, { type: 'refused', queued, contact, reason, text, elapsedMs: 0 }))
+    },
+    onPeer(contact, state, address) {
+      const at = address === undefined ? undefined : formatAddress({ host: address.ip, port: address.port })
+      const record = { v: 1, type: 'peer', name: contact.name, key: contact.key, state, ...(at && { address: at }) }
+      told.tell(() => out.record(record, () => printable(`${contact.name}  ${state}`)))
+    },
+    onContact(contact) {
+      told.tell(async () => {
+        const spoken = await fingerprintWords(contact.identity, await loadSuite(process.env))
+        await out.record(contactRecord(contact, spoken), () => printable(`${contact.name}  has a new address`))
+      })
+    },
+    onNotice(text) {
+      call.warn(text)
+      told.tell(() => out.record({ v: 1, type: 'notice', text }, () => ''))
+    },
+  })
+  await told.rest()
+}
+
+/** Records in the order in which things happened, however slow the reader is. */
+class Teller {
+  #last: Promise<void> = Promise.resolve()
+  readonly #report: (error: unknown) => void
+
+  constructor(report: (error: unknown) => void) {
+    this.#report = report
+  }
+
+  tell(say: () => Promise<void>): void {
+    this.#last = this.#last.then(say).catch(this.#report)
+  }
+
+  rest(): Promise<void> {
+    return this.#last
+  }
+}
+
+function describe(message: Delivered, contact: Contact, text: boolean): [object, () => string] {
+  const { mail, path, cursor } = message
+  const info = infoOfMail(mail, { path, cursor, text })
+  return [
+    messageRecord(info),
+    () => {
+      const line = info.subject ?? `${info.parts.length} file(s)`
+      return words(contact.name, 'message', message.id, printable(line).slice(0, PREVIEW))
+    },
+  ]
+}
+
+function deferred(contact: Contact, news: Deferral): [object, () => string] {
+  const { queued, ...why } = news
+  const { name, key } = contact
+  if (queued !== undefined) {
+    return [deferredRecord({ id: queued.id, to: name, key, ...why }), () => words(name, 'deferred', queued.id, why.text)]
+  }
+  const { next, ...rest } = why
+  return [
+    { v: 1, type: 'deferred', to: name, key, ...rest, next: new Date(next).toISOString() },
+    () => printable(`${name}  away  ${why.text}`),
+  ]
+}
+
+main(p2pListen, { '': listen })

@@ -1,0 +1,163 @@
+// The socket through which commands talk to the running listener of their home: NDJSON both ways, only for this user.
+// It speeds things up and avoids work done twice; without it every command does its work itself.
+
+import { connect, createServer, type Server, type Socket } from 'node:net'
+
+import { hex, utf8 } from '../base/bytes.ts'
+import { EX, Failure, isCode } from '../base/fail.ts'
+import { version } from '../base/version.ts'
+import { nodeSuite } from '../crypto/suite-node.ts'
+import type { Home } from '../disk/home.ts'
+
+/** Longest path of a Unix socket: sun_path less its NUL. Node cuts longer ones silently: two homes would share one. */
+const PATH_MAX = 107
+
+/** Bytes of one line: ids of some thousand messages. */
+const LINE_MAX = 4 << 20
+
+/** A listener that does not greet by then is hung: the command does its work itself. */
+const GREETING_MS = 2000
+
+export type Message = Record<string, unknown>
+
+/** Where the socket of this home is: in it, unless that path is too long. */
+export async function socketPath(home: Home): Promise<string> {
+  const inside = home.at('listen.sock')
+  if (utf8(inside).length <= PATH_MAX) return inside
+  const name = `p2p-${hex(nodeSuite.hash(utf8(home.path))).slice(0, 24)}.sock`
+  const runtime = process.env['XDG_RUNTIME_DIR']
+  if (runtime?.startsWith('/') === true && utf8(`${runtime}/${name}`).length <= PATH_MAX) {
+    if ((await home.files.stat(runtime))?.kind === 'dir') return `${runtime}/${name}`
+  }
+  const uid = process.getuid?.() ?? 0
+  const folder = `/tmp/p2p-${uid}`
+  await home.files.mkdir(folder)
+  const stat = await home.files.stat(folder)
+  if (stat?.kind !== 'dir' || stat.uid !== uid || (stat.mode & 0o077) !== 0) {
+    throw new Failure(EX.CONFIG, `${folder} is not a private folder of yours`, `rm -r ${folder}`)
+  }
+  return `${folder}/${name}`
+}
+
+/** The listener's end. `serve` answers one request by writing records; the connection closes when it resolves. */
+export async function openControl(
+  home: Home,
+  serve: (request: Message, write: (record: Message) => void, gone: AbortSignal) => Promise<void>,
+): Promise<{ close(): Promise<void> }> {
+  const path = await socketPath(home)
+  await home.files.unlink(path) // the listener's lock is held: whoever made it is dead
+  const open = new Set<Socket>()
+  const server: Server = createServer((socket) => {
+    open.add(socket)
+    const gone = new AbortController()
+    socket.on('error', () => socket.destroy())
+    socket.on('close', () => {
+      open.delete(socket)
+      gone.abort()
+    })
+    const write = (record: Message): void => {
+      if (!socket.destroyed) socket.write(JSON.stringify({ v: 1, ...record }) + '\n')
+    }
+    write({ type: 'listener', version, pid: process.pid, home: home.path })
+    readLines(socket, (request) => {
+      serve(request, write, gone.signal)
+        .catch((error: unknown) => write({ type: 'error', text: error instanceof Error ? error.message : 'failed' }))
+        .finally(() => socket.end(JSON.stringify({ v: 1, type: 'done' }) + '\n'))
+    })
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(path, resolve)
+  })
+  await home.files.chmod(path, 0o600)
+  return {
+    async close() {
+      for (const socket of open) socket.destroy()
+      await new Promise<void>((resolve) => server.close(() => resolve()))
+      await home.files.unlink(path)
+    },
+  }
+}
+
+/**
+ * Sends one request to the running listener and hands over each record of the answer. False if no listener answers;
+ * true once it has (or the time is over). Throws 75 if the listener is of another major version.
+ */
+export async function ask(
+  home: Home,
+  request: Message,
+  options: { signal?: AbortSignal; timeoutMs?: number },
+  onRecord: (record: Message) => void,
+): Promise<boolean> {
+  const socket = await reach(await socketPath(home))
+  if (socket === undefined) return false
+  return new Promise((resolve, reject) => {
+    let greeted = false
+    const finish = (): void => {
+      cancels.forEach((cancel) => cancel())
+      options.signal?.removeEventListener('abort', finish)
+      socket.destroy()
+      resolve(greeted)
+    }
+    const cancels = [home.clock.after(GREETING_MS, () => greeted || finish())]
+    const { timeoutMs } = options
+    if (timeoutMs !== undefined && Number.isFinite(timeoutMs)) cancels.push(home.clock.after(timeoutMs, finish))
+    options.signal?.addEventListener('abort', finish, { once: true })
+    socket.on('error', finish)
+    socket.on('close', finish)
+    readLines(socket, (record) => {
+      if (!greeted) {
+        greeted = true
+        if (record['type'] !== 'listener' || record['v'] !== 1) {
+          reject(new Failure(EX.TEMPORARY, 'the running p2p-listen is of another version', 'restart p2p-listen'))
+          return finish()
+        }
+        socket.write(JSON.stringify({ v: 1, ...request }) + '\n')
+      } else if (record['type'] === 'done') {
+        finish()
+      } else {
+        onRecord(record)
+      }
+    })
+    if (options.signal?.aborted === true) finish()
+  })
+}
+
+/** Tells a running listener that the keyring or the queue changed; without one there is nobody to tell. */
+export async function tellListener(home: Home, op: 'reload' | 'queue'): Promise<void> {
+  await ask(home, { op }, { timeoutMs: GREETING_MS }, () => undefined)
+}
+
+function reach(path: string): Promise<Socket | undefined> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path)
+    socket.once('connect', () => {
+      socket.removeAllListeners('error')
+      resolve(socket)
+    })
+    socket.once('error', (error) => {
+      if (isCode(error, 'ENOENT', 'ECONNREFUSED', 'ENOTDIR', 'EACCES', 'EAGAIN')) resolve(undefined)
+      else reject(error)
+    })
+  })
+}
+
+/** Calls back with each line that is a JSON object; a line that is none, or too long, ends the connection. */
+function readLines(socket: Socket, onLine: (message: Message) => void): void {
+  let held = ''
+  socket.setEncoding('utf8')
+  socket.on('data', (text: string) => {
+    held += text
+    for (let end = held.indexOf('\n'); end >= 0; end = held.indexOf('\n')) {
+      const line = held.slice(0, end)
+      held = held.slice(end + 1)
+      try {
+        onLine(JSON.parse(line) as Message)
+      } catch {
+        socket.destroy()
+        return
+      }
+    }
+    if (held.length > LINE_MAX) socket.destroy()
+  })
+}

@@ -1,0 +1,122 @@
+// What a contact may ask of this side: p2p-wire(7), LIMITS. Contacts are authenticated, not trusted.
+
+import type { Clock } from '../base/clock.ts'
+import { isCode } from '../base/fail.ts'
+import type { Home } from '../disk/home.ts'
+import { MESSAGE_MAX } from '../wire/envelope.ts'
+import { REFUSE } from '../wire/frame.ts'
+import type { Contact } from '../disk/contact.ts'
+
+/** Bytes a day and contact; each message counts at least QUOTA_UNIT, which bounds their number too. */
+const QUOTA = 8 * 2 ** 30
+const QUOTA_UNIT = 4096
+const DAY_MS = 86_400_000
+
+/** Free space below which nothing is accepted: this much, or FLOOR_SHARE of the disk if that is less. */
+const FLOOR = 2 ** 30
+const FLOOR_SHARE = 0.05
+
+/** Small messages are accepted down to this much free space. */
+const FLOOR_SMALL = 64 * 2 ** 20
+const SMALL = 64 * 1024
+
+/** How long a full disk is left alone. */
+const DISK_RETRY_S = 3600
+const QUOTA_RETRY_S = 3600
+
+/** Unsolicited frames a second, and the burst. */
+const FRAME_RATE = 200
+
+export interface Refusal {
+  code: number
+  retry: number
+}
+
+/** Decides for each offered message whether it may come. One per receiving process. */
+export class Admission {
+  readonly #home: Home
+  readonly #used = new Map<string, { since: number; bytes: number }>()
+
+  constructor(home: Home) {
+    this.#home = home
+  }
+
+  /** Undefined: welcome. */
+  async refuse(contact: Contact, size: number): Promise<Refusal | undefined> {
+    if (size > (contact.limits?.maxMessage ?? MESSAGE_MAX)) return { code: REFUSE.TOO_BIG, retry: 0 }
+    const quota = contact.limits?.quota ?? QUOTA
+    if (this.#usage(contact.key).bytes + charge(size) > quota) return { code: REFUSE.QUOTA, retry: QUOTA_RETRY_S }
+    const { free, total } = await this.#home.files.statfs(this.#home.path)
+    const floor = size <= SMALL ? FLOOR_SMALL : Math.min(FLOOR, total * FLOOR_SHARE)
+    return free - size < floor ? fullDisk : undefined
+  }
+
+  /** A message of this contact was taken in. */
+  count(key: string, size: number): void {
+    this.#usage(key).bytes += charge(size)
+  }
+
+  #usage(key: string): { since: number; bytes: number } {
+    const now = this.#home.clock.monotonic()
+    let usage = this.#used.get(key)
+    if (usage === undefined || now - usage.since > DAY_MS) {
+      usage = { since: now, bytes: 0 }
+      this.#used.set(key, usage)
+    }
+    return usage
+  }
+}
+
+function charge(size: number): number {
+  return Math.max(size, QUOTA_UNIT)
+}
+
+/** The refusal for an error that means "no room", which passes. */
+export const fullDisk: Refusal = { code: REFUSE.DISK, retry: DISK_RETRY_S }
+
+export function isFullDisk(error: unknown): boolean {
+  return isCode(error, 'ENOSPC', 'EDQUOT')
+}
+
+/** Counts frames nobody asked for. */
+export class FrameMeter {
+  readonly #clock: Clock
+  #since: number
+  #count = 0
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+    this.#since = clock.monotonic()
+  }
+
+  /** False when the rate is exceeded. */
+  tick(): boolean {
+    const now = this.#clock.monotonic()
+    if (now - this.#since >= 1000) {
+      this.#since = now
+      this.#count = 0
+    }
+    return ++this.#count <= FRAME_RATE
+  }
+}
+
+/** The last so many ids, to tell a late frame from one out of turn without remembering everything. */
+const RECENT_MAX = 8192
+
+export class Recent {
+  readonly #ids = new Set<string>()
+
+  add(id: string): void {
+    this.#ids.delete(id)
+    this.#ids.add(id)
+    if (this.#ids.size <= RECENT_MAX) return
+    for (const oldest of this.#ids) {
+      this.#ids.delete(oldest)
+      return
+    }
+  }
+
+  has(id: string): boolean {
+    return this.#ids.has(id)
+  }
+}

@@ -1,0 +1,287 @@
+// The listener: reachable on the home's port, delivering what comes, offering what waits, serving the commands of this
+// home. It may be killed at any instant; everything it promised is on disk before it is said.
+
+import { EX, Failure, ioFailure, isCode } from '../base/fail.ts'
+import type { Contact } from '../disk/contact.ts'
+import type { Home } from '../disk/home.ts'
+import type { Delivered } from '../disk/inbox.ts'
+import type { Keyring } from '../disk/keyring.ts'
+import { tryLock } from '../disk/lock.ts'
+import type { Queued } from '../disk/queued.ts'
+import { serve, type Server } from '../net/accept.ts'
+import { Guard } from '../net/guard.ts'
+import type { ByteStream } from '../net/stream.ts'
+import { type Message, openControl } from './control.ts'
+import { Hooks } from './hooks.ts'
+import { Peers } from './peers.ts'
+import { Station } from './station.ts'
+
+/** From a number taken to the message being there, as a rule; a look that comes too early is made up for later. */
+const LOOK_DELAY_MS = 500
+
+/** What is in hand at the end may take so long: a stopped listener is gone in less than 2 s. */
+const GRACE_MS = 1200
+
+export interface ListenerOptions {
+  home: Home
+  keyring: Keyring
+  /** End after the first message. */
+  once: boolean
+  /** A command for each message. */
+  exec: string | undefined
+  signal: AbortSignal
+  onReady(addresses: { ip: string; port: number }[]): void
+  onMessage(message: Delivered, contact: Contact): void
+  onDelivered(queued: Queued, contact: Contact, elapsedMs: number): void
+  onDeferred(contact: Contact, news: Deferral): void
+  onFailed(queued: Queued, contact: Contact, reason: string, text: string): void
+  onPeer(contact: Contact, state: 'up' | 'down', address?: { ip: string; port: number }): void
+  onContact(contact: Contact): void
+  /** Something a person should know; the listener goes on. */
+  onNotice(text: string): void
+}
+
+export interface Deferral {
+  /** Absent: the contact could not be reached, whatever waits. */
+  queued?: Queued
+  reason: string
+  text: string
+  attempts?: number
+  addresses?: { address: string; reason: string }[]
+  next: number
+}
+
+/** Outcomes that a command is waiting for. */
+interface Watcher {
+  /** The KEY of the contact by id. */
+  ids: Map<string, string>
+  tell(id: string, news: Message): void
+}
+
+/** Runs until `signal` fires or the listener cannot go on. Throws 75 if one runs already, 78 if the port is taken. */
+export async function runListener(options: ListenerOptions): Promise<void> {
+  const lock = await tryLock(options.home, 'listener')
+  if (lock === undefined) throw new Failure(EX.TEMPORARY, `p2p-listen already runs for ${options.home.path}`)
+  try {
+    await new Listener(options).run()
+  } finally {
+    await lock.release()
+  }
+}
+
+class Listener {
+  readonly #options: ListenerOptions
+  readonly #watchers = new Set<Watcher>()
+  readonly #stop = new AbortController()
+  #error: unknown
+
+  constructor(options: ListenerOptions) {
+    this.#options = options
+  }
+
+  async run(): Promise<void> {
+    const { home, keyring, exec, signal } = this.#options
+    const end = (): void => this.#stop.abort()
+    signal.addEventListener('abort', end, { once: true })
+    if (signal.aborted) end()
+    const hooks =
+      exec === undefined ? undefined : new Hooks(home, exec, { trouble: (text) => this.#options.onNotice(text) })
+    const station = await this.#openStation(home, keyring, hooks)
+    const peers = new Peers(station, {
+      up: (contact, link) => this.#options.onPeer(contact, 'up', link.remote),
+      down: (contact) => {
+        this.#tellAll(contact.key, { type: 'deferred', reason: 'lost', text: `the connection to ${contact.name} broke` })
+        this.#options.onPeer(contact, 'down')
+      },
+      unreachable: (contact, trouble, attempts, next) => {
+        this.#tellAll(contact.key, { type: 'deferred', ...trouble, attempts, next })
+        this.#options.onDeferred(contact, { ...trouble, attempts, next })
+      },
+      fatal: (error) => this.#fail(error),
+    })
+    const closers: (() => Promise<void>)[] = [() => station.close()]
+    try {
+      await station.inbox() // repairs what a crash left, before anybody may come
+      const guard = new Guard<ByteStream>(home.clock, home.random)
+      for (const { ip } of knownPlaces(keyring)) guard.know(ip)
+      const server = await this.#serve(station, guard, peers)
+      closers.unshift(() => server.close())
+      const control = await openControl(home, (request, write, gone) => this.#answer(request, write, gone, peers, station))
+      closers.unshift(() => control.close())
+      this.#options.onReady([...server.addresses])
+      await hooks?.start()
+      peers.start()
+      // Every message takes a number from queue/clock, so one watch tells of all of them.
+      await home.files.mkdir(home.at('queue', 'clock'))
+      const look = (): void => void peers.look().catch((error: unknown) => this.#fail(error))
+      const watch = home.files.watch(home.at('queue', 'clock'), () => home.clock.after(LOOK_DELAY_MS, look, true))
+      await new Promise<void>((resolve) => {
+        if (this.#stop.signal.aborted) resolve()
+        else this.#stop.signal.addEventListener('abort', () => resolve(), { once: true })
+      })
+      watch()
+      await peers.stop(GRACE_MS)
+      await hooks?.stop()
+    } finally {
+      for (const close of closers) await close()
+    }
+    if (this.#error !== undefined) throw ioFailure(this.#error, 'cannot go on')
+  }
+
+  #fail(error: unknown): void {
+    this.#error ??= error
+    this.#stop.abort()
+  }
+
+  #openStation(home: Home, keyring: Keyring, hooks: Hooks | undefined): Promise<Station> {
+    const options = this.#options
+    return Station.open(home, keyring, {
+      hooks: hooks !== undefined,
+      events: {
+        delivered: (queued, contact, elapsedMs) => {
+          this.#tell(queued.id, { type: 'delivered' })
+          options.onDelivered(queued, contact, elapsedMs)
+        },
+        deferred: (queued, contact, reason, text, next) => {
+          this.#tell(queued.id, { type: 'deferred', reason, text, next })
+          options.onDeferred(contact, { queued, reason, text, next })
+        },
+        failed: (queued, contact, reason, text) => {
+          this.#tell(queued.id, { type: 'refused', reason, text })
+          options.onFailed(queued, contact, reason, text)
+        },
+        received: (message, contact) => {
+          options.onMessage(message, contact)
+          hooks?.add(message.path.slice(message.path.lastIndexOf('/') + 1))
+          if (options.once) this.#stop.abort()
+        },
+        changed: (contact) => options.onContact(contact),
+        trouble: (error) => options.onNotice(error instanceof Error ? error.message : String(error)),
+      },
+    })
+  }
+
+  async #serve(station: Station, guard: Guard<ByteStream>, peers: Peers): Promise<Server> {
+    const { home } = this.#options
+    try {
+      return await serve({
+        suite: station.suite,
+        clock: home.clock,
+        random: home.random,
+        guard,
+        responder: station.responder(),
+        port: home.port,
+        onLink: (link) => {
+          guard.know(link.remote.ip)
+          peers.adopt(link).catch((error: unknown) => this.#fail(error))
+        },
+        onFault: (error) => this.#options.onNotice(error instanceof Error ? error.message : String(error)),
+      })
+    } catch (error) {
+      if (!isCode(error, 'EADDRINUSE')) throw ioFailure(error, `cannot listen on port ${home.port}`)
+      throw new Failure(EX.CONFIG, `port ${home.port} is taken by another program`, `ss -ltnp 'sport = :${home.port}'`)
+    }
+  }
+
+  /** One request of a command of this home. */
+  async #answer(
+    request: Message,
+    write: (record: Message) => void,
+    gone: AbortSignal,
+    peers: Peers,
+    station: Station,
+  ): Promise<void> {
+    switch (request['op']) {
+      case 'deliver':
+        return this.#deliver(request, write, gone, peers)
+      case 'flush':
+        return this.#flush(strings(request['keys']), write, gone, peers)
+      case 'queue':
+        return peers.look()
+      case 'reload':
+        await station.reload()
+        return peers.reload()
+      default:
+        write({ type: 'error', text: 'unknown request' })
+    }
+  }
+
+  async #deliver(request: Message, write: (record: Message) => void, gone: AbortSignal, peers: Peers): Promise<void> {
+    const ids = strings(request['ids'])
+    const keys = strings(request['keys'])
+    const wait = request['wait']
+    const watched = this.#watch(new Map(ids.map((id, i) => [id, keys[i] ?? ''])), write)
+    for (const key of new Set(keys)) this.#offer(key, peers)
+    const ms = typeof wait === 'number' && wait >= 0 ? wait * 1000 : undefined
+    await watched.done(gone, ms)
+  }
+
+  async #flush(keys: string[], write: (record: Message) => void, gone: AbortSignal, peers: Peers): Promise<void> {
+    await Promise.all(
+      keys.map(async (key) => {
+        const reached = await peers.reach(key)
+        if (!('contact' in reached) || gone.aborted) return
+        peers.poke(key)
+        await reached.settled(gone)
+      }),
+    )
+    write({ type: 'flushed' })
+  }
+
+  #offer(key: string, peers: Peers): void {
+    peers.reach(key).then(
+      (reached) => {
+        if ('contact' in reached) peers.poke(key)
+        else this.#tellAll(key, { type: 'deferred', ...reached })
+      },
+      (error: unknown) => this.#fail(error),
+    )
+  }
+
+  #watch(
+    ids: Map<string, string>,
+    write: (record: Message) => void,
+  ): { done(gone: AbortSignal, ms: number | undefined): Promise<void> } {
+    let finish = (): void => undefined
+    const finished = new Promise<void>((resolve) => (finish = resolve))
+    const watcher: Watcher = {
+      ids,
+      tell: (id, news) => {
+        if (!ids.delete(id)) return
+        write({ ...news, id })
+        if (ids.size === 0) finish()
+      },
+    }
+    this.#watchers.add(watcher)
+    if (ids.size === 0) finish()
+    return {
+      done: async (gone, ms) => {
+        gone.addEventListener('abort', finish, { once: true })
+        const cancel = ms === undefined ? (): void => undefined : this.#options.home.clock.after(ms, finish)
+        await finished
+        cancel()
+        this.#watchers.delete(watcher)
+      },
+    }
+  }
+
+  #tell(id: string, news: Message): void {
+    for (const watcher of this.#watchers) watcher.tell(id, news)
+  }
+
+  /** Every message for this contact that somebody waits for. */
+  #tellAll(key: string, news: Message): void {
+    for (const watcher of this.#watchers) {
+      for (const [id, of] of [...watcher.ids]) if (of === key) watcher.tell(id, news)
+    }
+  }
+}
+
+function strings(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((item) => typeof item === 'string') : []
+}
+
+/** Addresses in contacts' tokens: callers from there have a handshake budget of their own. */
+function knownPlaces(keyring: Keyring): { ip: string }[] {
+  return keyring.all().flatMap(({ addresses }) => addresses.map(({ host }) => ({ ip: host })))
+}

@@ -1,0 +1,235 @@
+// The sessions and the schedule of a listener: one dial at a time for each contact, one session kept of several, dead
+// contacts tried again at growing intervals, any sign of life resetting them to now.
+
+import { compare } from '../base/bytes.ts'
+import { fraction } from '../base/random.ts'
+import { type Contact, isWelcome } from '../disk/contact.ts'
+import { names } from '../disk/queue.ts'
+import { queuePath } from '../disk/queued.ts'
+import type { Link } from '../net/link.ts'
+import { noteFailure, noteReached } from './attempt.ts'
+import { nextAttempt } from './schedule.ts'
+import type { Session } from './session.ts'
+import type { DialTrouble, Station } from './station.ts'
+
+/** Contacts dialled at once. */
+const DIALS_MAX = 8
+
+/** p2p-wire(7): sessions of one contact at a time. */
+const SESSIONS_MAX = 4
+
+/** A link that broke is dialled again after this long, plus up to as much again. */
+const REDIAL_MS = 1000
+
+/** Queues are looked at so often even if nobody tells: a sender may have died between queueing and telling. */
+const LOOK_MS = 30_000
+
+export interface PeerEvents {
+  up(contact: Contact, link: Link): void
+  down(contact: Contact): void
+  unreachable(contact: Contact, trouble: DialTrouble, attempts: number, next: number): void
+  /** This side cannot go on: its disk failed. */
+  fatal(error: unknown): void
+}
+
+interface Peer {
+  key: string
+  sessions: Set<Session>
+  dialing: Promise<Session | DialTrouble> | undefined
+  /** Unix ms of the first failure since the contact was last there. */
+  since: number | undefined
+  cancel: () => void
+  /** mtime of the queue when it was last looked at. */
+  looked: number
+}
+
+export class Peers {
+  readonly #station: Station
+  readonly #events: PeerEvents
+  readonly #peers = new Map<string, Peer>()
+  readonly #stopped = new AbortController()
+  #dialing = 0
+  readonly #waiting: (() => void)[] = []
+  #cancelLook: () => void = () => undefined
+
+  constructor(station: Station, events: PeerEvents) {
+    this.#station = station
+    this.#events = events
+  }
+
+  /** Dials every contact: whoever is there learns that we are, and what waits on either side moves. */
+  start(): void {
+    for (const contact of this.#station.keyring.all()) this.#wake(contact.key)
+    this.#lookLater()
+  }
+
+  /** The keyring changed: new contacts are dialled, sessions with unwelcome ones end. */
+  reload(): void {
+    const { keyring } = this.#station
+    for (const contact of keyring.all()) {
+      const peer = this.#peers.get(contact.key)
+      if (!isWelcome(contact)) peer?.sessions.forEach((session) => session.abort())
+      else if (peer === undefined) this.#wake(contact.key)
+      else peer.sessions.forEach((session) => session.sendToken(keyring.self.token.bytes))
+    }
+    for (const [key, peer] of this.#peers) {
+      if (keyring.byKey(key) === undefined) peer.sessions.forEach((session) => session.abort())
+    }
+  }
+
+  /** Ends all sessions after what is in hand, at once after `graceMs`. */
+  async stop(graceMs: number): Promise<void> {
+    this.#stopped.abort()
+    this.#cancelLook()
+    const ended: Promise<unknown>[] = []
+    for (const peer of this.#peers.values()) {
+      peer.cancel()
+      for (const session of peer.sessions) {
+        session.stop()
+        ended.push(session.ended)
+      }
+    }
+    const cancel = this.#station.home.clock.after(graceMs, () => {
+      for (const peer of this.#peers.values()) peer.sessions.forEach((session) => session.abort())
+    })
+    await Promise.all(ended)
+    cancel()
+  }
+
+  /** A contact has called. */
+  async adopt(link: Link): Promise<void> {
+    const contact = this.#station.keyring.byIdentity(link.peer.identity)
+    if (contact === undefined || !isWelcome(contact) || this.#stopped.signal.aborted) return link.close()
+    await this.#begin(contact, link)
+  }
+
+  /** The session with a contact, dialling if there is none; or why there can be none. */
+  reach(key: string): Promise<Session | DialTrouble> {
+    const peer = this.#peer(key)
+    const [session] = peer.sessions
+    if (session !== undefined && session.link.reason === undefined) return Promise.resolve(session)
+    peer.dialing ??= this.#dial(peer).finally(() => {
+      peer.dialing = undefined
+    })
+    return peer.dialing
+  }
+
+  /** Something new waits for this contact. */
+  poke(key: string): void {
+    for (const session of this.#peer(key).sessions) session.poke()
+  }
+
+  /** Looks for messages that were queued without telling. */
+  async look(): Promise<void> {
+    const { home, keyring } = this.#station
+    for (const { key } of keyring.all()) {
+      const peer = this.#peer(key)
+      const mtime = (await home.files.stat(queuePath(home, key, 'new')))?.mtimeMs ?? 0
+      if (mtime === peer.looked) continue
+      peer.looked = mtime
+      if ((await names(home, key)).length === 0) continue
+      if (peer.sessions.size > 0) this.poke(key)
+      else if (peer.since === undefined) this.#wake(key)
+    }
+  }
+
+  #lookLater(): void {
+    this.#cancelLook = this.#station.home.clock.after(LOOK_MS, () => {
+      this.look()
+        .catch((error: unknown) => this.#events.fatal(error))
+        .finally(() => this.#stopped.signal.aborted || this.#lookLater())
+    })
+  }
+
+  #peer(key: string): Peer {
+    let peer = this.#peers.get(key)
+    if (peer === undefined) {
+      peer = { key, sessions: new Set(), dialing: undefined, since: undefined, cancel: () => undefined, looked: 0 }
+      this.#peers.set(key, peer)
+    }
+    return peer
+  }
+
+  #wake(key: string): void {
+    this.reach(key).catch((error: unknown) => this.#events.fatal(error))
+  }
+
+  async #dial(peer: Peer): Promise<Session | DialTrouble> {
+    peer.cancel()
+    const contact = this.#station.keyring.byKey(peer.key)
+    if (contact === undefined || !isWelcome(contact)) return nobody
+    await this.#slot()
+    try {
+      const signal = this.#stopped.signal
+      const outcome = await this.#station.connect(contact, { signal })
+      if ('link' in outcome) {
+        const session = await this.#begin(contact, outcome.link)
+        return session ?? nobody
+      }
+      const [called] = peer.sessions // the contact may have called meanwhile
+      if (called !== undefined) return called
+      if (signal.aborted) return outcome
+      const now = this.#station.home.clock.now()
+      peer.since ??= now
+      const { attempts, next } = await noteFailure(this.#station.home, contact, outcome)
+      this.#events.unreachable(contact, outcome, attempts, next)
+      this.#retry(peer, nextAttempt(peer.since, now, fraction(this.#station.home.random)) - now)
+      return outcome
+    } finally {
+      this.#dialing--
+      this.#waiting.shift()?.()
+    }
+  }
+
+  /** Waits until fewer than DIALS_MAX dials are under way. */
+  async #slot(): Promise<void> {
+    while (this.#dialing >= DIALS_MAX) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    this.#dialing++
+  }
+
+  #retry(peer: Peer, ms: number): void {
+    if (this.#stopped.signal.aborted) return
+    peer.cancel()
+    peer.cancel = this.#station.home.clock.after(ms, () => this.#wake(peer.key))
+  }
+
+  async #begin(contact: Contact, link: Link): Promise<Session | undefined> {
+    const peer = this.#peer(contact.key)
+    if (peer.sessions.size >= SESSIONS_MAX) {
+      link.close()
+      return undefined
+    }
+    const session = await this.#station.session(link, contact, { oneShot: false, receive: true })
+    const first = peer.sessions.size === 0
+    peer.sessions.add(session)
+    peer.since = undefined
+    peer.cancel()
+    if (first) this.#events.up(contact, link)
+    await noteReached(this.#station.home, contact)
+    for (const other of peer.sessions) {
+      if (other !== session) (this.#keeps(session, other) ? other : session).stop()
+    }
+    void session.ended.then(({ end, error }) => {
+      peer.sessions.delete(session)
+      if (error !== undefined) this.#events.fatal(error)
+      if (peer.sessions.size > 0 || this.#stopped.signal.aborted) return
+      this.#events.down(contact)
+      const jitter = REDIAL_MS * (1 + fraction(this.#station.home.random))
+      if (end === 'worn' && link.initiator) this.#wake(contact.key)
+      else if (end === 'lost') this.#retry(peer, jitter)
+      else this.#retry(peer, nextAttempt(0, 0, fraction(this.#station.home.random)))
+    })
+    return session
+  }
+
+  /** Glare, p2p-wire(7): of two sessions the one whose initiator has the lower I stays; of one initiator the newest. */
+  #keeps(newer: Session, older: Session): boolean {
+    if (newer.link.initiator === older.link.initiator) return true
+    const { identity } = this.#station.keyring.self
+    const selfIsLower = compare(identity, newer.contact.identity) < 0
+    return newer.link.initiator === selfIsLower
+  }
+}
+
+const nobody: DialTrouble = { reason: 'no-address', text: 'not a contact', addresses: [] }
+

@@ -1,0 +1,336 @@
+// The receiving half of a session: p2p-spool(5), RECEIVER. Asks for what is offered within its limits, hands the bytes
+// to arrivals, commits what is whole in groups and answers only after the commit. The contact is authenticated, not
+// trusted: frames out of turn end the session, nonsense inside a message is refused.
+
+import { Malformed } from '../base/fail.ts'
+import type { Arrival } from '../disk/arrival.ts'
+import type { Contact } from '../disk/contact.ts'
+import { type Delivered, type Inbox, PARTS_MAX, type Sender } from '../disk/inbox.ts'
+import type { Link } from '../net/link.ts'
+import { LIST_MAX, REFUSE } from '../wire/frame.ts'
+import { type Admission, fullDisk, isFullDisk, Recent, type Refusal } from './limits.ts'
+
+/** What may be asked for at once, p2p-wire(7): large messages by number, small ones by number and bytes. */
+const LARGE_OPEN = 4
+const SMALL_OPEN = 256
+const SMALL_BYTES = 1 << 20
+const SMALL = 64 * 1024
+
+/** Offers of the other side that may be open. */
+const OFFERS_MAX = 1024
+
+/** Complete messages committed together, at most. */
+const BATCH = 64
+
+export interface ReceiveOptions {
+  inbox: Inbox
+  link: Link
+  contact: Contact
+  admission: Admission
+  delivered(message: Delivered, contact: Contact): void
+}
+
+interface Offer {
+  id: string
+  size: number
+}
+
+interface Incoming {
+  arrival: Arrival
+  release: () => void
+  /** Frames of an earlier WANT may still come. */
+  stale: boolean
+}
+
+export class Receiving {
+  readonly #inbox: Inbox
+  readonly #link: Link
+  readonly #contact: Contact
+  readonly #sender: Sender
+  readonly #admission: Admission
+  readonly #delivered: (message: Delivered, contact: Contact) => void
+  /** Offered, not asked for yet. */
+  #small: Offer[] = []
+  #large: Offer[] = []
+  /** Asked for. */
+  readonly #open = new Map<string, Incoming>()
+  /** Offered and not answered for good, the above included. */
+  readonly #offered = new Map<string, Offer>()
+  /** Ids that are done with while their bytes may still be on the way. */
+  readonly #answered = new Recent()
+  #ready: Incoming[] = []
+  #work: Promise<void> = Promise.resolve()
+  #pending = 0
+  #error: unknown
+  #wantsNoMore = false
+  /** PAD frames that DATA has earned. */
+  pads = 0
+  /** The other side said that it has offered all it holds. */
+  saidAll = false
+  onProgress: () => void = () => undefined
+
+  constructor(options: ReceiveOptions) {
+    this.#inbox = options.inbox
+    this.#link = options.link
+    this.#contact = options.contact
+    this.#admission = options.admission
+    this.#delivered = options.delivered
+    const { key, identity, name, verified } = options.contact
+    this.#sender = { key, identity, name, verified: verified !== undefined }
+  }
+
+  get busy(): boolean {
+    return this.#offered.size > 0 || this.#pending > 0
+  }
+
+  /** Something was asked for and is not committed yet. */
+  get inFlight(): boolean {
+    return this.#open.size > 0 || this.#ready.length > 0 || this.#pending > 0
+  }
+
+  get error(): unknown {
+    return this.#error
+  }
+
+  /** Asks for nothing more; what was asked for is finished. */
+  stop(): void {
+    this.#wantsNoMore = true
+  }
+
+  /** False: out of turn. */
+  offer(items: Offer[]): boolean {
+    if (items.length === 0) {
+      this.saidAll = true
+      return true
+    }
+    this.saidAll = false
+    if (this.#offered.size + items.length > OFFERS_MAX) return false
+    const fresh = items.filter(({ id }) => !this.#offered.has(id))
+    for (const item of fresh) this.#offered.set(item.id, item)
+    this.#then(() => this.#consider(fresh))
+    return true
+  }
+
+  /** False: out of turn. Resolves when the bytes are taken. */
+  async data(id: string, offset: number, bytes: Uint8Array): Promise<boolean> {
+    const incoming = this.#open.get(id)
+    if (incoming === undefined) return this.#offered.has(id) || this.#answered.has(id)
+    const { arrival } = incoming
+    this.pads++
+    if (offset !== arrival.offset) return incoming.stale
+    incoming.stale = false
+    try {
+      await arrival.write(bytes)
+      if (arrival.full) await this.#complete(incoming)
+    } catch (error) {
+      await this.#reject(incoming, error)
+    }
+    return true
+  }
+
+  /** The other side dropped a transfer: what there is stays for the next time. */
+  cancel(id: string): boolean {
+    const offer = this.#offered.get(id)
+    if (offer === undefined) return this.#answered.has(id)
+    const incoming = this.#open.get(id)
+    if (incoming?.arrival.full === true) return true // about to be committed: the ACK will tell
+    this.#forget(id)
+    if (incoming !== undefined) {
+      this.#then(async () => {
+        await incoming.arrival.suspend()
+        incoming.release()
+        this.#ask()
+      })
+    }
+    return true
+  }
+
+  /** Commits what is whole if nothing more is at hand; called after each frame. */
+  settle(moreAtHand: boolean): void {
+    if (this.#ready.length === 0 || (moreAtHand && this.#ready.length < BATCH)) return
+    const batch = this.#ready.splice(0)
+    this.#then(() => this.#commit(batch))
+  }
+
+  /** Ends this half: unfinished arrivals keep what they have. */
+  async close(): Promise<void> {
+    this.#wantsNoMore = true
+    this.settle(false)
+    await this.#work
+    for (const incoming of this.#open.values()) {
+      await incoming.arrival.suspend().catch((error: unknown) => (this.#error ??= error))
+      incoming.release()
+    }
+    this.#open.clear()
+    this.#offered.clear()
+  }
+
+  /** One thing after the other, in order; the first error stays. */
+  #then(work: () => Promise<void>): void {
+    this.#pending++
+    this.#work = this.#work.then(work).catch((error: unknown) => {
+      if (!(error instanceof Error && error.name === 'Lost')) this.#error ??= error
+    })
+    void this.#work.then(() => {
+      this.#pending--
+      this.onProgress()
+    })
+  }
+
+  async #consider(items: Offer[]): Promise<void> {
+    const have: string[] = []
+    for (const item of items) {
+      if (await this.#inbox.has(this.#contact.key, item.id)) {
+        have.push(item.id)
+        this.#offered.delete(item.id)
+        continue
+      }
+      const refusal = await this.#admission.refuse(this.#contact, item.size)
+      if (refusal !== undefined) await this.#refuse(item.id, refusal)
+      else (item.size <= SMALL ? this.#small : this.#large).push(item)
+    }
+    await this.#list('have', have)
+    this.#ask()
+  }
+
+  /** Sends WANT for as much as the limits allow. */
+  #ask(): void {
+    this.#then(async () => {
+      const wants: { id: string; offset: number }[] = []
+      const takeNext = async (queue: Offer[]): Promise<void> => {
+        const offer = queue.shift() as Offer
+        const want = await this.#begin(offer)
+        if (want !== undefined) wants.push(want)
+      }
+      while (!this.#wantsNoMore && this.#small[0] !== undefined && this.#roomForSmall(this.#small[0].size)) {
+        await takeNext(this.#small)
+      }
+      while (!this.#wantsNoMore && this.#large.length > 0 && this.#openLarge() < LARGE_OPEN) await takeNext(this.#large)
+      for (let at = 0; at < wants.length; at += LIST_MAX) {
+        await this.#link.send({ type: 'want', items: wants.slice(at, at + LIST_MAX) })
+      }
+      this.settle(false)
+    })
+  }
+
+  #openLarge(): number {
+    let count = 0
+    for (const { arrival } of this.#open.values()) if (arrival.size > SMALL) count++
+    return count
+  }
+
+  #roomForSmall(size: number): boolean {
+    let count = 0
+    let bytes = 0
+    for (const { arrival } of this.#open.values()) {
+      if (arrival.size > SMALL) continue
+      count++
+      bytes += arrival.size
+    }
+    return count < SMALL_OPEN && (count === 0 || bytes + size <= SMALL_BYTES)
+  }
+
+  async #begin(offer: Offer): Promise<{ id: string; offset: number } | undefined> {
+    const { id, size } = offer
+    if (!this.#offered.has(id)) return undefined // cancelled meanwhile
+    try {
+      if (size > SMALL && (await this.#inbox.unfinished(this.#contact.key)) >= PARTS_MAX + LARGE_OPEN) {
+        await this.#refuse(id, { code: REFUSE.QUOTA, retry: 3600 })
+        return undefined
+      }
+      const place = await this.#inbox.arrive(this.#sender, id, size)
+      if (place === undefined) {
+        this.#waitFor(offer)
+        return undefined
+      }
+      const incoming = { ...place, stale: false }
+      this.#open.set(id, incoming)
+      if (incoming.arrival.full) await this.#complete(incoming)
+      return incoming.arrival.full ? undefined : { id, offset: incoming.arrival.offset }
+    } catch (error) {
+      if (!isFullDisk(error)) throw error
+      await this.#refuse(id, fullDisk)
+      return undefined
+    }
+  }
+
+  /** Another session of this process is at the same message: afterwards it is there, or it is our turn. */
+  #waitFor(offer: Offer): void {
+    void this.#inbox.idle(this.#contact.key, offer.id).then(() => {
+      if (this.#offered.has(offer.id) && this.#link.reason === undefined) this.#then(() => this.#consider([offer]))
+    })
+  }
+
+  async #complete(incoming: Incoming): Promise<void> {
+    const { arrival } = incoming
+    const verdict = await arrival.check()
+    if (verdict === 'good') {
+      this.#ready.push(incoming)
+    } else if (verdict === 'again') {
+      incoming.stale = true
+      await this.#link.send({ type: 'want', items: [{ id: arrival.id, offset: arrival.offset }] })
+    } else {
+      throw new Malformed('the body is not what the id says')
+    }
+  }
+
+  /** A message that cannot be taken: refused for good if it is nonsense, for now if the disk is full. */
+  async #reject(incoming: Incoming, error: unknown): Promise<void> {
+    const { arrival } = incoming
+    if (error instanceof Malformed) {
+      await arrival.discard()
+      this.#drop(incoming)
+      await this.#refuse(arrival.id, { code: REFUSE.MALFORMED, retry: 0 })
+    } else if (isFullDisk(error)) {
+      await arrival.suspend().catch(() => undefined)
+      this.#drop(incoming)
+      await this.#refuse(arrival.id, fullDisk)
+    } else {
+      throw error
+    }
+  }
+
+  #drop(incoming: Incoming): void {
+    this.#open.delete(incoming.arrival.id)
+    incoming.release()
+  }
+
+  async #commit(batch: Incoming[]): Promise<void> {
+    let delivered: Delivered[]
+    try {
+      delivered = await this.#inbox.commit(batch.map(({ arrival }) => ({ arrival, from: this.#sender })))
+    } catch (error) {
+      if (!isFullDisk(error)) throw error
+      for (const incoming of batch) await this.#reject(incoming, error)
+      return
+    }
+    const ids = batch.map(({ arrival }) => arrival.id)
+    for (const incoming of batch) {
+      this.#admission.count(this.#contact.key, incoming.arrival.size)
+      this.#drop(incoming)
+      this.#forget(incoming.arrival.id)
+    }
+    await this.#list('ack', ids).catch(() => undefined) // it is in the inbox all the same
+    for (const message of delivered) this.#delivered(message, this.#contact)
+    this.#ask()
+  }
+
+  async #list(type: 'ack' | 'have', ids: string[]): Promise<void> {
+    for (let at = 0; at < ids.length; at += LIST_MAX) {
+      await this.#link.send({ type, ids: ids.slice(at, at + LIST_MAX) })
+    }
+  }
+
+  async #refuse(id: string, { code, retry }: Refusal): Promise<void> {
+    this.#forget(id)
+    await this.#link.send({ type: 'refuse', id, code, retry })
+  }
+
+  #forget(id: string): void {
+    this.#offered.delete(id)
+    this.#open.delete(id)
+    this.#answered.add(id)
+    this.#small = this.#small.filter((offer) => offer.id !== id)
+    this.#large = this.#large.filter((offer) => offer.id !== id)
+  }
+}

@@ -1,0 +1,251 @@
+// One authenticated link, both directions: settings, then each side offers what it holds while it takes what the
+// other offers. p2p-wire(7), SESSION. The session ends with BYE, with the link, or with the first frame out of turn;
+// nothing depends on how it ends, since every message is acknowledged or still in its sender's queue.
+
+import { hex } from '../base/bytes.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Random } from '../base/random.ts'
+import type { Contact } from '../disk/contact.ts'
+import type { Delivered, Inbox } from '../disk/inbox.ts'
+import type { Home } from '../disk/home.ts'
+import type { Link } from '../net/link.ts'
+import type { Address } from '../wire/address.ts'
+import { type Hash, MESSAGE_MAX } from '../wire/envelope.ts'
+import { BYE, type Frame, SEND_ONLY } from '../wire/frame.ts'
+import { type Admission, FrameMeter } from './limits.ts'
+import { type OfferHooks, Offering } from './offer.ts'
+import { Receiving } from './receive.ts'
+
+/** The other side's SETTINGS must be here by then. */
+const SETTINGS_MS = 10_000
+
+/** TCP: a PING after so much silence, dead after more of it. */
+const PING_MS = 25_000
+const DEAD_MS = 55_000
+
+export interface SessionHooks extends OfferHooks {
+  received(message: Delivered, contact: Contact): void
+  /** The other side told something about itself. */
+  learned(contact: Contact, news: { addresses?: Address[]; token?: Uint8Array; instance?: string }): void
+}
+
+export interface SessionOptions {
+  home: Home
+  hash: Hash
+  clock: Clock
+  random: Random
+  link: Link
+  contact: Contact
+  /** Where messages go; none: this side only sends. */
+  inbox: Inbox | undefined
+  admission: Admission
+  /** The own addresses, for ADDRS. */
+  addresses: Address[]
+  /** Ends by itself once both sides have nothing left. */
+  oneShot: boolean
+  hooks: SessionHooks
+}
+
+/** done: BYE, said or heard. worn: too old, dial anew. lost: the link broke. offended: a frame out of turn. */
+export type SessionEnd = 'done' | 'worn' | 'lost' | 'offended'
+
+export class Session {
+  readonly contact: Contact
+  readonly link: Link
+  readonly #options: SessionOptions
+  readonly #meter: FrameMeter
+  #offering: Offering | undefined
+  #receiving: Receiving | undefined
+  #end: SessionEnd | undefined
+  #stopping = false
+  readonly #settled = new Set<() => void>()
+  #lastHeard: number
+  #cancelTimer: () => void = () => undefined
+  /** Resolves with the first error of this side's disk, after everything is closed; undefined if there was none. */
+  readonly ended: Promise<{ end: SessionEnd; error?: unknown }>
+
+  constructor(options: SessionOptions) {
+    this.contact = options.contact
+    this.link = options.link
+    this.#options = options
+    this.#meter = new FrameMeter(options.clock)
+    this.#lastHeard = options.clock.monotonic()
+    this.ended = this.#run()
+  }
+
+  /** Something new waits for this contact. */
+  poke(): void {
+    this.#offering?.poke()
+  }
+
+  /** Offers and asks for nothing more, finishes what is under way, says BYE. */
+  stop(): void {
+    this.#stopping = true
+    this.#offering?.stop()
+    this.#receiving?.stop()
+    this.#progress()
+  }
+
+  /** Resolves once neither side has anything left, when the session ends, or when `gone` fires. */
+  async settled(gone: AbortSignal): Promise<void> {
+    const left = new Promise<void>((resolve) => gone.addEventListener('abort', () => resolve(), { once: true }))
+    const settled = new Promise<void>((resolve) => this.#settled.add(resolve))
+    this.#progress()
+    if (!gone.aborted) await Promise.race([settled, left, this.ended])
+  }
+
+  /** Ends at once. */
+  abort(): void {
+    this.link.close()
+  }
+
+  /** A newer token of this side. */
+  sendToken(token: Uint8Array): void {
+    this.#say({ type: 'token', token })
+  }
+
+  async #run(): Promise<{ end: SessionEnd; error?: unknown }> {
+    let error: unknown
+    try {
+      await this.#talk()
+    } catch (thrown) {
+      if (!(thrown instanceof Error && thrown.name === 'Lost')) error = thrown
+    }
+    this.#cancelTimer()
+    this.link.close()
+    await this.#receiving?.close()
+    await this.#offering?.close()
+    error ??= this.#receiving?.error ?? this.#offering?.error
+    const end = this.#end ?? 'lost'
+    return error === undefined ? { end } : { end, error }
+  }
+
+  async #talk(): Promise<void> {
+    const { link } = this
+    this.#cancelTimer = this.#options.clock.after(SETTINGS_MS, () => this.abort(), true)
+    if (link.initiator) await this.#sendSettings()
+    const first = await link.receive()
+    if (first === undefined) return
+    if (first.type !== 'settings') return this.#offend(BYE.OUT_OF_TURN)
+    if (!link.initiator) await this.#sendSettings()
+    this.#begin(first)
+    for (;;) {
+      const frame = await link.receive()
+      if (frame === undefined) return
+      this.#lastHeard = this.#options.clock.monotonic()
+      if (!(await this.#handle(frame))) return this.#offend(BYE.OUT_OF_TURN)
+      this.#receiving?.settle(link.buffered)
+      if (this.#end !== undefined) return
+      if (this.#receiving?.error !== undefined || this.#offering?.error !== undefined) return
+      if (link.worn && !this.#stopping) this.stop()
+    }
+  }
+
+  async #sendSettings(): Promise<void> {
+    const { home, inbox, link } = this.#options
+    const flags = inbox === undefined ? SEND_ONLY : 0
+    const maxMessage = this.contact.limits?.maxMessage ?? MESSAGE_MAX
+    await link.send({ type: 'settings', features: 0, flags, maxMessage, instance: home.instance })
+  }
+
+  #begin(settings: Frame & { type: 'settings' }): void {
+    const { home, hash, link, contact, inbox, admission, hooks, addresses } = this.#options
+    this.#cancelTimer()
+    this.#watchSilence()
+    hooks.learned(contact, { instance: hex(settings.instance) })
+    if (addresses.length > 0) this.#say({ type: 'addrs', nat: 0, addresses })
+    if (inbox !== undefined) {
+      this.#receiving = new Receiving({ inbox, link, contact, admission, delivered: (m, c) => hooks.received(m, c) })
+      this.#receiving.onProgress = () => this.#progress()
+    }
+    const takesNone = (settings.flags & SEND_ONLY) !== 0
+    const maxMessage = takesNone ? 0 : settings.maxMessage
+    this.#offering = new Offering({ home, hash, key: contact.key, link, maxMessage, hooks })
+    this.#offering.onProgress = () => this.#progress()
+    if (this.#stopping) return this.stop()
+    this.#offering.poke()
+  }
+
+  /** False: out of turn. */
+  async #handle(frame: Frame): Promise<boolean> {
+    const offering = this.#offering as Offering
+    const receiving = this.#receiving
+    switch (frame.type) {
+      case 'offer':
+        if (!this.#meter.tick()) return false
+        return receiving === undefined ? frame.items.length === 0 : receiving.offer(frame.items)
+      case 'data':
+        return receiving !== undefined && (await receiving.data(frame.id, frame.offset, frame.bytes))
+      case 'want':
+        return offering.want(frame.items)
+      case 'have':
+      case 'ack':
+        return offering.acknowledge(frame.ids)
+      case 'refuse':
+        return offering.refuse(frame.id, frame.code, frame.retry)
+      case 'cancel':
+        // Whose transfer it is, the id tells; both halves may forget it.
+        return offering.cancel(frame.id) || (receiving?.cancel(frame.id) ?? false)
+      case 'addrs':
+        this.#options.hooks.learned(this.contact, { addresses: frame.addresses })
+        return this.#meter.tick()
+      case 'token':
+        this.#options.hooks.learned(this.contact, { token: frame.token })
+        return this.#meter.tick()
+      case 'ping':
+        this.#say({ type: 'pong', bytes: frame.bytes })
+        return this.#meter.tick()
+      case 'pong':
+        return this.#meter.tick()
+      case 'pad':
+        if (receiving !== undefined && receiving.pads > 0) {
+          receiving.pads--
+          return true
+        }
+        return this.#meter.tick()
+      case 'bye':
+        this.#end = 'done'
+        return true
+      case 'settings':
+        return false
+    }
+  }
+
+  /** Ends a one-shot that has nothing left, and a stopped session that has finished what was under way. */
+  #progress(): void {
+    if (this.link.reason !== undefined || this.#offering === undefined) return
+    const offering = this.#offering
+    const receiving = this.#receiving
+    if (offering.error !== undefined || receiving?.error !== undefined) return this.link.close()
+    const nothingLeft = offering.finished && (receiving === undefined || (receiving.saidAll && !receiving.busy))
+    if (nothingLeft) {
+      for (const resolve of this.#settled) resolve()
+      this.#settled.clear()
+    }
+    const inHand = offering.sending || receiving?.inFlight === true
+    if (this.#stopping ? inHand : !(this.#options.oneShot && nothingLeft)) return
+    this.#end ??= this.link.worn ? 'worn' : 'done'
+    this.#say({ type: 'bye', code: BYE.DONE })
+    this.link.close()
+  }
+
+  #offend(code: number): void {
+    this.#end = 'offended'
+    this.#say({ type: 'bye', code })
+    this.link.close()
+  }
+
+  /** Queues a frame whose loss matters to nobody. */
+  #say(frame: Frame): void {
+    this.link.send(frame).catch(() => undefined)
+  }
+
+  #watchSilence(): void {
+    const { clock, random } = this.#options
+    const silent = clock.monotonic() - this.#lastHeard
+    if (silent >= DEAD_MS) return this.abort()
+    if (silent >= PING_MS) this.#say({ type: 'ping', bytes: random.bytes(8) })
+    const wait = silent >= PING_MS ? DEAD_MS - silent : PING_MS - silent
+    this.#cancelTimer = clock.after(Math.max(wait, 1000), () => this.#watchSilence(), true)
+  }
+}

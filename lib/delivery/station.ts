@@ -1,0 +1,292 @@
+// What one process needs to talk for a home: keys, keyring, inbox, and the two ways a link begins: called or calling.
+// Every session of the process is made here, so that what contacts tell about themselves and what becomes of messages
+// is handled once, whether a listener, a flush or a single p2p-send is at work.
+
+import { equal } from '../base/bytes.ts'
+import { EX, Failure, Malformed } from '../base/fail.ts'
+import { loadSuite, type PrivateKey, type Suite } from '../crypto/suite.ts'
+import { type Contact, isWelcome } from '../disk/contact.ts'
+import { HelloLog, nextHelloTime } from '../disk/hellos.ts'
+import type { Home } from '../disk/home.ts'
+import { loadTransportKeys } from '../disk/identity.ts'
+import { takeToken } from '../disk/import.ts'
+import { type Delivered, Inbox } from '../disk/inbox.ts'
+import { type Keyring, loadKeyring, updateContact } from '../disk/keyring.ts'
+import type { Queued } from '../disk/queued.ts'
+import type { Responder } from '../net/accept.ts'
+import { dial, type DialFailure, type DialReason } from '../net/dial.ts'
+import { isOnLink, localAddresses } from '../net/interfaces.ts'
+import type { Link } from '../net/link.ts'
+import { acceptFromPeer, type Address, ADDRESSES_MAX, formatAddress, isLoopback, sameAddress } from '../wire/address.ts'
+import type { Payload1, Payload2 } from '../wire/hello.ts'
+import { giveUp } from './bounce.ts'
+import { Admission } from './limits.ts'
+import { Session } from './session.ts'
+
+/** For one attempt at all addresses of a contact. */
+export const DIAL_MS = 10_000
+
+export interface StationEvents {
+  delivered?(queued: Queued, contact: Contact, elapsedMs: number): void
+  deferred?(queued: Queued, contact: Contact, reason: string, text: string, next: number): void
+  /** Given up for good: it stands in failed/, and a bounce is in the own inbox. */
+  failed?(queued: Queued, contact: Contact, reason: string, text: string, bounce: Delivered | undefined): void
+  received?(message: Delivered, contact: Contact): void
+  /** A contact's addresses or token changed. */
+  changed?(contact: Contact): void
+  /** Something that does not stop the work but that a person should know. */
+  trouble?(error: unknown): void
+}
+
+export interface DialTrouble {
+  /** The word of p2p-send's `deferred` record. */
+  reason: DialReason | 'no-address'
+  text: string
+  addresses: { address: string; reason: DialReason }[]
+}
+
+/** Most telling first. */
+const TELLING: readonly DialReason[] = ['silent', 'lost', 'refused', 'timeout', 'unroutable', 'unresolved']
+
+export class Station {
+  readonly home: Home
+  readonly suite: Suite
+  readonly admission: Admission
+  readonly #keys: PrivateKey[]
+  readonly #events: StationEvents
+  readonly #hellos: HelloLog
+  readonly #hooks: boolean
+  #keyring: Keyring
+  #inbox: Promise<Inbox> | undefined
+  /** Changes to contacts, one after the other. */
+  #learning: Promise<void> = Promise.resolve()
+
+  private constructor(home: Home, suite: Suite, keyring: Keyring, keys: PrivateKey[], options: StationOptions) {
+    this.home = home
+    this.suite = suite
+    this.admission = new Admission(home)
+    this.#keyring = keyring
+    this.#keys = keys
+    this.#events = options.events ?? {}
+    this.#hellos = new HelloLog(home)
+    this.#hooks = options.hooks === true
+  }
+
+  static async open(home: Home, keyring: Keyring, options: StationOptions = {}): Promise<Station> {
+    const suite = await loadSuite(process.env)
+    return new Station(home, suite, keyring, await loadTransportKeys(home, suite), options)
+  }
+
+  async close(): Promise<void> {
+    await this.#learning
+    await (await this.#inbox)?.close()
+  }
+
+  get keyring(): Keyring {
+    return this.#keyring
+  }
+
+  /** Reads identity and contacts anew. Transport keys stay those of the start. */
+  async reload(): Promise<void> {
+    this.#keyring = await loadKeyring(this.home)
+  }
+
+  /** The receiving side of the home, opened when it is first needed. */
+  inbox(): Promise<Inbox> {
+    this.#inbox ??= Inbox.open(this.home, this.suite, this.#keyring.self, { hooks: this.#hooks })
+    return this.#inbox
+  }
+
+  /** A link to a contact, or why there is none. Addresses told in the last session are tried before the token's. */
+  async connect(
+    contact: Contact,
+    options: { timeoutMs?: number; signal?: AbortSignal } = {},
+  ): Promise<{ link: Link } | DialTrouble> {
+    const addresses = distinct([...contact.sessionAddresses, ...contact.addresses])
+    if (addresses.length === 0) {
+      const text = `no address of ${contact.name} is known`
+      return { reason: 'no-address', text, addresses: [] }
+    }
+    const { self } = this.#keyring
+    const outcome = await dial({
+      suite: this.suite,
+      random: this.home.random,
+      clock: this.home.clock,
+      self: {
+        identity: self.identity,
+        transportKey: this.#ownKey(),
+        seq: self.token.seq,
+        token: self.token.bytes,
+      },
+      peer: { identity: contact.identity, transport: contact.transport },
+      seqHeld: contact.seq,
+      addresses,
+      stamp: () => nextHelloTime(this.home),
+      timeoutMs: options.timeoutMs ?? DIAL_MS,
+      ...(options.signal !== undefined && { signal: options.signal }),
+    })
+    if ('failures' in outcome) return explain(contact, outcome.failures)
+    const hello = outcome.link.hello as Payload2
+    if (hello.token.length > 0) this.#learn(contact, { token: hello.token })
+    return outcome
+  }
+
+  #ownKey(): PrivateKey {
+    const { transport } = this.#keyring.self.token
+    const key = this.#keys.find((each) => equal(each.publicKey, transport)) ?? this.#keys[0]
+    if (key === undefined) throw new Failure(EX.CONFIG, 'no transport key')
+    return key
+  }
+
+  /** A session over a link with this contact. `receive`: messages are taken in, too. */
+  async session(link: Link, contact: Contact, options: { oneShot: boolean; receive: boolean }): Promise<Session> {
+    const events = this.#events
+    return new Session({
+      home: this.home,
+      hash: this.suite,
+      clock: this.home.clock,
+      random: this.home.random,
+      link,
+      contact,
+      inbox: options.receive ? await this.inbox() : undefined,
+      admission: this.admission,
+      addresses: this.#ownAddresses(),
+      oneShot: options.oneShot,
+      hooks: {
+        delivered: (queued, ms) => events.delivered?.(queued, contact, ms),
+        deferred: (queued, reason, text, next) => events.deferred?.(queued, contact, reason, text, next),
+        failed: (queued, reason, text) => this.fail(queued, contact, reason, text),
+        received: (message) => events.received?.(message, contact),
+        learned: (_, news) => this.#learn(contact, news, link),
+      },
+    })
+  }
+
+  /** Gives a message up: a bounce in the own inbox first, so that it is never silently lost, then failed/. */
+  async fail(queued: Queued, contact: Contact, reason: string, text: string): Promise<void> {
+    const inbox = await this.inbox()
+    const bounce = await giveUp(this.home, this.suite, inbox, this.#keyring.self, contact, queued, reason, text)
+    this.#events.failed?.(queued, contact, reason, text, bounce)
+  }
+
+  /** Who may call, and what they hear: steps 3, 5 and 6 of the handshake. */
+  responder(): Responder {
+    return {
+      identity: this.#keyring.self.identity,
+      transportKeys: () => this.#keys,
+      knows: (transport) => (this.#keyring.byTransport(transport) === undefined ? 'unknown' : 'contact'),
+      admit: (transport, payload) => this.#admit(transport, payload),
+    }
+  }
+
+  async #admit(transport: Uint8Array, payload: Payload1): Promise<Omit<Payload2, 'observed'> | undefined> {
+    let contact = this.#keyring.byIdentity(payload.identity)
+    if (contact === undefined || !isWelcome(contact)) return undefined
+    if (payload.token.length > 0 && payload.seqOwn > contact.seq) contact = await this.#take(contact, payload.token)
+    // Both belong to one contact, or somebody's token carries somebody else's T (an unknown key share).
+    if (contact === undefined || !isWelcome(contact) || !equal(contact.transport, transport)) return undefined
+    if (!(await this.#hellos.accept(contact.key, transport, payload.ts))) return undefined
+    const { token } = this.#keyring.self
+    return {
+      seqOwn: token.seq,
+      features: 0,
+      streamId: 0,
+      clock: BigInt(this.home.clock.now()),
+      token: payload.seqHeld < token.seq ? token.bytes : new Uint8Array(0),
+    }
+  }
+
+  /** The contact after a token of its own was taken in, or as it was if the token is no good. */
+  async #take(contact: Contact, token: Uint8Array): Promise<Contact | undefined> {
+    try {
+      const taken = await takeToken(this.home, contact.key, token)
+      await this.reload()
+      if (taken !== undefined) this.#events.changed?.(taken)
+      return taken
+    } catch (error) {
+      if (error instanceof Malformed) return contact
+      throw error
+    }
+  }
+
+  #learn(
+    contact: Contact,
+    news: { addresses?: Address[]; token?: Uint8Array; instance?: string },
+    link?: Link,
+  ): void {
+    this.#learning = this.#learning
+      .then(() => this.#note(contact, news, link))
+      .catch((error: unknown) => this.#events.trouble?.(error))
+  }
+
+  async #note(
+    contact: Contact,
+    news: { addresses?: Address[]; token?: Uint8Array; instance?: string },
+    link: Link | undefined,
+  ): Promise<void> {
+    if (news.token !== undefined) {
+      await this.#take(contact, news.token)
+      return
+    }
+    const { addresses, instance } = news
+    const held = this.#keyring.byKey(contact.key)
+    if (held === undefined) return
+    const told = addresses === undefined ? held.sessionAddresses : acceptable(addresses, link, held)
+    const same =
+      told.length === held.sessionAddresses.length &&
+      told.every((address, i) => sameAddress(address, held.sessionAddresses[i] as Address))
+    if (same && (instance === undefined || instance === held.instance)) return
+    const changed = await updateContact(this.home, contact.key, (now) => ({
+      ...now,
+      sessionAddresses: told,
+      ...(instance !== undefined && { instance }),
+    }))
+    await this.reload()
+    if (!same && changed !== undefined) this.#events.changed?.(changed)
+  }
+
+  /** For ADDRS: what the own token says and where this machine is now; never loopback. */
+  #ownAddresses(): Address[] {
+    const { token } = this.#keyring.self
+    const here = localAddresses(this.home.port).filter((address) => acceptFromPeer(address, true))
+    return distinct([...token.addresses.filter((address) => !isLoopback(address)), ...here]).slice(0, ADDRESSES_MAX)
+  }
+}
+
+export interface StationOptions {
+  /** Mail that is delivered is linked into hooks/pending. */
+  hooks?: boolean
+  events?: StationEvents
+}
+
+function distinct(addresses: readonly Address[]): Address[] {
+  return [...new Map(addresses.map((address) => [formatAddress(address), address])).values()]
+}
+
+/** What a contact says of its addresses, as far as we would dial it, and the place it called from. */
+function acceptable(addresses: Address[], link: Link | undefined, contact: Contact): Address[] {
+  const good = addresses.filter((address) => acceptFromPeer(address, isOnLink(address.host)))
+  const port = addresses[0]?.port ?? contact.addresses[0]?.port
+  if (link !== undefined && !link.initiator && port !== undefined) {
+    const seen: Address = { host: link.remote.ip, port, tcp: true, udp: true }
+    if (acceptFromPeer(seen, isOnLink(seen.host))) good.push(seen)
+  }
+  return distinct(good).slice(0, ADDRESSES_MAX)
+}
+
+function explain(contact: Contact, failures: DialFailure[]): DialTrouble {
+  const reason = TELLING.find((word) => failures.some((failure) => failure.reason === word)) ?? 'timeout'
+  const { name } = contact
+  const texts: Record<DialReason, string> = {
+    silent:
+      `something listens but did not answer as ${name}: ${name} removed or blocked you, has a new key, ` +
+      'or a home was restored from an old copy',
+    lost: `the connection to ${name} broke`,
+    refused: 'the machine answers but p2p is not running there, or the port is wrong',
+    timeout: `${name}'s machine is off or asleep, or a router blocks the port`,
+    unroutable: `there is no route to ${name}'s address from here`,
+    unresolved: `the host name in ${name}'s address has no address now`,
+  }
+  const addresses = failures.map((failure) => ({ address: formatAddress(failure.address), reason: failure.reason }))
+  return { reason, text: texts[reason], addresses }
+}

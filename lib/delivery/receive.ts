@@ -60,6 +60,7 @@ export class Receiving {
   readonly #answered = new Recent()
   #ready: Incoming[] = []
   #work: Promise<void> = Promise.resolve()
+  #committing: Promise<void> | undefined
   #pending = 0
   #error: unknown
   #wantsNoMore = false
@@ -80,12 +81,12 @@ export class Receiving {
   }
 
   get busy(): boolean {
-    return this.#offered.size > 0 || this.#pending > 0
+    return this.#offered.size > 0 || this.#pending > 0 || this.#committing !== undefined
   }
 
   /** Something was asked for and is not committed yet. */
   get inFlight(): boolean {
-    return this.#open.size > 0 || this.#ready.length > 0 || this.#pending > 0
+    return this.#open.size > 0 || this.#pending > 0 || this.#committing !== undefined
   }
 
   get error(): unknown {
@@ -145,18 +146,30 @@ export class Receiving {
     return true
   }
 
-  /** Commits what is whole if nothing more is at hand; called after each frame. */
-  settle(moreAtHand: boolean): void {
-    if (this.#ready.length === 0 || (moreAtHand && this.#ready.length < BATCH)) return
-    const batch = this.#ready.splice(0)
-    this.#then(() => this.#commit(batch))
+  /**
+   * Commits what is whole. While one group is being committed the next one gathers: the slower the disk, the larger
+   * the groups, and the fewer its syncs.
+   */
+  #settle(): void {
+    if (this.#committing !== undefined || this.#ready.length === 0 || this.#error !== undefined) return
+    this.#committing = this.#commitAll()
+      .catch((error: unknown) => this.#note(error))
+      .finally(() => {
+        this.#committing = undefined
+        this.#settle()
+        this.onProgress()
+      })
+  }
+
+  async #commitAll(): Promise<void> {
+    while (this.#ready.length > 0) await this.#commit(this.#ready.splice(0, BATCH))
   }
 
   /** Ends this half: unfinished arrivals keep what they have. */
   async close(): Promise<void> {
     this.#wantsNoMore = true
-    this.settle(false)
     await this.#work
+    while (this.#committing !== undefined) await this.#committing
     for (const incoming of this.#open.values()) {
       await incoming.arrival.suspend().catch((error: unknown) => (this.#error ??= error))
       incoming.release()
@@ -168,13 +181,15 @@ export class Receiving {
   /** One thing after the other, in order; the first error stays. */
   #then(work: () => Promise<void>): void {
     this.#pending++
-    this.#work = this.#work.then(work).catch((error: unknown) => {
-      if (!(error instanceof Error && error.name === 'Lost')) this.#error ??= error
-    })
+    this.#work = this.#work.then(work).catch((error: unknown) => this.#note(error))
     void this.#work.then(() => {
       this.#pending--
       this.onProgress()
     })
+  }
+
+  #note(error: unknown): void {
+    if (!(error instanceof Error && error.name === 'Lost')) this.#error ??= error
   }
 
   async #consider(items: Offer[]): Promise<void> {
@@ -209,7 +224,6 @@ export class Receiving {
       for (let at = 0; at < wants.length; at += LIST_MAX) {
         await this.#link.send({ type: 'want', items: wants.slice(at, at + LIST_MAX) })
       }
-      this.settle(false)
     })
   }
 
@@ -266,6 +280,7 @@ export class Receiving {
     const verdict = await arrival.check()
     if (verdict === 'good') {
       this.#ready.push(incoming)
+      this.#settle()
     } else if (verdict === 'again') {
       incoming.stale = true
       await this.#link.send({ type: 'want', items: [{ id: arrival.id, offset: arrival.offset }] })

@@ -134,7 +134,6 @@ export class Session {
       if (frame === undefined) return
       this.#lastHeard = this.#options.clock.monotonic()
       if (!(await this.#handle(frame))) return this.#offend(BYE.OUT_OF_TURN)
-      this.#receiving?.settle(link.buffered)
       if (this.#end !== undefined) return
       if (this.#receiving?.error !== undefined || this.#offering?.error !== undefined) return
       if (link.worn && !this.#stopping) this.stop()

@@ -8,7 +8,7 @@ import { EX, Failure, isCode } from '../base/fail.ts'
 import { forAll } from '../base/parallel.ts'
 import { decodeHead, type Hash } from '../wire/envelope.ts'
 import { externalPath, isExternal, type MailFields } from '../wire/mail.ts'
-import { type Arrival, openArrival, type Receipt } from './arrival.ts'
+import { type Arrival, openArrival, type Receipt, SMALL_MAX } from './arrival.ts'
 import { removeTree } from './durable.ts'
 import { checkOneDevice, type Home } from './home.ts'
 import type { Self } from './identity.ts'
@@ -55,6 +55,8 @@ export class Inbox {
   readonly #hooks: boolean
   /** Ids that are arriving now; the promise ends with the arrival. */
   readonly #active = new Map<string, Promise<void>>()
+  /** Contacts whose directory in part/ is there. */
+  readonly #parts = new Set<string>()
   /** Files of the inbox that `seen` does not know although it should: somebody restored an old `seen`. */
   #unrecorded: Set<string> | undefined
   #lastTime = 0n
@@ -126,9 +128,8 @@ export class Inbox {
       release()
     }
     try {
-      const directory = this.#home.at('part', from.key)
-      if (await this.#home.files.mkdir(directory)) await this.#home.files.syncDir(this.#home.at('part'))
-      await this.#adopt(from.key, id)
+      await this.#makePart(from.key)
+      if (size > SMALL_MAX) await this.#adopt(from.key, id) // nothing is left of a small one that was not committed
       const { identity, key } = from
       const arrival = await openArrival({
         home: this.#home,
@@ -194,7 +195,7 @@ export class Inbox {
     const { key } = this.#self
     if ((await this.#seen.find(key, id)) !== undefined) return undefined
     const { files } = this.#home
-    if (await files.mkdir(this.#home.at('part', key))) await files.syncDir(this.#home.at('part'))
+    await this.#makePart(key)
     const record = this.#record(key, id, this.#nextTime())
     await writeNew(files, this.#partPath(record), mail(Number(record.time / 1000n)))
     const [won] = await this.#commitRecords([record])
@@ -206,6 +207,12 @@ export class Inbox {
     await files.syncDir(this.#home.at('inbox', 'new'))
     const cursor = (await this.#seen.find(key, id))?.next ?? 0
     return path === undefined ? undefined : { id, key, path, mail: undefined as never, cursor }
+  }
+
+  async #makePart(key: string): Promise<void> {
+    if (this.#parts.has(key)) return
+    if (await this.#home.files.mkdir(this.#home.at('part', key))) await this.#home.files.syncDir(this.#home.at('part'))
+    this.#parts.add(key)
   }
 
   #record(key: string, id: string, time: bigint): SeenRecord {

@@ -35,11 +35,6 @@ async function open(call: Call): Promise<Desk> {
   return { call, home, keyring: await loadKeyring(home), hash: await loadSuite(process.env) }
 }
 
-/** Called once after every change of the queue. */
-async function changed(home: Home): Promise<void> {
-  await tellListener(home, 'queue')
-}
-
 async function list(call: Call): Promise<void> {
   const desk = await open(call)
   let count = 0
@@ -124,6 +119,7 @@ async function flush(call: Call): Promise<void> {
   const start = home.clock.monotonic()
   const stop = call.waiting('trying to deliver')
   let told = Promise.resolve()
+  let received = 0
   const result = await flushAll(home, keyring, contacts, {
     waitMs,
     signal: call.signal,
@@ -131,8 +127,12 @@ async function flush(call: Call): Promise<void> {
       if (outcome.type === 'refused') call.exit(EX.REFUSED)
       told = told.then(() => tellOutcome(call.out, outcome))
     },
+    onReceived() {
+      received += 1
+    },
   }).finally(stop)
   await told
+  if (received > 0) call.tell(`received ${received === 1 ? '1 message' : `${received} messages`}`)
   if (result === 'busy') {
     call.tell('another process is delivering right now')
     call.exit(EX.TEMPORARY)
@@ -153,7 +153,7 @@ async function eachMessage(call: Call, change: (desk: Desk, queued: Queued) => P
       call.report(error)
     }
   }
-  await changed(desk.home)
+  await tellListener(desk.home, 'queue')
 }
 
 /** Moves a message that is in one of the states `from`; throws Failure 1 if it is in another or gone. */
@@ -207,7 +207,7 @@ async function drop(call: Call): Promise<void> {
       call.report(error)
     }
   }
-  await changed(desk.home)
+  await tellListener(desk.home, 'queue')
 }
 
 /** A contact, or the KEY of a removed one whose messages are still here. */

@@ -63,7 +63,7 @@ export async function find(home: Home, prefix: string): Promise<Queued[]> {
   const found: Queued[] = []
   for (const key of await keys(home)) {
     for (const state of STATES) {
-      const hits = (await names(home, key, state)).filter((name) => parseQueueName(name)?.id.startsWith(prefix))
+      const hits = (await names(home, key, state)).filter((name) => parseQueueName(name)?.id.startsWith(prefix) === true)
       if (hits.length > 0) found.push(...(await describe(home, key, state, hits)))
     }
   }

@@ -5,6 +5,7 @@ import { userInfo } from 'node:os'
 import { EX, Failure } from '../lib/base/fail.ts'
 import { quote } from '../lib/base/text.ts'
 import { loadSuite } from '../lib/crypto/suite.ts'
+import { tellListener } from '../lib/delivery/control.ts'
 import { fingerprintWords, sameWords } from '../lib/crypto/words.ts'
 import { isWelcome } from '../lib/disk/contact.ts'
 import { locateHome, openHome, realDoors } from '../lib/disk/home.ts'
@@ -43,8 +44,8 @@ async function open(call: Call): Promise<Desk> {
 }
 
 /** Called once after every change of the keyring or the own token. */
-async function changed(_home: Home): Promise<void> {
-  // notifyListener(home) of lib/delivery/control.ts belongs here
+async function changed(home: Home): Promise<void> {
+  await tellListener(home, 'reload')
 }
 
 /** What --addr gives, then the global addresses of this machine, as far as a token has room. */

@@ -52,7 +52,7 @@ async function listen(call: Call): Promise<void> {
     },
     onPeer(contact, state, address) {
       const at = address === undefined ? undefined : formatAddress({ host: address.ip, port: address.port })
-      const record = { v: 1, type: 'peer', name: contact.name, key: contact.key, state, ...(at && { address: at }) }
+      const record = { v: 1, type: 'peer', name: contact.name, key: contact.key, state, ...(at !== undefined && { address: at }) }
       told.tell(() => out.record(record, () => printable(`${contact.name}  ${state}`)))
     },
     onContact(contact) {

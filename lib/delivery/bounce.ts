@@ -9,7 +9,6 @@ import type { Self } from '../disk/identity.ts'
 import type { Delivered, Inbox } from '../disk/inbox.ts'
 import { openOutgoing } from '../disk/outgoing.ts'
 import { fail } from '../disk/queue.ts'
-import { readEvents } from '../disk/queuelog.ts'
 import type { Queued } from '../disk/queued.ts'
 import type { Hash } from '../wire/envelope.ts'
 import { composeBounce } from '../wire/mail.ts'
@@ -25,8 +24,7 @@ export async function giveUp(
   reason: string,
   text: string,
 ): Promise<Delivered | undefined> {
-  const times = await timesRetried(home, queued)
-  const id = hex(hash.hash(utf8(`p2p/1 bounce ${queued.id} ${times}`)))
+  const id = hex(hash.hash(utf8(`p2p/1 bounce ${queued.id} ${queued.opts.retried ?? 0}`)))
   const subject = await subjectOf(home, hash, queued)
   const bounce = await inbox.deliverOwn(id, async function* (date) {
     yield composeBounce({
@@ -42,14 +40,6 @@ export async function giveUp(
   })
   await fail(home, queued, reason, text)
   return bounce
-}
-
-async function timesRetried(home: Home, queued: Queued): Promise<number> {
-  let times = 0
-  for await (const event of readEvents(home, queued.key)) {
-    if (event.event === 'retry' && event.id === queued.id) times++
-  }
-  return times
 }
 
 async function subjectOf(home: Home, hash: Hash, queued: Queued): Promise<string | undefined> {

@@ -8,6 +8,7 @@ import type { Delivered } from '../disk/inbox.ts'
 import type { Keyring } from '../disk/keyring.ts'
 import { tryLock } from '../disk/lock.ts'
 import type { Queued } from '../disk/queued.ts'
+import { sweep } from '../disk/queuesweep.ts'
 import { serve, type Server } from '../net/accept.ts'
 import { Guard } from '../net/guard.ts'
 import type { ByteStream } from '../net/stream.ts'
@@ -111,6 +112,7 @@ class Listener {
       this.#options.onReady([...server.addresses])
       await hooks?.start()
       peers.start()
+      sweep(home).catch((error: unknown) => this.#options.onNotice(error instanceof Error ? error.message : String(error)))
       // Every message takes a number from queue/clock, so one watch tells of all of them.
       await home.files.mkdir(home.at('queue', 'clock'))
       const look = (): void => void peers.look().catch((error: unknown) => this.#fail(error))
@@ -272,7 +274,7 @@ class Listener {
   /** Every message for this contact that somebody waits for. */
   #tellAll(key: string, news: Message): void {
     for (const watcher of this.#watchers) {
-      for (const [id, of] of [...watcher.ids]) if (of === key) watcher.tell(id, news)
+      for (const [id, of] of watcher.ids) if (of === key) watcher.tell(id, news)
     }
   }
 }

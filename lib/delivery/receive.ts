@@ -27,7 +27,7 @@ export interface ReceiveOptions {
   link: Link
   contact: Contact
   admission: Admission
-  delivered(message: Delivered, contact: Contact): void
+  delivered: (message: Delivered, contact: Contact) => void
 }
 
 interface Offer {

@@ -10,8 +10,8 @@ import { forAll } from '../base/parallel.ts'
 import { encodeHead, type Hash, type Head, type Header } from '../wire/envelope.ts'
 import { createFile, removeTree } from './durable.ts'
 import type { Home } from './home.ts'
-import { bodyPath, headPath, optionsPath, queueName, queuePath, type Queued, type QueuedOptions } from './queued.ts'
-import { prepareSent, publishSent, type PreparedCopy, type SentPart } from './sent.ts'
+import { bodyPath, headPath, optionsPath, queueName, queuePath, type Queued, type QueuedOptions, STATES } from './queued.ts'
+import { markDelivered, prepareSent, publishSent, type PreparedCopy, type SentPart } from './sent.ts'
 import { reserveStamps } from './stamp.ts'
 import { stagedPart, type Staged } from './staging.ts'
 
@@ -68,10 +68,22 @@ export async function acceptAll(home: Home, hash: Hash, from: Party, drafts: Dra
   }
   try {
     await publishSent(home, pending.flatMap(({ copy }) => copy ?? []))
+    await markDelivered(home, await gone(home, pending))
   } catch (error) {
     throw ioFailure(error, 'the message is queued, but its copy in sent/ is lost') // taking it back would race delivery
   }
   return pending.map((message) => message.queued)
+}
+
+/** Those that a listener has delivered already, before it could find their copies in sent/. */
+async function gone(home: Home, pending: Pending[]): Promise<Queued[]> {
+  const found = await forAll(pending, PARALLEL, async ({ queued }) => {
+    for (const state of STATES) {
+      if ((await home.files.stat(headPath(home, { ...queued, state }))) !== undefined) return []
+    }
+    return [queued]
+  })
+  return found.flat()
 }
 
 function prepare(home: Home, hash: Hash, from: Party, draft: Draft, created: bigint): Pending {

@@ -148,11 +148,11 @@ async function latest(view: View, nth: number, key: string | undefined): Promise
 async function byPrefix(view: View, box: Box, prefix: string): Promise<Message[]> {
   const entries = (await listMaildir(view.home, box)).reverse()
   const short = prefix.slice(0, 32)
-  const ours = entries.filter(({ id32 }) => id32?.startsWith(short))
+  const ours = entries.filter(({ id32 }) => id32?.startsWith(short) === true)
   // A file that a mail program wrote anew has another name: then only the header tells.
   const likely = ours.length > 0 ? ours : entries.filter(({ id32 }) => id32 === undefined)
   const messages = await Promise.all(likely.map((entry) => describe(view, entry, 'headers')))
-  return messages.filter((message) => message !== undefined).filter(({ info }) => info.id?.startsWith(prefix))
+  return messages.filter((message) => message !== undefined).filter(({ info }) => info.id?.startsWith(prefix) === true)
 }
 
 /** Runs `work` on the parsed message. Throws Failure 1 if it is gone, 65 if it is damaged. */

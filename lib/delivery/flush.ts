@@ -42,19 +42,23 @@ export async function flushAll(
     waiting.delete(id)
     options.onOutcome({ ...news, ...item, elapsedMs: home.clock.monotonic() - since })
   }
+  const restOf = (key: string): string[] => [...waiting.keys()].filter((id) => waiting.get(id)?.contact.key === key)
   const request = { op: 'flush', keys: contacts.map(({ key }) => key) }
   const { waitMs, signal } = options
   const byListener = await ask(home, request, { signal, timeoutMs: waitMs + GRACE_MS }, (record) => {
-    const { type, id, ...news } = record as { type: Outcome['type']; id: string }
-    tell(id, { type, ...news })
+    if (record['type'] === 'away') {
+      const { key, ...trouble } = record as { key: string } & Omit<Outcome, 'type'>
+      for (const id of restOf(key)) tell(id, { ...trouble, type: 'deferred' })
+    } else if (typeof record['id'] === 'string') {
+      const { id, ...news } = record as { id: string; type: Outcome['type'] }
+      tell(id, news)
+    }
   })
   if (byListener) return 'done'
   const lock = await tryLock(home, 'flush')
   if (lock === undefined) return 'busy'
   try {
-    await pass(home, keyring, contacts, options, tell, (key) => {
-      return [...waiting.values()].filter(({ contact }) => contact.key === key).map(({ queued }) => queued.id)
-    })
+    await pass(home, keyring, contacts, options, tell, restOf)
   } finally {
     await lock.release()
   }

@@ -14,7 +14,7 @@ import { Guard } from '../net/guard.ts'
 import type { ByteStream } from '../net/stream.ts'
 import { type Message, openControl } from './control.ts'
 import { Hooks } from './hooks.ts'
-import { Peers } from './peers.ts'
+import { Peers, type Trouble } from './peers.ts'
 import { Station } from './station.ts'
 
 /** From a number taken to the message being there, as a rule; a look that comes too early is made up for later. */
@@ -52,12 +52,8 @@ export interface Deferral {
   next: number
 }
 
-/** Outcomes that a command is waiting for. */
-interface Watcher {
-  /** The KEY of the contact by id. */
-  ids: Map<string, string>
-  tell(id: string, news: Message): void
-}
+/** A command that waits for outcomes; it picks those it asked for. */
+type Watcher = (id: string, key: string, news: Message) => void
 
 /** Runs until `signal` fires or the listener cannot go on. Throws 75 if one runs already, 78 if the port is taken. */
 export async function runListener(options: ListenerOptions): Promise<void> {
@@ -91,11 +87,9 @@ class Listener {
     const peers = new Peers(station, {
       up: (contact, link) => this.#options.onPeer(contact, 'up', link.remote),
       down: (contact) => {
-        this.#tellAll(contact.key, { type: 'deferred', reason: 'lost', text: `the connection to ${contact.name} broke` })
         this.#options.onPeer(contact, 'down')
       },
       unreachable: (contact, trouble, attempts, next) => {
-        this.#tellAll(contact.key, { type: 'deferred', ...trouble, attempts, next })
         this.#options.onDeferred(contact, { ...trouble, attempts, next })
       },
       fatal: (error) => this.#fail(error),
@@ -117,10 +111,7 @@ class Listener {
       await home.files.mkdir(home.at('queue', 'clock'))
       const look = (): void => void peers.look().catch((error: unknown) => this.#fail(error))
       const watch = home.files.watch(home.at('queue', 'clock'), () => home.clock.after(LOOK_DELAY_MS, look, true))
-      await new Promise<void>((resolve) => {
-        if (this.#stop.signal.aborted) resolve()
-        else this.#stop.signal.addEventListener('abort', () => resolve(), { once: true })
-      })
+      await aborted(this.#stop.signal)
       watch()
       await peers.stop(GRACE_MS)
       await hooks?.stop()
@@ -141,15 +132,15 @@ class Listener {
       hooks: hooks !== undefined,
       events: {
         delivered: (queued, contact, elapsedMs) => {
-          this.#tell(queued.id, { type: 'delivered' })
+          this.#tell(queued, { type: 'delivered' })
           options.onDelivered(queued, contact, elapsedMs)
         },
         deferred: (queued, contact, reason, text, next) => {
-          this.#tell(queued.id, { type: 'deferred', reason, text, next })
+          this.#tell(queued, { type: 'deferred', reason, text, next })
           options.onDeferred(contact, { queued, reason, text, next })
         },
         failed: (queued, contact, reason, text) => {
-          this.#tell(queued.id, { type: 'refused', reason, text })
+          this.#tell(queued, { type: 'refused', reason, text })
           options.onFailed(queued, contact, reason, text)
         },
         received: (message, contact) => {
@@ -208,75 +199,74 @@ class Listener {
     }
   }
 
+  /** Offers these messages now and tells what becomes of each, until all have their outcome or the wait is over. */
   async #deliver(request: Message, write: (record: Message) => void, gone: AbortSignal, peers: Peers): Promise<void> {
-    const ids = strings(request['ids'])
     const keys = strings(request['keys'])
+    const rest = new Map(strings(request['ids']).map((id, i) => [id, keys[i] ?? '']))
     const wait = request['wait']
-    const watched = this.#watch(new Map(ids.map((id, i) => [id, keys[i] ?? ''])), write)
-    for (const key of new Set(keys)) this.#offer(key, peers)
-    const ms = typeof wait === 'number' && wait >= 0 ? wait * 1000 : undefined
-    await watched.done(gone, ms)
-  }
-
-  async #flush(keys: string[], write: (record: Message) => void, gone: AbortSignal, peers: Peers): Promise<void> {
-    await Promise.all(
-      keys.map(async (key) => {
-        const reached = await peers.reach(key)
-        if (!('contact' in reached) || gone.aborted) return
-        peers.poke(key)
-        await reached.settled(gone)
-      }),
-    )
-    write({ type: 'flushed' })
-  }
-
-  #offer(key: string, peers: Peers): void {
-    peers.reach(key).then(
-      (reached) => {
-        if ('contact' in reached) peers.poke(key)
-        else this.#tellAll(key, { type: 'deferred', ...reached })
-      },
-      (error: unknown) => this.#fail(error),
-    )
-  }
-
-  #watch(
-    ids: Map<string, string>,
-    write: (record: Message) => void,
-  ): { done(gone: AbortSignal, ms: number | undefined): Promise<void> } {
-    let finish = (): void => undefined
-    const finished = new Promise<void>((resolve) => (finish = resolve))
-    const watcher: Watcher = {
-      ids,
-      tell: (id, news) => {
-        if (!ids.delete(id)) return
-        write({ ...news, id })
-        if (ids.size === 0) finish()
-      },
+    const over = new AbortController()
+    const cancel =
+      typeof wait === 'number' && wait >= 0
+        ? this.#options.home.clock.after(wait * 1000, () => over.abort())
+        : (): void => undefined
+    gone.addEventListener('abort', () => over.abort(), { once: true })
+    const watcher: Watcher = (id, _, news) => {
+      if (!rest.delete(id)) return
+      write({ ...news, id })
+      if (rest.size === 0) over.abort()
     }
     this.#watchers.add(watcher)
-    if (ids.size === 0) finish()
-    return {
-      done: async (gone, ms) => {
-        gone.addEventListener('abort', finish, { once: true })
-        const cancel = ms === undefined ? (): void => undefined : this.#options.home.clock.after(ms, finish)
-        await finished
-        cancel()
-        this.#watchers.delete(watcher)
-      },
+    for (const key of new Set(rest.values())) {
+      this.#offer(key, peers, over.signal)
+        .then((trouble) => {
+          for (const [id, of] of rest) if (of === key) watcher(id, key, { type: 'deferred', ...trouble })
+        })
+        .catch((error: unknown) => this.#fail(error))
+    }
+    if (rest.size > 0 && !gone.aborted) await aborted(over.signal)
+    cancel()
+    this.#watchers.delete(watcher)
+  }
+
+  /** Offers what waits for a contact; resolves with the trouble when that leads no further. */
+  async #offer(key: string, peers: Peers, over: AbortSignal): Promise<Trouble> {
+    for (;;) {
+      const reached = await peers.reach(key)
+      if (!('contact' in reached)) return reached
+      peers.poke(key)
+      const { end } = await reached.ended
+      // Of two sessions one ends, and an old one is renewed: neither is a loss.
+      if (over.aborted || ((end === 'lost' || end === 'offended') && !peers.isUp(key))) {
+        return { reason: 'lost', text: `the connection to ${reached.contact.name} broke`, addresses: [] }
+      }
     }
   }
 
-  #tell(id: string, news: Message): void {
-    for (const watcher of this.#watchers) watcher.tell(id, news)
+  /** One pass over these contacts, both directions; tells every outcome, and who is away. */
+  async #flush(keys: string[], write: (record: Message) => void, gone: AbortSignal, peers: Peers): Promise<void> {
+    const watcher: Watcher = (id, key, news) => {
+      if (keys.includes(key)) write({ ...news, id })
+    }
+    this.#watchers.add(watcher)
+    const passes = keys.map(async (key) => {
+      const reached = await peers.reach(key)
+      if (!('contact' in reached)) return write({ type: 'away', key, ...reached })
+      peers.poke(key)
+      await reached.settled(gone)
+    })
+    await Promise.all(passes).finally(() => this.#watchers.delete(watcher))
   }
 
-  /** Every message for this contact that somebody waits for. */
-  #tellAll(key: string, news: Message): void {
-    for (const watcher of this.#watchers) {
-      for (const [id, of] of watcher.ids) if (of === key) watcher.tell(id, news)
-    }
+  #tell(queued: Queued, news: Message): void {
+    for (const watcher of this.#watchers) watcher(queued.id, queued.key, news)
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
 }
 
 function strings(value: unknown): string[] {

@@ -32,10 +32,13 @@ export interface PeerEvents {
   fatal(error: unknown): void
 }
 
+/** Why a contact is not there; `attempts` and `next` (Unix ms) if it was dialled for this. */
+export type Trouble = DialTrouble & { attempts?: number; next?: number }
+
 interface Peer {
   key: string
   sessions: Set<Session>
-  dialing: Promise<Session | DialTrouble> | undefined
+  dialing: Promise<Session | Trouble> | undefined
   /** Unix ms of the first failure since the contact was last there. */
   since: number | undefined
   cancel: () => void
@@ -104,7 +107,7 @@ export class Peers {
   }
 
   /** The session with a contact, dialling if there is none; or why there can be none. */
-  reach(key: string): Promise<Session | DialTrouble> {
+  reach(key: string): Promise<Session | Trouble> {
     const peer = this.#peer(key)
     const [session] = peer.sessions
     if (session !== undefined && session.link.reason === undefined) return Promise.resolve(session)
@@ -112,6 +115,11 @@ export class Peers {
       peer.dialing = undefined
     })
     return peer.dialing
+  }
+
+  /** True while there is a session with this contact. */
+  isUp(key: string): boolean {
+    return this.#peer(key).sessions.size > 0
   }
 
   /** Something new waits for this contact. */
@@ -154,7 +162,7 @@ export class Peers {
     this.reach(key).catch((error: unknown) => this.#events.fatal(error))
   }
 
-  async #dial(peer: Peer): Promise<Session | DialTrouble> {
+  async #dial(peer: Peer): Promise<Session | Trouble> {
     peer.cancel()
     const contact = this.#station.keyring.byKey(peer.key)
     if (contact === undefined || !isWelcome(contact)) return nobody
@@ -174,7 +182,7 @@ export class Peers {
       const { attempts, next } = await noteFailure(this.#station.home, contact, outcome)
       this.#events.unreachable(contact, outcome, attempts, next)
       this.#retry(peer, nextAttempt(peer.since, now, fraction(this.#station.home.random)) - now)
-      return outcome
+      return { ...outcome, attempts, next }
     } finally {
       this.#dialing--
       this.#waiting.shift()?.()

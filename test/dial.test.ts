@@ -163,6 +163,12 @@ test('a machine that says nothing, nonsense, or goodbye is silent; one that rese
   const addresses = servers.map(({ port }) => at('127.0.0.1', port))
   const clock = fastClock(5)
   assert.equal(await reasons({ clock, addresses, timeoutMs: 10_000 }), ['silent', 'silent', 'silent', 'silent', 'lost'])
+  const left = ({ sockets: [socket] }: { sockets: Socket[] }): Promise<void> =>
+    new Promise((done) => {
+      if (socket === undefined || socket.destroyed || socket.readableEnded) return done()
+      socket.resume().on('end', done).on('close', done)
+    })
+  await Promise.all(servers.map(left))
   for (const server of servers) server.close()
 })
 

@@ -279,11 +279,21 @@ test('close() wakes a waiting receive(), and a peer that never closes is not wai
   const pending = links[1].receive()
   links[1].close()
   assert.is(await pending, undefined)
+  await links[0].send(PING)
   await clock.advance(1999)
   assert.equal(ends[1].log, ['0 fin'])
   await clock.advance(1)
   assert.equal(ends[1].log, ['0 fin', '2000 close'])
   assert.is(clock.timers, 0)
+})
+
+test('what comes in after close() is read, so that it resets nothing', async () => {
+  const { clock, ends, links } = memory()
+  links[1].close()
+  await clock.advance(100)
+  await links[0].send(PING)
+  await clock.advance(5000)
+  assert.equal(ends[1].log, ['0 fin', '2000 close'])
 })
 
 test('a write that fails does not hide what had come in before', async () => {

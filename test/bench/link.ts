@@ -48,12 +48,16 @@ async function main(): Promise<void> {
     })
     if (!('link' in outcome)) throw new Error(JSON.stringify(outcome))
     const start = performance.now()
+    const cpu = process.cpuUsage()
     const done = once(child, 'message')
     await pour(outcome.link, bytes, small)
-    await done
+    const [theirs] = (await done) as [NodeJS.CpuUsage]
+    const ours = process.cpuUsage(cpu)
     const seconds = (performance.now() - start) / 1000
     const frames = outcome.link.frames
-    console.log(`${suite.name}: ${small ? '64-byte' : 'full'} DATA ${(bytes / 2 ** 20 / seconds).toFixed(0)} MiB/s, ${(frames / seconds).toFixed(0)} frames/s`)
+    const speed = `${(bytes / 2 ** 20 / seconds).toFixed(0)} MiB/s, ${(frames / seconds).toFixed(0)} frames/s`
+    const cost = [ours, theirs].map(({ user, system }) => ((user + system) / frames).toFixed(1)).join(' and ')
+    console.log(`${suite.name}: ${small ? '64-byte' : 'full'} DATA ${speed}; CPU us per frame: ${cost}`)
     outcome.link.close()
     child.disconnect()
   }
@@ -69,11 +73,12 @@ async function receiver(): Promise<void> {
     port: 0,
     hosts: ['127.0.0.1'],
     onLink: async (link) => {
+      const cpu = process.cpuUsage()
       for (;;) {
         const frame = await link.receive()
         if (frame === undefined || frame.type === 'bye') break
       }
-      process.send?.('done')
+      process.send?.(process.cpuUsage(cpu))
     },
   })
   process.send?.(server.port)

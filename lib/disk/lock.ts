@@ -1,7 +1,8 @@
 // Advisory locks in lock/: they keep two processes from doing the same work twice. No promise of the spool rests on
 // one: proper-lockfile lets two holders in after a stale lock (its issue 121), so every step under a lock is also
-// safe without it. A holder that was killed is recognised at once by pid, start time and boot id; a holder that
-// cannot be judged (another pid namespace) by the age of the lock.
+// safe without it. A holder that was killed is recognised at once by pid, start time and boot id, and one that lives
+// keeps its lock however long it was suspended; only a holder that cannot be judged (another pid namespace) counts as
+// dead by the age of its lock.
 
 import { fromUtf8, utf8 } from '../base/bytes.ts'
 import { sleep } from '../base/clock.ts'
@@ -16,7 +17,7 @@ const STALE_MS = 10_000
 const WAIT_MS = 10_000
 
 export interface Held {
-  /** Aborted if the lock was lost (the process slept longer than STALE_MS). */
+  /** Aborted if the lock was lost: to a process that could not judge this one, or by hand. */
   readonly lost: AbortSignal
   /** Safe to call twice. */
   release(): Promise<void>
@@ -31,7 +32,12 @@ interface Owner {
 
 /** The lock, or undefined if a living process (or this one) holds it. */
 export async function tryLock(home: Home, name: string): Promise<Held | undefined> {
-  return (await acquire(home, name)) ?? ((await breakDead(home, name)) ? await acquire(home, name) : undefined)
+  const held = await acquire(home, name, Infinity)
+  if (held !== undefined) return held
+  const holder = await judge(home, home.at('lock', `${name}.owner`))
+  if (holder === 'alive') return undefined
+  if (holder === 'dead') await breakDead(home, name)
+  return acquire(home, name, STALE_MS)
 }
 
 /** Runs `work` under the lock; 75 if it cannot be had within `waitMs`. */
@@ -52,7 +58,7 @@ export async function withLock<T>(home: Home, name: string, work: () => Promise<
   }
 }
 
-async function acquire(home: Home, name: string): Promise<Held | undefined> {
+async function acquire(home: Home, name: string, stale: number): Promise<Held | undefined> {
   const path = home.at('lock', name)
   const compromised = new AbortController()
   const { lock } = await import('proper-lockfile')
@@ -61,30 +67,35 @@ async function acquire(home: Home, name: string): Promise<Held | undefined> {
     release = await lock(path, {
       lockfilePath: `${path}.lock`,
       realpath: false,
-      stale: STALE_MS,
+      stale,
+      update: STALE_MS / 2,
       onCompromised: () => compromised.abort(),
     })
   } catch (error) {
     if (isCode(error, 'ELOCKED')) return undefined
     throw error
   }
-  await noteOwner(home, `${path}.owner`)
+  try {
+    await noteOwner(home, `${path}.owner`)
+  } catch (error) {
+    await release().catch(() => undefined)
+    throw error
+  }
   let released = false
   return {
     lost: compromised.signal,
     async release() {
       if (released) return
       released = true
-      await home.files.unlink(`${path}.owner`).catch(() => false)
+      if (!compromised.signal.aborted) await home.files.unlink(`${path}.owner`).catch(() => false)
       await release().catch(() => undefined) // a lock lost meanwhile belongs to somebody else now
     },
   }
 }
 
-/** Moves a dead holder's lock out of the way. True if there is reason to try again. */
-async function breakDead(home: Home, name: string): Promise<boolean> {
+/** Moves a dead holder's lock out of the way. */
+async function breakDead(home: Home, name: string): Promise<void> {
   const path = home.at('lock', name)
-  if (await isAlive(home, `${path}.owner`)) return false
   const aside = `${path}.dead.${process.pid}`
   try {
     await home.files.rename(`${path}.lock`, aside) // only one breaker wins
@@ -93,7 +104,6 @@ async function breakDead(home: Home, name: string): Promise<boolean> {
   } catch (error) {
     if (!isCode(error, 'ENOENT', 'ENOTEMPTY', 'EEXIST')) throw error
   }
-  return true
 }
 
 /** Not durable: a note lost in a power cut belongs to a dead process. */
@@ -109,21 +119,26 @@ export async function noteOwner(home: Home, path: string): Promise<void> {
 
 /** Whether the process that wrote the note may still run; true when in doubt. */
 export async function isAlive(home: Home, path: string): Promise<boolean> {
+  return (await judge(home, path)) !== 'dead'
+}
+
+/** What is known of the process that wrote the note. */
+async function judge(home: Home, path: string): Promise<'alive' | 'dead' | 'unknown'> {
   let owner: Owner
   try {
     owner = JSON.parse(fromUtf8(await home.files.read(path))) as Owner
   } catch {
-    return true // no note yet, or torn: then the age of the lock decides (proper-lockfile)
+    return 'unknown' // no note yet, or torn
   }
   const here = await identifyProcess(home, process.pid)
-  if (owner.boot !== here.boot) return false
-  if (owner.space !== here.space) return true
+  if (owner.boot !== here.boot) return 'dead'
+  if (owner.space !== here.space) return 'unknown'
   try {
     process.kill(owner.pid, 0)
   } catch (error) {
-    return !isCode(error, 'ESRCH')
+    if (isCode(error, 'ESRCH')) return 'dead'
   }
-  return (await identifyProcess(home, owner.pid)).start === owner.start
+  return (await identifyProcess(home, owner.pid)).start === owner.start ? 'alive' : 'dead'
 }
 
 /** A process beyond its number, which is used again: start time and boot from proc(5), empty where there is none. */

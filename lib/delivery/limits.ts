@@ -3,7 +3,7 @@
 import type { Clock } from '../base/clock.ts'
 import { isCode } from '../base/fail.ts'
 import type { Home } from '../disk/home.ts'
-import { MESSAGE_MAX } from '../wire/envelope.ts'
+import { HEAD_MAX, MESSAGE_MAX } from '../wire/envelope.ts'
 import { REFUSE } from '../wire/frame.ts'
 import type { Contact } from '../disk/contact.ts'
 
@@ -32,10 +32,15 @@ export interface Refusal {
   retry: number
 }
 
+/** Envelopes taken unless the contact has a limit of its own: the largest body with the largest head. */
+export const ENVELOPE_MAX = MESSAGE_MAX + HEAD_MAX
+
 /** Decides for each offered message whether it may come. One per receiving process. */
 export class Admission {
   readonly #home: Home
   readonly #used = new Map<string, { since: number; bytes: number }>()
+  /** Bytes on their way, by contact. */
+  readonly #coming = new Map<string, number>()
 
   constructor(home: Home) {
     this.#home = home
@@ -43,12 +48,20 @@ export class Admission {
 
   /** Undefined: welcome. */
   async refuse(contact: Contact, size: number): Promise<Refusal | undefined> {
-    if (size > (contact.limits?.maxMessage ?? MESSAGE_MAX)) return { code: REFUSE.TOO_BIG, retry: 0 }
+    if (size > (contact.limits?.maxMessage ?? ENVELOPE_MAX)) return { code: REFUSE.TOO_BIG, retry: 0 }
     const quota = contact.limits?.quota ?? QUOTA
-    if (this.#usage(contact.key).bytes + charge(size) > quota) return { code: REFUSE.QUOTA, retry: QUOTA_RETRY_S }
+    const used = this.#usage(contact.key).bytes + (this.#coming.get(contact.key) ?? 0)
+    if (used + charge(size) > quota) return { code: REFUSE.QUOTA, retry: QUOTA_RETRY_S }
     const { free, total } = await this.#home.files.statfs(this.#home.path)
     const floor = size <= SMALL ? FLOOR_SMALL : Math.min(FLOOR, total * FLOOR_SHARE)
     return free - size < floor ? fullDisk : undefined
+  }
+
+  /** A message of this contact is on its way; call the result once when it no longer is. */
+  expect(key: string, size: number): () => void {
+    const add = (bytes: number): void => void this.#coming.set(key, (this.#coming.get(key) ?? 0) + bytes)
+    add(charge(size))
+    return () => add(-charge(size))
   }
 
   /** A message of this contact was taken in. */

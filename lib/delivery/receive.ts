@@ -108,16 +108,18 @@ export class Receiving {
     if (this.#offered.size + items.length > OFFERS_MAX) return false
     const fresh = items.filter(({ id }) => !this.#offered.has(id))
     for (const item of fresh) this.#offered.set(item.id, item)
-    this.#then(() => this.#consider(fresh))
+    if (fresh.length > 0) this.#then(() => this.#consider(fresh))
     return true
   }
 
   /** False: out of turn. Resolves when the bytes are taken. */
   async data(id: string, offset: number, bytes: Uint8Array): Promise<boolean> {
-    const incoming = this.#open.get(id)
-    if (incoming === undefined) return this.#offered.has(id) || this.#answered.has(id)
-    const { arrival } = incoming
+    if (!this.#offered.has(id) && !this.#answered.has(id)) return false
     this.pads++
+    const incoming = this.#open.get(id)
+    if (incoming === undefined) return true
+    const { arrival } = incoming
+    if (arrival.full) return false // it is being committed: nothing may touch it any more
     if (offset !== arrival.offset) return incoming.stale
     incoming.stale = false
     try {
@@ -138,8 +140,7 @@ export class Receiving {
     this.#forget(id)
     if (incoming !== undefined) {
       this.#then(async () => {
-        await incoming.arrival.suspend()
-        incoming.release()
+        await this.#suspend(incoming)
         this.#ask()
       })
     }
@@ -168,14 +169,21 @@ export class Receiving {
   /** Ends this half: unfinished arrivals keep what they have. */
   async close(): Promise<void> {
     this.#wantsNoMore = true
-    await this.#work
-    while (this.#committing !== undefined) await this.#committing
-    for (const incoming of this.#open.values()) {
-      await incoming.arrival.suspend().catch((error: unknown) => (this.#error ??= error))
-      incoming.release()
-    }
+    while (this.#pending > 0 || this.#committing !== undefined) await (this.#committing ?? this.#work)
+    for (const incoming of this.#open.values()) await this.#suspend(incoming).catch((error: unknown) => this.#note(error))
     this.#open.clear()
     this.#offered.clear()
+  }
+
+  /** What a full disk does not take is sent again. */
+  async #suspend(incoming: Incoming): Promise<void> {
+    try {
+      await incoming.arrival.suspend()
+    } catch (error) {
+      if (!isFullDisk(error)) throw error
+    } finally {
+      incoming.release()
+    }
   }
 
   /** One thing after the other, in order; the first error stays. */
@@ -195,14 +203,17 @@ export class Receiving {
   async #consider(items: Offer[]): Promise<void> {
     const have: string[] = []
     for (const item of items) {
-      if (await this.#inbox.has(this.#contact.key, item.id)) {
-        have.push(item.id)
-        this.#offered.delete(item.id)
-        continue
+      try {
+        if (await this.#inbox.has(this.#contact.key, item.id)) {
+          have.push(item.id)
+          this.#forget(item.id)
+        } else {
+          ;(item.size <= SMALL ? this.#small : this.#large).push(item)
+        }
+      } catch (error) {
+        if (!isFullDisk(error)) throw error
+        await this.#refuse(item.id, fullDisk)
       }
-      const refusal = await this.#admission.refuse(this.#contact, item.size)
-      if (refusal !== undefined) await this.#refuse(item.id, refusal)
-      else (item.size <= SMALL ? this.#small : this.#large).push(item)
     }
     await this.#list('have', have)
     this.#ask()
@@ -244,28 +255,37 @@ export class Receiving {
     return count < SMALL_OPEN && (count === 0 || bytes + size <= SMALL_BYTES)
   }
 
-  async #begin(offer: Offer): Promise<{ id: string; offset: number } | undefined> {
+  /** What to ask for, if that is still to be done. */
+  async #begin(offer: Offer): Promise<{ id: string; offset: number } | void> {
     const { id, size } = offer
-    if (!this.#offered.has(id)) return undefined // cancelled meanwhile
+    if (!this.#offered.has(id)) return // cancelled meanwhile
+    // Asked when its turn has come: what else is on the way counts, and the disk fills meanwhile.
+    const refusal = await this.#admission.refuse(this.#contact, size)
+    if (refusal !== undefined) return this.#refuse(id, refusal)
+    if (size > SMALL && (await this.#inbox.unfinished(this.#contact.key, id)) >= PARTS_MAX + LARGE_OPEN) {
+      return this.#refuse(id, { code: REFUSE.QUOTA, retry: 3600 })
+    }
+    let incoming: Incoming
     try {
-      if (size > SMALL && (await this.#inbox.unfinished(this.#contact.key)) >= PARTS_MAX + LARGE_OPEN) {
-        await this.#refuse(id, { code: REFUSE.QUOTA, retry: 3600 })
-        return undefined
-      }
       const place = await this.#inbox.arrive(this.#sender, id, size)
-      if (place === undefined) {
-        this.#waitFor(offer)
-        return undefined
+      if (place === undefined) return this.#waitFor(offer)
+      const arrived = this.#admission.expect(this.#contact.key, size)
+      const release = (): void => {
+        arrived()
+        place.release()
       }
-      const incoming = { ...place, stale: false }
-      this.#open.set(id, incoming)
-      if (incoming.arrival.full) await this.#complete(incoming)
-      return incoming.arrival.full ? undefined : { id, offset: incoming.arrival.offset }
+      incoming = { arrival: place.arrival, release, stale: false }
     } catch (error) {
       if (!isFullDisk(error)) throw error
-      await this.#refuse(id, fullDisk)
-      return undefined
+      return this.#refuse(id, fullDisk)
     }
+    this.#open.set(id, incoming)
+    try {
+      if (incoming.arrival.full) await this.#complete(incoming)
+    } catch (error) {
+      return this.#reject(incoming, error)
+    }
+    return incoming.arrival.full || incoming.stale ? undefined : { id, offset: incoming.arrival.offset }
   }
 
   /** Another session of this process is at the same message: afterwards it is there, or it is our turn. */
@@ -303,6 +323,7 @@ export class Receiving {
     } else {
       throw error
     }
+    this.#ask()
   }
 
   #drop(incoming: Incoming): void {
@@ -311,21 +332,23 @@ export class Receiving {
   }
 
   async #commit(batch: Incoming[]): Promise<void> {
-    let delivered: Delivered[]
+    let committed: Awaited<ReturnType<Inbox['commit']>>
     try {
-      delivered = await this.#inbox.commit(batch.map(({ arrival }) => ({ arrival, from: this.#sender })))
+      committed = await this.#inbox.commit(batch.map(({ arrival }) => ({ arrival, from: this.#sender })))
     } catch (error) {
       if (!isFullDisk(error)) throw error
       for (const incoming of batch) await this.#reject(incoming, error)
       return
     }
-    const ids = batch.map(({ arrival }) => arrival.id)
+    const { delivered, unplaced } = committed
     for (const incoming of batch) {
       this.#admission.count(this.#contact.key, incoming.arrival.size)
       this.#drop(incoming)
       this.#forget(incoming.arrival.id)
     }
-    await this.#list('ack', ids).catch(() => undefined) // it is in the inbox all the same
+    const placed = batch.filter(({ arrival }) => !unplaced.has(arrival)).map(({ arrival }) => arrival.id)
+    await this.#list('ack', placed).catch(() => undefined) // they are in the inbox all the same
+    for (const { id } of unplaced) await this.#refuse(id, fullDisk).catch(() => undefined)
     for (const message of delivered) this.#delivered(message, this.#contact)
     this.#ask()
   }

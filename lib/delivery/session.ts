@@ -10,9 +10,9 @@ import type { Delivered, Inbox } from '../disk/inbox.ts'
 import type { Home } from '../disk/home.ts'
 import type { Link } from '../net/link.ts'
 import type { Address } from '../wire/address.ts'
-import { type Hash, MESSAGE_MAX } from '../wire/envelope.ts'
+import type { Hash } from '../wire/envelope.ts'
 import { BYE, type Frame, SEND_ONLY } from '../wire/frame.ts'
-import { type Admission, FrameMeter } from './limits.ts'
+import { type Admission, ENVELOPE_MAX, FrameMeter } from './limits.ts'
 import { type OfferHooks, Offering } from './offer.ts'
 import { Receiving } from './receive.ts'
 
@@ -60,6 +60,7 @@ export class Session {
   #stopping = false
   readonly #settled = new Set<() => void>()
   #lastHeard: number
+  #ponging = false
   #cancelTimer: () => void = () => undefined
   /** Resolves with the first error of this side's disk, after everything is closed; undefined if there was none. */
   readonly ended: Promise<{ end: SessionEnd; error?: unknown }>
@@ -137,13 +138,14 @@ export class Session {
       if (this.#end !== undefined) return
       if (this.#receiving?.error !== undefined || this.#offering?.error !== undefined) return
       if (link.worn && !this.#stopping) this.stop()
+      else this.#progress() // an empty OFFER or a CANCEL may have been all that was missing
     }
   }
 
   async #sendSettings(): Promise<void> {
     const { home, inbox, link } = this.#options
     const flags = inbox === undefined ? SEND_ONLY : 0
-    const maxMessage = this.contact.limits?.maxMessage ?? MESSAGE_MAX
+    const maxMessage = this.contact.limits?.maxMessage ?? ENVELOPE_MAX
     await link.send({ type: 'settings', features: 0, flags, maxMessage, instance: home.instance })
   }
 
@@ -192,7 +194,7 @@ export class Session {
         this.#options.hooks.learned(this.contact, { token: frame.token })
         return this.#meter.tick()
       case 'ping':
-        this.#say({ type: 'pong', bytes: frame.bytes })
+        this.#pong(frame.bytes)
         return this.#meter.tick()
       case 'pong':
         return this.#meter.tick()
@@ -203,7 +205,7 @@ export class Session {
         }
         return this.#meter.tick()
       case 'bye':
-        this.#end = 'done'
+        this.#end = this.link.worn ? 'worn' : 'done'
         return true
       case 'settings':
         return false
@@ -232,6 +234,14 @@ export class Session {
     this.#end = 'offended'
     this.#say({ type: 'bye', code })
     this.link.close()
+  }
+
+  /** None while the last one waits for room: who sends and does not read must not fill our memory. */
+  #pong(bytes: Uint8Array): void {
+    if (this.#ponging) return
+    this.#ponging = true
+    const done = (): void => void (this.#ponging = false)
+    this.link.send({ type: 'pong', bytes }).then(done, done)
   }
 
   /** Queues a frame whose loss matters to nobody. */

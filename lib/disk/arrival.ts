@@ -56,6 +56,8 @@ export abstract class Arrival {
   readonly tag: string
   /** Known once its bytes are here. */
   head: Head | undefined
+  /** Its record is, or may be, in the log: suspend() leaves on disk what there is. */
+  committed = false
   /** The finished mail; set by prepare(). */
   mail: MailFields | undefined
   /** Envelope bytes held so far: what WANT asks from. */
@@ -182,8 +184,9 @@ class SmallArrival extends Arrival {
     await writeMail(this.home.files, this.path, this.mail)
   }
 
+  /** 64 KiB are sent again sooner than they are written, synced and read back. */
   async suspend(): Promise<void> {
-    // 64 KiB are sent again sooner than they are written, synced and read back.
+    if (this.mail !== undefined && !this.committed) await this.discard()
   }
 
   async discard(): Promise<void> {
@@ -432,9 +435,9 @@ class LargeArrival extends Arrival {
   async suspend(): Promise<void> {
     const { head } = this
     try {
-      if (head !== undefined && !this.#broken) await this.#orBroken(this.#checkpoint())
+      if (head !== undefined && !this.#broken && !this.committed) await this.#orBroken(this.#checkpoint())
     } finally {
-      if (head !== undefined && this.#broken) await this.#cut(head, this.#checked * CHUNK).catch(() => undefined)
+      if (head !== undefined && this.#broken && !this.committed) await this.#cut(head, this.#checked * CHUNK).catch(() => undefined)
       await this.#close()
     }
   }
@@ -445,6 +448,7 @@ class LargeArrival extends Arrival {
   }
 
   async #close(): Promise<void> {
+    await this.#writing.catch(() => undefined) // it may be about to open another file
     const open = [...this.#files.values()]
     this.#files.clear()
     for (const handle of open) await handle.close()

@@ -25,6 +25,7 @@ const PART_MAX_MS = 14 * 86_400_000
 /** Unfinished large messages of one contact. */
 export const PARTS_MAX = 16
 
+const LOCK = /^receiver\.([0-9a-f]{16})\.lock$/
 const ENTRY = /^([0-9a-f]{64})\.([0-9a-f]{16})$/
 
 export interface Delivered {
@@ -57,6 +58,8 @@ export class Inbox {
   readonly #active = new Map<string, Promise<void>>()
   /** Contacts whose directory in part/ is there. */
   readonly #parts = new Set<string>()
+  /** Own messages go one after the other: two sessions may give up the same message at once. */
+  #own: Promise<unknown> = Promise.resolve()
   /** Files of the inbox that `seen` does not know although it should: somebody restored an old `seen`. */
   #unrecorded: Set<string> | undefined
   #lastTime = 0n
@@ -89,15 +92,20 @@ export class Inbox {
   }
 
   async close(): Promise<void> {
+    await this.#own
     await this.#seen.close()
     await this.#lock.release()
   }
 
-  /** True if the message is in the inbox for good: the answer is HAVE. Finishes what a dead receiver committed. */
+  /**
+   * True if the message is in the inbox for good: the answer is HAVE. Finishes what a dead receiver has committed, or
+   * this one on a full disk.
+   */
   async has(key: string, id: string): Promise<boolean> {
     const record = await this.#seen.find(key, id)
     if (record === undefined) return false
     if (record.tag !== this.#tag) await this.#finishFor(record)
+    else if (!this.isActive(key, id)) await this.#finish(record)
     return true
   }
 
@@ -123,7 +131,10 @@ export class Inbox {
     if (this.#active.has(name)) return undefined
     let release = (): void => undefined
     this.#active.set(name, new Promise((resolve) => (release = resolve)))
+    let freed = false
     const free = (): void => {
+      if (freed) return
+      freed = true
       this.#active.delete(name)
       release()
     }
@@ -148,57 +159,95 @@ export class Inbox {
     }
   }
 
-  /** Unfinished large messages of a contact, whoever works on them. */
-  async unfinished(key: string): Promise<number> {
+  /** Unfinished large messages of a contact other than this one, whoever works on them. Those of old are dropped. */
+  async unfinished(key: string, id: string): Promise<number> {
     let count = 0
     for (const name of await this.#home.files.list(this.#home.at('part', key))) {
-      if ((await this.#home.files.stat(this.#home.at('part', key, name)))?.kind === 'dir') count++
+      const path = this.#home.at('part', key, name)
+      const [, other = '', tag] = ENTRY.exec(name) ?? []
+      if (other === id || (await this.#home.files.stat(path))?.kind !== 'dir') continue
+      if (tag === this.#tag && !this.isActive(key, other) && (await this.#isOld(path)) && !(await this.has(key, other))) {
+        await removeTree(this.#home.files, path)
+      } else {
+        count++
+      }
     }
     return count
   }
 
   /**
    * R2 to R4b for checked arrivals, in this order, with one fsync a step for all of them. After it, every message is
-   * in the inbox, delivered here or by whoever came first: the answer is ACK. Returns those delivered here. If it
-   * throws, nothing may be answered; a failure of the log itself ends the process (see Seen.commit).
+   * in the inbox, delivered here or by whoever came first: the answer is ACK. Returns those delivered here, and those
+   * that the disk is too full to move there: they are safe, and has() tries again. If it throws, nothing may be
+   * answered: an error of the system has left everything as it was, a Failure ends the process (see Seen.commit).
    */
-  async commit(items: { arrival: Arrival; from: Sender }[]): Promise<Delivered[]> {
+  async commit(
+    items: { arrival: Arrival; from: Sender }[],
+  ): Promise<{ delivered: Delivered[]; unplaced: Set<Arrival> }> {
     const times = items.map(() => this.#nextTime())
-    await forAll(items, PARALLEL, async ({ arrival, from }, i) => {
-      await arrival.prepare(this.#receipt(arrival.id, from, times[i] as bigint))
-    })
     const records = items.map(({ arrival }, i) => this.#record(arrival.key, arrival.id, times[i] as bigint))
-    const won = await this.#commitRecords(records)
+    let won: boolean[]
+    try {
+      await forAll(items, PARALLEL, async ({ arrival, from }, i) => {
+        await arrival.prepare(this.#receipt(arrival.id, from, times[i] as bigint))
+      })
+      for (const { arrival } of items) arrival.committed = true
+      won = await this.#commitRecords(records)
+    } catch (error) {
+      if (error instanceof Failure) throw error
+      for (const { arrival } of items) {
+        arrival.committed = false
+        await arrival.suspend().catch(() => undefined)
+      }
+      throw error
+    }
     const delivered: Delivered[] = []
+    const unplaced = new Set<Arrival>()
     for (const [i, { arrival }] of items.entries()) {
       const record = records[i] as SeenRecord
       if (won[i] !== true) {
+        arrival.committed = false
         await arrival.discard()
         continue
       }
-      const path = await this.#place(record)
-      if (path !== undefined && arrival.mail !== undefined) {
+      try {
+        const path = await this.#place(record)
         const { key, id, mail } = arrival
-        delivered.push({ id, key, path, mail, cursor: 0 })
+        if (path !== undefined && mail !== undefined) delivered.push({ id, key, path, mail, cursor: 0 })
+      } catch (error) {
+        if (!isCode(error, 'ENOSPC', 'EDQUOT')) throw error
+        unplaced.add(arrival)
       }
     }
     await this.#home.files.syncDir(this.#home.at('inbox', 'new'))
     for (const item of delivered) item.cursor = (await this.#seen.find(item.key, item.id))?.next ?? 0
-    return delivered
+    return { delivered, unplaced }
   }
 
   /**
    * A message of this program or to oneself, through the same gate: delivered once for each id, however often it is
    * tried. Returns its path, or undefined if it was delivered before.
    */
-  async deliverOwn(id: string, mail: (time: number) => AsyncIterable<Uint8Array>): Promise<Delivered | undefined> {
+  deliverOwn(id: string, mail: (time: number) => AsyncIterable<Uint8Array>): Promise<Delivered | undefined> {
+    const turn = this.#own.then(() => this.#deliverOwn(id, mail))
+    this.#own = turn.catch(() => undefined)
+    return turn
+  }
+
+  async #deliverOwn(id: string, mail: (time: number) => AsyncIterable<Uint8Array>): Promise<Delivered | undefined> {
     const { key } = this.#self
-    if ((await this.#seen.find(key, id)) !== undefined) return undefined
+    if (await this.has(key, id)) return undefined
     const { files } = this.#home
     await this.#makePart(key)
     const record = this.#record(key, id, this.#nextTime())
     await writeNew(files, this.#partPath(record), mail(Number(record.time / 1000n)))
-    const [won] = await this.#commitRecords([record])
+    let won: boolean | undefined
+    try {
+      ;[won] = await this.#commitRecords([record])
+    } catch (error) {
+      if (!(error instanceof Failure)) await files.unlink(this.#partPath(record)).catch(() => false)
+      throw error
+    }
     if (won !== true) {
       await files.unlink(this.#partPath(record))
       return undefined
@@ -219,8 +268,10 @@ export class Inbox {
     return { key, id, time, tag: this.#tag }
   }
 
-  /** R2 to R3: the entries in part/ durable, then the records. */
+  /** R2 to R3: the entries in part/ durable, then the records. Throws as Seen.commit does. */
   async #commitRecords(records: SeenRecord[]): Promise<boolean[]> {
+    // Whoever holds it now took our parts for those of a dead process.
+    if (this.#lock.lost.aborted) throw new Failure(EX.IO, `lock '${receiverLock(this.#tag)}' was lost: not receiving`)
     for (const key of new Set(records.map((record) => record.key))) {
       await this.#home.files.syncDir(this.#home.at('part', key))
     }
@@ -292,7 +343,7 @@ export class Inbox {
     let moved = false
     for (const [index, { size }] of head.header.parts.entries()) {
       if (!isExternal({ size })) continue
-      if (!moved && (await files.mkdir(this.#home.at('files', id)))) await files.syncDir(this.#home.at('files'))
+      if (!moved) await files.mkdir(this.#home.at('files', id))
       moved = true
       try {
         await files.rename(`${part}/${index}`, this.#home.at(externalPath(id, index)))
@@ -300,7 +351,9 @@ export class Inbox {
         if (!isCode(error, 'ENOENT')) throw error
       }
     }
-    if (moved) await files.syncDir(this.#home.at('files', id))
+    if (!moved) return
+    await files.syncDir(this.#home.at('files', id))
+    await files.syncDir(this.#home.at('files')) // whoever made the directory may have died before this
   }
 
   async #linkHook(mail: string, name: string): Promise<void> {
@@ -318,11 +371,14 @@ export class Inbox {
     const lock = await tryLock(this.#home, receiverLock(record.tag))
     if (lock === undefined) return // alive: it will
     try {
-      await this.#place(record)
-      await this.#home.files.syncDir(this.#home.at('inbox', 'new'))
+      await this.#finish(record)
     } finally {
       await lock.release()
     }
+  }
+
+  async #finish(record: SeenRecord): Promise<void> {
+    if ((await this.#place(record)) !== undefined) await this.#home.files.syncDir(this.#home.at('inbox', 'new'))
   }
 
   /** Takes over an unfinished large message from a receiver that died. */
@@ -334,10 +390,16 @@ export class Inbox {
 
   /** What dead receivers left: committed mail is delivered, unfinished parts are taken over, the rest goes. */
   async #recover(): Promise<void> {
-    for (const key of await this.#home.files.list(this.#home.at('part'))) {
-      for (const name of await this.#home.files.list(this.#home.at('part', key))) await this.#recoverEntry(key, name)
+    const { files } = this.#home
+    for (const key of await files.list(this.#home.at('part'))) {
+      for (const name of await files.list(this.#home.at('part', key))) await this.#recoverEntry(key, name)
     }
-    await this.#home.files.syncDir(this.#home.at('inbox', 'new'))
+    await files.syncDir(this.#home.at('part')) // whoever made a directory may have died before this
+    await files.syncDir(this.#home.at('inbox', 'new'))
+    for (const name of await files.list(this.#home.at('lock'))) {
+      const [, tag] = LOCK.exec(name) ?? []
+      if (tag !== undefined && tag !== this.#tag) await (await tryLock(this.#home, receiverLock(tag)))?.release()
+    }
   }
 
   async #recoverEntry(key: string, name: string): Promise<void> {
@@ -356,7 +418,7 @@ export class Inbox {
       } else if (record !== undefined || stat.kind !== 'dir') {
         // Delivered from another copy, or a small one that was never committed: its sender still has it.
         await removeAny(this.#home, path, stat.kind)
-      } else if (this.#home.clock.now() - stat.mtimeMs > PART_MAX_MS) {
+      } else if (await this.#isOld(path)) {
         await removeTree(this.#home.files, path)
       } else {
         const own = this.#partPath({ key, id, tag: this.#tag })
@@ -366,6 +428,12 @@ export class Inbox {
     } finally {
       await lock.release()
     }
+  }
+
+  /** True for the directory of a message that nobody went on with for PART_MAX_MS. */
+  async #isOld(path: string): Promise<boolean> {
+    const times = await Promise.all([path, `${path}/chunks`].map((each) => this.#home.files.stat(each)))
+    return this.#home.clock.now() - Math.max(...times.map((stat) => stat?.mtimeMs ?? 0)) > PART_MAX_MS
   }
 
   /** If the inbox holds mail younger than the last record, `seen` is an old copy: such mail may come again. */

@@ -6,6 +6,7 @@
 import { crc32 } from 'node:zlib'
 
 import { utf8 } from '../base/bytes.ts'
+import { ioFailure, isCode } from '../base/fail.ts'
 import { SeenIndex } from './seenindex.ts'
 import type { FileHandle } from './files.ts'
 import type { Home } from './home.ts'
@@ -109,6 +110,8 @@ export class Seen {
   readonly #index: SeenIndex
   /** Records beyond the newest run, by id; the first of an id stays. */
   #tail = new Map<string, SeenEntry>()
+  /** Size of the tail at which it becomes a run; later if there was no room for one. */
+  #tailMax = TAIL_MAX
   /** Everything before this offset is in the runs or in the tail. */
   #known: number
   /** Records before this offset are known to be durable, whoever wrote them. */
@@ -124,10 +127,10 @@ export class Seen {
 
   static async open(home: Home): Promise<Seen> {
     const path = home.at('seen')
-    const fresh = (await home.files.stat(path)) === undefined
     const handle = await home.files.open(path, 'append')
-    if (fresh) await home.files.syncDir(home.path)
-    const seen = new Seen(handle, await SeenIndex.open(home, await handle.size()))
+    const size = await handle.size()
+    if (size === 0) await home.files.syncDir(home.path) // whoever made it may have died before this
+    const seen = new Seen(handle, await SeenIndex.open(home, size))
     await seen.#ingest()
     return seen
   }
@@ -145,18 +148,34 @@ export class Seen {
 
   /**
    * The commit. Appends the records in one write, makes them durable, reads back what others wrote meanwhile.
-   * Returns for each record whether it is the first of its id: only then may its writer deliver. If it throws, the
-   * record may be visible without being durable: the process must answer nothing more and end.
+   * Returns for each record whether it is the first of its id: only then may its writer deliver. An error of the
+   * system means that nothing was appended. A Failure means that records may be visible without being durable: what
+   * they speak of must stay where it is, and the process must answer nothing more and end.
    */
   commit(records: SeenRecord[]): Promise<boolean[]> {
     return this.#inTurn(async () => {
-      await this.#handle.write(utf8('\n' + records.map(formatRecord).join('\n')))
-      await this.#sync()
-      await this.#ingest()
-      const won: boolean[] = []
-      for (const { key, id, tag } of records) won.push((await this.#lookUp(key, id))?.tag === tag)
-      return won
+      try {
+        await this.#handle.write(utf8('\n' + records.map(formatRecord).join('\n')))
+      } catch (error) {
+        await this.#ingest()
+        if (!(await this.#first(records)).includes(true)) throw error
+        throw ioFailure(error, 'cannot note what was delivered')
+      }
+      try {
+        await this.#sync()
+        await this.#ingest()
+        return await this.#first(records)
+      } catch (error) {
+        throw ioFailure(error, 'cannot note what was delivered')
+      }
     })
+  }
+
+  /** For each record whether it is the one that counts. */
+  async #first(records: SeenRecord[]): Promise<boolean[]> {
+    const first: boolean[] = []
+    for (const { key, id, tag } of records) first.push((await this.#lookUp(key, id))?.tag === tag)
+    return first
   }
 
   /** Time of the last record in the log, unix microseconds; 0 if there is none. */
@@ -209,10 +228,18 @@ export class Seen {
     for await (const entry of scan(this.#handle, this.#known)) {
       if (!this.#tail.has(entry.id)) this.#tail.set(entry.id, entry)
       this.#known = entry.next
-      if (this.#tail.size >= TAIL_MAX) {
-        await this.#index.add([...this.#tail.values()], this.#known)
-        this.#tail = new Map()
-      }
+      if (this.#tail.size >= this.#tailMax) await this.#makeRun()
+    }
+  }
+
+  async #makeRun(): Promise<void> {
+    try {
+      await this.#index.add([...this.#tail.values()], this.#known)
+      this.#tail = new Map()
+      this.#tailMax = TAIL_MAX
+    } catch (error) {
+      if (!isCode(error, 'ENOSPC', 'EDQUOT')) throw error
+      this.#tailMax = this.#tail.size + TAIL_MAX // a run can be had later, the tail serves as well
     }
   }
 }

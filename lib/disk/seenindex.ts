@@ -51,6 +51,9 @@ export class SeenIndex {
   readonly #files: Files
   readonly #directory: string
   #runs: Run[]
+  /** Look-ups under way, and merged runs that they may still be reading. */
+  #searches = 0
+  #retired: Run[] = []
 
   private constructor(files: Files, directory: string, runs: Run[]) {
     this.#files = files
@@ -71,7 +74,9 @@ export class SeenIndex {
     for (const { name, from, to } of spans) {
       if (from < end && to <= end) {
         await home.files.unlink(`${directory}/${name}`) // merged into an earlier one
-      } else if (from === end && to <= size) {
+      } else if (to > size) {
+        await home.files.unlink(`${directory}/${name}`) // of a log that was replaced by an older copy
+      } else if (from === end) {
         const run = await openRun(home.files, `${directory}/${name}`, from, to)
         if (run === undefined) continue
         runs.push(run)
@@ -90,7 +95,12 @@ export class SeenIndex {
   async candidates(id: string): Promise<number[]> {
     const prefix = fromHex(id.slice(0, 2 * PREFIX))
     const found: number[] = []
-    for (const run of this.#runs) found.push(...(await search(run, prefix)))
+    this.#searches++
+    try {
+      for (const run of this.#runs) found.push(...(await search(run, prefix)))
+    } finally {
+      if (--this.#searches === 0) for (const run of this.#retired.splice(0)) await run.handle.close()
+    }
     return found.sort((a, b) => a - b)
   }
 
@@ -124,13 +134,14 @@ export class SeenIndex {
     if (run === undefined) return
     this.#runs = [...this.#runs.slice(0, this.#runs.length - merged.length), run]
     for (const old of merged) {
-      await old.handle.close()
+      if (this.#searches > 0) this.#retired.push(old)
+      else await old.handle.close()
       await this.#files.unlink(`${this.#directory}/${old.from}-${old.to}.run`)
     }
   }
 
   async close(): Promise<void> {
-    for (const run of this.#runs) await run.handle.close()
+    for (const run of [...this.#runs, ...this.#retired]) await run.handle.close()
   }
 }
 

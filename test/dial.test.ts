@@ -75,6 +75,14 @@ async function rude(welcome: (socket: Socket) => void): Promise<{ port: number; 
   }
 }
 
+/** Resolves when the first caller has closed its side. */
+function left({ sockets: [socket] }: { sockets: Socket[] }): Promise<void> {
+  return new Promise((done) => {
+    if (socket === undefined || socket.destroyed || socket.readableEnded) return done()
+    socket.resume().on('end', done).on('close', done)
+  })
+}
+
 /** A port nobody listens on. */
 async function emptyPort(): Promise<number> {
   const server = await rude(() => {})
@@ -163,11 +171,6 @@ test('a machine that says nothing, nonsense, or goodbye is silent; one that rese
   const addresses = servers.map(({ port }) => at('127.0.0.1', port))
   const clock = fastClock(5)
   assert.equal(await reasons({ clock, addresses, timeoutMs: 10_000 }), ['silent', 'silent', 'silent', 'silent', 'lost'])
-  const left = ({ sockets: [socket] }: { sockets: Socket[] }): Promise<void> =>
-    new Promise((done) => {
-      if (socket === undefined || socket.destroyed || socket.readableEnded) return done()
-      socket.resume().on('end', done).on('close', done)
-    })
   await Promise.all(servers.map(left))
   for (const server of servers) server.close()
 })
@@ -213,7 +216,7 @@ test('among dead, silent and refusing addresses the one that works wins, and the
   const [called] = door.links
   assert.is((await called?.receive())?.type, 'bye')
   assert.equal(given, ['192.0.2.1', '127.0.0.1', '127.0.0.1', '127.0.0.1'])
-  await new Promise<void>((done) => mute.sockets[0]?.on('close', done).resume().on('end', () => mute.sockets[0]?.end()))
+  await left(mute)
   outcome.link.close()
   called?.close()
   mute.close()
@@ -282,7 +285,7 @@ test('a caller who gives up gets an answer at once, and nothing stays open', asy
   while (mute.sockets.length === 0) await new Promise((done) => setTimeout(done, 5))
   stop.abort()
   assert.equal(await outcome, ['silent'])
-  await new Promise((done) => mute.sockets[0]?.once('end', done))
+  await left(mute)
   mute.close()
   assert.equal(await reasons({ addresses: [at('127.0.0.1', mute.port)], signal: stop.signal }), ['timeout'])
 })

@@ -45,7 +45,7 @@ demo: all
 # Programs that are not on every machine are passed over with a line, except where CI=true.
 lint: $(MODULES)
 	node_modules/.bin/tsc --noEmit -p .
-	node_modules/.bin/oxlint --type-aware --deny-warnings bin lib test completions
+	node_modules/.bin/oxlint --type-aware --deny-warnings bin lib test
 	for script in $(SCRIPTS); do bash -n $$script || exit 1; done
 	$(call optional,shellcheck,$(SCRIPTS))
 	$(if $(PAGES),$(call optional,mandoc -T lint -W warning,$(PAGES)))

@@ -7,7 +7,7 @@ import { loadSuite } from '../lib/crypto/suite.ts'
 import { tellListener } from '../lib/delivery/control.ts'
 import { flushAll } from '../lib/delivery/flush.ts'
 import { countQueue, describeQueued, eventsOf, findOne, headOf } from '../lib/delivery/queueview.ts'
-import { tellOutcome, words } from '../lib/delivery/telling.ts'
+import { isRefusal, tellOutcome, words } from '../lib/delivery/telling.ts'
 import { checkSendable, isWelcome } from '../lib/disk/contact.ts'
 import { openHome, type Home } from '../lib/disk/home.ts'
 import { loadKeyring, type Keyring } from '../lib/disk/keyring.ts'
@@ -124,7 +124,7 @@ async function flush(call: Call): Promise<void> {
     waitMs,
     signal: call.signal,
     onOutcome(outcome) {
-      if (outcome.type === 'refused') call.exit(EX.REFUSED)
+      if (isRefusal(outcome)) call.exit(EX.REFUSED)
       told = told.then(() => tellOutcome(call.out, outcome))
     },
     onReceived() {
@@ -142,18 +142,23 @@ async function flush(call: Call): Promise<void> {
   }
 }
 
-/** For each MSG: what `change` makes of it is told; what is refused is reported and the others go on. */
+/**
+ * For each MSG: what `change` makes of it is told; what is refused is reported and the others go on. What waits then
+ * is tried at once by a running listener.
+ */
 async function eachMessage(call: Call, change: (desk: Desk, queued: Queued) => Promise<Queued>): Promise<void> {
   const desk = await open(call)
+  const due = new Set<string>()
   for (const text of call.args) {
     try {
       const after = await change(desk, await findOne(desk.home, text))
+      if (after.state === 'new') due.add(after.key)
       await tell(desk, after, await headOf(desk.home, desk.hash, after), await readLog(desk.home, after.key))
     } catch (error) {
       call.report(error)
     }
   }
-  await tellListener(desk.home, 'queue')
+  if (due.size > 0) await tellListener(desk.home, 'queue', [...due])
 }
 
 /** Moves a message that is in one of the states `from`; throws Failure 1 if it is in another or gone. */
@@ -207,7 +212,6 @@ async function drop(call: Call): Promise<void> {
       call.report(error)
     }
   }
-  await tellListener(desk.home, 'queue')
 }
 
 /** A contact, or the KEY of a removed one whose messages are still here. */

@@ -7,7 +7,7 @@ import { loadSuite } from '../lib/crypto/suite.ts'
 import { compose, type Attachment, type Letter } from '../lib/delivery/compose.ts'
 import { batches, expiry, LINE_MAX, parseOrder } from '../lib/delivery/letters.ts'
 import { Outbox, type Post, type Teller } from '../lib/delivery/outbox.ts'
-import { tellOutcome, words } from '../lib/delivery/telling.ts'
+import { isRefusal, tellOutcome, words } from '../lib/delivery/telling.ts'
 import { checkSendable, type Contact } from '../lib/disk/contact.ts'
 import { openHome, type Home } from '../lib/disk/home.ts'
 import type { Self } from '../lib/disk/identity.ts'
@@ -214,8 +214,8 @@ class Told implements Teller {
 
   async outcome(...[outcome, ref]: Parameters<Teller['outcome']>): Promise<void> {
     this.#silent.delete(outcome.queued.id)
-    if (outcome.type === 'refused') this.#call.exit(EX.REFUSED)
-    if (outcome.type === 'deferred' && this.#waited()) this.#call.exit(EX.TEMPORARY)
+    if (isRefusal(outcome)) this.#call.exit(EX.REFUSED)
+    if (outcome.waitOver === true && this.#waited()) this.#call.exit(EX.TEMPORARY)
     await tellOutcome(this.#call.out, outcome, ref)
   }
 

@@ -9,11 +9,14 @@ import type { Self } from '../disk/identity.ts'
 import type { Delivered, Inbox } from '../disk/inbox.ts'
 import { openOutgoing } from '../disk/outgoing.ts'
 import { fail } from '../disk/queue.ts'
-import type { Queued } from '../disk/queued.ts'
+import { headPath, type Queued } from '../disk/queued.ts'
 import type { Hash } from '../wire/envelope.ts'
 import { composeBounce } from '../wire/mail.ts'
 
-/** Returns the bounce, unless it was delivered by an earlier attempt. */
+/**
+ * Returns the bounce, unless it was delivered by an earlier attempt; 'gone' if the message does not wait any more:
+ * its owner was faster, or another session.
+ */
 export async function giveUp(
   home: Home,
   hash: Hash,
@@ -23,7 +26,8 @@ export async function giveUp(
   queued: Queued,
   reason: string,
   text: string,
-): Promise<Delivered | undefined> {
+): Promise<Delivered | 'gone' | undefined> {
+  if ((await home.files.stat(headPath(home, queued))) === undefined) return 'gone'
   const id = hex(hash.hash(utf8(`p2p/1 bounce ${queued.id} ${queued.opts.retried ?? 0}`)))
   const subject = await subjectOf(home, hash, queued)
   const bounce = await inbox.deliverOwn(id, async function* (date) {
@@ -38,8 +42,7 @@ export async function giveUp(
       reason: text,
     })
   })
-  await fail(home, queued, reason, text)
-  return bounce
+  return (await fail(home, queued, reason, text)) ? bounce : 'gone'
 }
 
 async function subjectOf(home: Home, hash: Hash, queued: Queued): Promise<string | undefined> {

@@ -123,9 +123,12 @@ export async function ask(
   })
 }
 
-/** Tells a running listener that the keyring or the queue changed; without one there is nobody to tell. */
-export async function tellListener(home: Home, op: 'reload' | 'queue'): Promise<void> {
-  await ask(home, { op }, { timeoutMs: GREETING_MS }, () => undefined)
+/**
+ * Tells a running listener that the keyring changed (reload), or that what waits for the contacts `keys` is to be
+ * tried now (queue). Without a listener there is nobody to tell.
+ */
+export async function tellListener(home: Home, op: 'reload' | 'queue', keys: string[] = []): Promise<void> {
+  await ask(home, { op, keys }, { timeoutMs: GREETING_MS }, () => undefined)
 }
 
 function reach(path: string): Promise<Socket | undefined> {

@@ -24,6 +24,8 @@ export interface Outcome {
   addresses?: AddressFailure[]
   /** Unix ms of the next attempt. */
   next?: number
+  /** The wait ended before the first attempt had an outcome. */
+  waitOver?: boolean
   elapsedMs: number
 }
 
@@ -46,7 +48,8 @@ export async function deliverNow(home: Home, keyring: Keyring, jobs: Job[], opti
   if (jobs.length === 0) return
   const desk = new Desk(home, jobs, options)
   if (!(await throughListener(home, desk, options))) await onOurOwn(home, keyring, desk, options)
-  desk.tellRest({ type: 'deferred', reason: 'timeout', text: 'not delivered within the wait; it stays queued' })
+  const text = 'not delivered within the wait; it stays queued'
+  desk.tellRest({ type: 'deferred', reason: 'timeout', text, waitOver: true })
 }
 
 /** The jobs without an outcome so far. */
@@ -155,7 +158,8 @@ async function onOurOwn(home: Home, keyring: Keyring, desk: Desk, options: Deliv
         if (!over.signal.aborted) desk.tellRest({ type: 'deferred', reason: 'lost', text: lost(contact) }, contact.key)
       } else {
         const { trouble, attempts, next } = outcome
-        desk.tellRest({ type: 'deferred', ...trouble, attempts, next }, contact.key)
+        const waitOver = over.signal.aborted
+        desk.tellRest({ type: 'deferred', ...trouble, attempts, next, ...(waitOver && { waitOver }) }, contact.key)
       }
     })
     for (const result of await Promise.allSettled(done)) if (result.status === 'rejected') throw result.reason

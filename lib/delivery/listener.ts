@@ -190,7 +190,7 @@ class Listener {
       case 'flush':
         return this.#flush(strings(request['keys']), write, gone, peers)
       case 'queue':
-        return peers.look()
+        return peers.retry(strings(request['keys']))
       case 'reload':
         await station.reload()
         return peers.reload()

@@ -2,23 +2,33 @@
 // creation, sends what is wanted, settles what is acknowledged. Nothing leaves the queue but by an ACK or a HAVE of
 // the contact itself, and nothing here decides that a message arrived.
 
-import { Malformed } from '../base/fail.ts'
+import { isCode, Malformed } from '../base/fail.ts'
 import type { Home } from '../disk/home.ts'
 import { openOutgoing, type Outgoing } from '../disk/outgoing.ts'
 import { describe, names, settle } from '../disk/queue.ts'
 import { note } from '../disk/queuelog.ts'
-import type { Queued } from '../disk/queued.ts'
+import { parseQueueName, type Queued } from '../disk/queued.ts'
 import type { Link } from '../net/link.ts'
 import type { Hash } from '../wire/envelope.ts'
 import { DATA_MAX, OFFER_MAX, padFrames, REFUSE } from '../wire/frame.ts'
+import { EXPIRED } from './expiry.ts'
 import { Recent } from './limits.ts'
 
 /** Offers open at once, p2p-wire(7); the next ones follow when half of them are settled. */
 const OPEN_MAX = 1024
 const REFILL_BELOW = OPEN_MAX / 2
 
+/** Between two looks at the queue, however often we are poked: each may cost two of the OFFERs that are counted. */
+const REST_MS = 20
+
 /** Messages up to this size overtake larger ones. */
 const SMALL = 64 * 1024
+
+/** A refused message is not offered again sooner, whatever the other side says. */
+const RETRY_MIN_MS = 1000
+
+/** A message may be asked for again after a lost chunk or a cancelled transfer, not for ever. */
+const WANTS_MAX = 16
 
 /** Bytes read from disk at once for a large message. */
 const READ_AHEAD = 16 * DATA_MAX
@@ -27,8 +37,8 @@ export interface OfferHooks {
   delivered(queued: Queued, elapsedMs: number): void
   /** Refused for now, with the reason word of p2p-send's `deferred` record. */
   deferred(queued: Queued, reason: string, text: string, next: number): void
-  /** Cannot be delivered for good: moves it to failed/ and tells its owner. */
-  failed(queued: Queued, reason: string, text: string): Promise<void>
+  /** Cannot be delivered for good: moves it to failed/ and tells its owner. False if there was no room for that. */
+  failed(queued: Queued, reason: string, text: string): Promise<boolean>
 }
 
 export interface OfferOptions {
@@ -44,6 +54,8 @@ export interface OfferOptions {
 interface Open {
   queued: Queued
   since: number
+  /** How often it was asked for. */
+  wants: number
 }
 
 interface Wanted {
@@ -62,13 +74,15 @@ export class Offering {
   #names: string[] = []
   #next = 0
   #rescan = true
+  #resting = false
+  #cancelRest: () => void = () => undefined
   /** Offered, not answered for good. */
   readonly #open = new Map<string, Open>()
   /** Answered in this session: a late word about one of them is no offence. */
   readonly #answered = new Recent()
   /** Refused or gone, but perhaps still in the queue: not offered again in this session. */
   readonly #done = new Set<string>()
-  #small: Wanted[] = []
+  readonly #small = new Map<string, Wanted>()
   #large: Wanted[] = []
   #acked: { queued: Queued; elapsed: number }[] = []
   #stopped = false
@@ -76,6 +90,10 @@ export class Offering {
   #filling: Promise<void> | undefined
   #sending: Promise<void> | undefined
   #settling: Promise<void> | undefined
+  /** Cancels the next look for each message that was refused for now. */
+  readonly #retries = new Set<() => void>()
+  /** Refusals that are being dealt with. */
+  readonly #refusing = new Set<Promise<void>>()
   #error: unknown
   /** Called whenever something was finished. */
   onProgress: () => void = () => undefined
@@ -96,17 +114,12 @@ export class Offering {
 
   /** Something is offered, being sent, or being settled. */
   get busy(): boolean {
-    return (
-      this.#open.size > 0 ||
-      this.#filling !== undefined ||
-      this.#sending !== undefined ||
-      this.#settling !== undefined
-    )
+    return this.#open.size > 0 || this.#filling !== undefined || this.sending
   }
 
   /** A message or an answer to one is in hand right now. */
   get sending(): boolean {
-    return this.#sending !== undefined || this.#settling !== undefined
+    return this.#sending !== undefined || this.#settling !== undefined || this.#refusing.size > 0
   }
 
   /** An error of this side's disk that ended the work; the session must end. */
@@ -114,10 +127,11 @@ export class Offering {
     return this.#error
   }
 
-  /** Looks at the queue (again): at the start, and when something new waits. */
-  poke(): void {
+  /** Looks at the queue (again): at the start, and when something new waits. `all`: what was refused for now, too. */
+  poke(all = false): void {
+    if (all) this.#done.clear()
     this.#rescan = true
-    this.#fill()
+    if (!this.#resting) this.#fill()
   }
 
   /** Offers nothing more; what is under way goes on. */
@@ -128,9 +142,13 @@ export class Offering {
   /** Resolves when nothing of this half touches the disk any more. The link must be closed. */
   async close(): Promise<void> {
     this.#stopped = true
-    this.#small = []
+    this.#cancelRest()
+    for (const cancel of this.#retries) cancel()
+    this.#small.clear()
     this.#large = []
-    await Promise.allSettled([this.#filling, this.#sending, this.#settling])
+    while (this.#filling !== undefined || this.sending) {
+      await Promise.all([this.#filling, this.#sending, this.#settling, ...this.#refusing])
+    }
   }
 
   want(items: { id: string; offset: number }[]): boolean {
@@ -139,8 +157,9 @@ export class Offering {
       const open = this.#open.get(id)
       if (open === undefined) continue
       if (offset > open.queued.size) return false
+      if (++open.wants > WANTS_MAX) return false
       const wanted = { queued: open.queued, offset }
-      if (open.queued.size <= SMALL) this.#small.push(wanted)
+      if (open.queued.size <= SMALL) this.#small.set(id, wanted)
       else this.#large = [...this.#large.filter((other) => other.queued.id !== id), wanted]
     }
     this.#send()
@@ -167,23 +186,40 @@ export class Offering {
     if (open === undefined) return true
     this.#close(id)
     const [reason, text, permanent] = refusals.get(code) ?? (code >= 10 ? unknownForGood : unknownForNow)
-    this.#track(
-      permanent
-        ? this.#hooks.failed(open.queued, reason, text)
-        : this.#defer(open.queued, reason, text, this.#home.clock.now() + retryS * 1000),
-    )
+    const work = permanent
+      ? this.#fail(open.queued, reason, text)
+      : this.#defer(open.queued, reason, text, this.#home.clock.now() + retryS * 1000)
+    const refusing = this.#guard(work).finally(() => {
+      this.#refusing.delete(refusing)
+      this.onProgress()
+    })
+    this.#refusing.add(refusing)
     return true
+  }
+
+  /** Out of new/ then, unless the disk is full; whoever puts it there again wants it offered again. */
+  async #fail(queued: Queued, reason: string, text: string): Promise<boolean> {
+    this.#done.add(queued.id)
+    const failed = await this.#hooks.failed(queued, reason, text)
+    if (failed) this.#done.delete(queued.id)
+    return failed
   }
 
   async #defer(queued: Queued, reason: string, text: string, next: number): Promise<void> {
     await note(this.#home, this.#key, { event: 'deferred', id: queued.id, reason, text, next })
     this.#hooks.deferred(queued, reason, text, next)
+    const { clock } = this.#home
+    const again = (): void => {
+      this.#retries.delete(cancel)
+      this.#done.delete(queued.id)
+      this.poke()
+    }
+    const cancel = clock.after(Math.max(next - clock.now(), RETRY_MIN_MS), again, true)
+    this.#retries.add(cancel)
   }
 
   /** The other side drops the transfer for now; an ACK may still come. */
   cancel(id: string): boolean {
-    this.#small = this.#small.filter((wanted) => wanted.queued.id !== id)
-    this.#large = this.#large.filter((wanted) => wanted.queued.id !== id)
     if (this.#open.has(id)) this.#close(id)
     return this.#knows(id)
   }
@@ -194,9 +230,11 @@ export class Offering {
 
   #close(id: string): void {
     this.#open.delete(id)
+    this.#small.delete(id)
+    this.#large = this.#large.filter((wanted) => wanted.queued.id !== id)
     this.#answered.add(id)
     this.#done.add(id)
-    if (this.#open.size < REFILL_BELOW) this.#fill()
+    if (this.#open.size < REFILL_BELOW && this.#next < this.#names.length) this.#fill()
     queueMicrotask(() => this.onProgress())
   }
 
@@ -204,26 +242,33 @@ export class Offering {
     if (this.#filling !== undefined || this.#stopped || this.#error !== undefined) return
     this.#filling = this.#guard(this.#fillOnce()).finally(() => {
       this.#filling = undefined
-      if (this.#rescan && !this.#stopped && this.#error === undefined) this.#fill()
+      if (this.#rescan && !this.#resting) this.#fill()
       this.onProgress()
     })
+  }
+
+  #rest(): void {
+    this.#resting = true
+    this.#cancelRest = this.#home.clock.after(REST_MS, () => {
+      this.#resting = false
+      if (this.#rescan) this.#fill()
+    }, true)
   }
 
   async #fillOnce(): Promise<void> {
     if (this.#rescan) {
       this.#rescan = false
+      this.#rest()
       this.#names = await names(this.#home, this.#key, 'new')
       this.#next = 0
       this.#saidAll = false
     }
     if (this.#maxMessage === 0) this.#next = this.#names.length
-    while (this.#next < this.#names.length && this.#open.size < OPEN_MAX && !this.#stopped) {
-      const page = this.#names.slice(this.#next, this.#next + Math.min(OFFER_MAX, OPEN_MAX - this.#open.size))
-      this.#next += page.length
-      const items = await this.#offerable(page)
+    while (this.#next < this.#names.length && this.#open.size + OFFER_MAX <= OPEN_MAX && !this.#stopped) {
+      const items = await this.#offerable(this.#page())
       if (items.length === 0) continue
       for (const queued of items) {
-        this.#open.set(queued.id, { queued, since: this.#home.clock.monotonic() })
+        this.#open.set(queued.id, { queued, since: this.#home.clock.monotonic(), wants: 0 })
       }
       await this.#link.send({ type: 'offer', items: items.map(({ id, size }) => ({ id, size })) })
     }
@@ -233,18 +278,26 @@ export class Offering {
     }
   }
 
+  /** The next names that are not dealt with yet, enough for one OFFER. */
+  #page(): string[] {
+    const page: string[] = []
+    for (; this.#next < this.#names.length && page.length < OFFER_MAX; this.#next++) {
+      const name = this.#names[this.#next] as string
+      const id = parseQueueName(name)?.id ?? ''
+      if (!this.#open.has(id) && !this.#done.has(id)) page.push(name)
+    }
+    return page
+  }
+
   async #offerable(page: string[]): Promise<Queued[]> {
     const found: Queued[] = []
     for (const queued of await describe(this.#home, this.#key, 'new', page)) {
-      const { id, size, opts } = queued
-      if (this.#open.has(id) || this.#done.has(id)) continue
+      const { size, opts } = queued
       if (opts.expires !== undefined && opts.expires <= this.#home.clock.now()) {
-        this.#done.add(id)
-        await this.#hooks.failed(queued, 'expired', 'it was not delivered in time')
+        await this.#fail(queued, 'expired', EXPIRED)
       } else if (size > this.#maxMessage) {
-        this.#done.add(id)
         const text = `it has ${size} bytes and the other side takes at most ${this.#maxMessage}`
-        await this.#hooks.failed(queued, 'too-big', text)
+        await this.#fail(queued, 'too-big', text)
       } else {
         found.push(queued)
       }
@@ -256,28 +309,44 @@ export class Offering {
     if (this.#sending !== undefined || this.#error !== undefined) return
     this.#sending = this.#guard(this.#sendAll()).finally(() => {
       this.#sending = undefined
-      if (this.#small.length + this.#large.length > 0 && this.#link.reason === undefined) this.#send()
+      if (this.#small.size + this.#large.length > 0 && this.#link.reason === undefined) this.#send()
       this.onProgress()
     })
   }
 
   async #sendAll(): Promise<void> {
-    for (;;) {
-      const small = this.#small.shift()
-      if (small !== undefined) await this.#sendMessage(small)
-      else if (this.#large[0] !== undefined) await this.#sendMessage(this.#large[0])
-      else return
+    while (this.#small.size + this.#large.length > 0) {
+      await this.#sendSmall()
+      if (this.#large[0] !== undefined) await this.#sendMessage(this.#large[0])
     }
   }
 
+  async #sendSmall(): Promise<void> {
+    for (const [id, wanted] of this.#small) {
+      this.#small.delete(id)
+      await this.#sendMessage(wanted)
+    }
+  }
+
+  /** Sends a message; one that is gone meanwhile is cancelled, one that the disk has damaged is given up. */
   async #sendMessage(wanted: Wanted): Promise<void> {
     const { queued } = wanted
-    const outgoing = await this.#openOutgoing(queued)
-    if (outgoing === undefined) {
-      this.cancel(queued.id)
-      await this.#link.send({ type: 'cancel', id: queued.id })
-      return
+    let gone = true
+    try {
+      const outgoing = await openOutgoing(this.#home, this.#hash, queued)
+      if (outgoing !== undefined) return await this.#sendFrom(outgoing, wanted)
+    } catch (error) {
+      const why = 'the waiting copy is damaged'
+      if (error instanceof Malformed) gone = await this.#fail(queued, 'damaged', `${why}: ${error.message}`)
+      else if (!isCode(error, 'ENOENT')) throw error
     }
+    this.cancel(queued.id)
+    if (gone) this.#done.delete(queued.id) // if it comes back into new/, it is to be offered
+    await this.#link.send({ type: 'cancel', id: queued.id })
+  }
+
+  async #sendFrom(outgoing: Outgoing, wanted: Wanted): Promise<void> {
+    const { queued } = wanted
     try {
       let { offset } = wanted
       const isSmall = queued.size <= SMALL
@@ -290,23 +359,12 @@ export class Offering {
           await this.#link.send({ type: 'data', id: queued.id, offset: offset + at, bytes: piece })
         }
         offset += bytes.length
-        while (!isSmall && this.#small.length > 0) await this.#sendMessage(this.#small.shift() as Wanted)
+        if (!isSmall) await this.#sendSmall()
       }
       if (isSmall) for (const pad of padFrames(outgoing.size)) await this.#link.send(pad)
     } finally {
       await outgoing.close()
       if (this.#large[0] === wanted) this.#large.shift()
-    }
-  }
-
-  /** Undefined if the message is not waiting any more; one that the disk has damaged is given up. */
-  async #openOutgoing(queued: Queued): Promise<Outgoing | undefined> {
-    try {
-      return await openOutgoing(this.#home, this.#hash, queued)
-    } catch (error) {
-      if (!(error instanceof Malformed)) throw error
-      await this.#hooks.failed(queued, 'damaged', `the waiting copy is damaged: ${error.message}`)
-      return undefined
     }
   }
 
@@ -329,22 +387,13 @@ export class Offering {
     }
   }
 
-  /** Work that must be over before this half counts as idle. */
-  #track(work: Promise<void>): void {
-    const before = this.#settling
-    this.#settling = this.#guard(Promise.all([before, work]).then(() => undefined)).finally(() => {
-      this.#settling = undefined
-      this.#settle()
-      this.onProgress()
-    })
-  }
-
-  /** A closed link ends the work quietly; anything else is kept for the session to report. */
-  async #guard(work: Promise<void>): Promise<void> {
+  /** A link that broke ends the work and the session quietly; anything else is kept for the session to report. */
+  async #guard(work: Promise<unknown>): Promise<void> {
     try {
       await work
     } catch (error) {
-      if (this.#link.reason === undefined || !(error instanceof Error && error.name === 'Lost')) this.#error ??= error
+      if (error instanceof Error && error.name === 'Lost') this.#link.close()
+      else this.#error ??= error
     }
   }
 }

@@ -8,6 +8,7 @@ import { names } from '../disk/queue.ts'
 import { queuePath } from '../disk/queued.ts'
 import type { Link } from '../net/link.ts'
 import { noteFailure, noteReached } from './attempt.ts'
+import { expire } from './expiry.ts'
 import { nextAttempt } from './schedule.ts'
 import type { Session } from './session.ts'
 import type { DialTrouble, Station } from './station.ts'
@@ -127,10 +128,20 @@ export class Peers {
     for (const session of this.#peer(key).sessions) session.poke()
   }
 
-  /** Looks for messages that were queued without telling. */
+  /** Tries these contacts now, whatever the schedule says, what they refused for now included. */
+  retry(keys: string[]): void {
+    for (const key of keys) {
+      for (const session of this.#peer(key).sessions) session.poke(true)
+      if (!this.isUp(key)) this.#wake(key)
+    }
+  }
+
+  /** Looks for messages that were queued without telling, and for those whose time is over. */
   async look(): Promise<void> {
     const { home, keyring } = this.#station
-    for (const { key } of keyring.all()) {
+    for (const contact of keyring.all()) {
+      const { key } = contact
+      await expire(this.#station, contact)
       const peer = this.#peer(key)
       const mtime = (await home.files.stat(queuePath(home, key, 'new')))?.mtimeMs ?? 0
       if (mtime === peer.looked) continue

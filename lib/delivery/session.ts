@@ -74,9 +74,9 @@ export class Session {
     this.ended = this.#run()
   }
 
-  /** Something new waits for this contact. */
-  poke(): void {
-    this.#offering?.poke()
+  /** Something new waits for this contact. `all`: offer again what was refused for now, too. */
+  poke(all = false): void {
+    this.#offering?.poke(all)
   }
 
   /** Offers and asks for nothing more, finishes what is under way, says BYE. */
@@ -188,11 +188,13 @@ export class Session {
         // Whose transfer it is, the id tells; both halves may forget it.
         return offering.cancel(frame.id) || (receiving?.cancel(frame.id) ?? false)
       case 'addrs':
+        if (!this.#meter.tick()) return false
         this.#options.hooks.learned(this.contact, { addresses: frame.addresses })
-        return this.#meter.tick()
+        return true
       case 'token':
+        if (!this.#meter.tick()) return false
         this.#options.hooks.learned(this.contact, { token: frame.token })
-        return this.#meter.tick()
+        return true
       case 'ping':
         this.#pong(frame.bytes)
         return this.#meter.tick()
@@ -205,7 +207,7 @@ export class Session {
         }
         return this.#meter.tick()
       case 'bye':
-        this.#end = this.link.worn ? 'worn' : 'done'
+        this.#end = frame.code === BYE.RENEW || this.link.worn ? 'worn' : 'done'
         return true
       case 'settings':
         return false
@@ -226,7 +228,7 @@ export class Session {
     const inHand = offering.sending || receiving?.inFlight === true
     if (this.#stopping ? inHand : !(this.#options.oneShot && nothingLeft)) return
     this.#end ??= this.link.worn ? 'worn' : 'done'
-    this.#say({ type: 'bye', code: BYE.DONE })
+    this.#say({ type: 'bye', code: this.#end === 'worn' ? BYE.RENEW : BYE.DONE })
     this.link.close()
   }
 

@@ -3,7 +3,7 @@
 // is handled once, whether a listener, a flush or a single p2p-send is at work.
 
 import { equal } from '../base/bytes.ts'
-import { EX, Failure, Malformed } from '../base/fail.ts'
+import { EX, Failure, ioFailure, Malformed } from '../base/fail.ts'
 import { loadSuite, type PrivateKey, type Suite } from '../crypto/suite.ts'
 import { type Contact, isWelcome } from '../disk/contact.ts'
 import { HelloLog, nextHelloTime } from '../disk/hellos.ts'
@@ -20,7 +20,7 @@ import type { Link } from '../net/link.ts'
 import { acceptFromPeer, type Address, ADDRESSES_MAX, formatAddress, isLoopback, sameAddress } from '../wire/address.ts'
 import type { Payload1, Payload2 } from '../wire/hello.ts'
 import { giveUp } from './bounce.ts'
-import { Admission } from './limits.ts'
+import { Admission, isFullDisk } from './limits.ts'
 import { Session } from './session.ts'
 
 /** For one attempt at all addresses of a contact. */
@@ -40,7 +40,7 @@ export interface StationEvents {
 
 export interface DialTrouble {
   /** The word of p2p-send's `deferred` record. */
-  reason: DialReason | 'no-address'
+  reason: DialReason | 'no-address' | 'local-error'
   text: string
   addresses: { address: string; reason: DialReason }[]
 }
@@ -52,14 +52,15 @@ export class Station {
   readonly home: Home
   readonly suite: Suite
   readonly admission: Admission
-  readonly #keys: PrivateKey[]
+  #keys: PrivateKey[]
   readonly #events: StationEvents
   readonly #hellos: HelloLog
   readonly #hooks: boolean
   #keyring: Keyring
   #inbox: Promise<Inbox> | undefined
-  /** Changes to contacts, one after the other. */
-  #learning: Promise<void> = Promise.resolve()
+  /** What contacts said of themselves and is not written down yet, by KEY: the latest counts, one at a time. */
+  readonly #news = new Map<string, News>()
+  #learning: Promise<void> | undefined
 
   private constructor(home: Home, suite: Suite, keyring: Keyring, keys: PrivateKey[], options: StationOptions) {
     this.home = home
@@ -86,9 +87,12 @@ export class Station {
     return this.#keyring
   }
 
-  /** Reads identity and contacts anew. Transport keys stay those of the start. */
+  /** Reads identity, contacts and, if they were renewed, transport keys anew. */
   async reload(): Promise<void> {
-    this.#keyring = await loadKeyring(this.home)
+    const keyring = await loadKeyring(this.home)
+    const { transport } = keyring.self.token
+    if (!equal(transport, this.#keyring.self.token.transport)) this.#keys = await loadTransportKeys(this.home, this.suite)
+    this.#keyring = keyring
   }
 
   /** The receiving side of the home, opened when it is first needed. */
@@ -107,8 +111,21 @@ export class Station {
       const text = `no address of ${contact.name} is known`
       return { reason: 'no-address', text, addresses: [] }
     }
+    const outcome = await this.#dial(contact, addresses, options)
+    if ('reason' in outcome) return outcome
+    if ('failures' in outcome) return explain(contact, outcome.failures)
+    const hello = outcome.link.hello as Payload2
+    if (hello.token.length > 0) this.#learn(contact, { token: hello.token })
+    return outcome
+  }
+
+  async #dial(
+    contact: Contact,
+    addresses: Address[],
+    options: { timeoutMs?: number; signal?: AbortSignal },
+  ): Promise<Awaited<ReturnType<typeof dial>> | DialTrouble> {
     const { self } = this.#keyring
-    const outcome = await dial({
+    const dialling = dial({
       suite: this.suite,
       random: this.home.random,
       clock: this.home.clock,
@@ -125,10 +142,12 @@ export class Station {
       timeoutMs: options.timeoutMs ?? DIAL_MS,
       ...(options.signal !== undefined && { signal: options.signal }),
     })
-    if ('failures' in outcome) return explain(contact, outcome.failures)
-    const hello = outcome.link.hello as Payload2
-    if (hello.token.length > 0) this.#learn(contact, { token: hello.token })
-    return outcome
+    return dialling.catch((error: unknown) => {
+      // The time of a hello must be noted before it is sent. What hinders that passes.
+      const busy = error instanceof Failure && error.exit === EX.TEMPORARY
+      if (!busy && !isFullDisk(error)) throw error
+      return { reason: 'local-error', text: ioFailure(error, `cannot dial ${contact.name}`).message, addresses: [] }
+    })
   }
 
   #ownKey(): PrivateKey {
@@ -141,6 +160,13 @@ export class Station {
   /** A session over a link with this contact. `receive`: messages are taken in, too. */
   async session(link: Link, contact: Contact, options: { oneShot: boolean; receive: boolean }): Promise<Session> {
     const events = this.#events
+    let inbox: Inbox | undefined
+    try {
+      if (options.receive) inbox = await this.inbox()
+    } catch (error) {
+      link.close()
+      throw error
+    }
     return new Session({
       home: this.home,
       hash: this.suite,
@@ -148,7 +174,7 @@ export class Station {
       random: this.home.random,
       link,
       contact,
-      inbox: options.receive ? await this.inbox() : undefined,
+      inbox,
       admission: this.admission,
       addresses: this.#ownAddresses(),
       oneShot: options.oneShot,
@@ -157,16 +183,26 @@ export class Station {
         deferred: (queued, reason, text, next) => events.deferred?.(queued, contact, reason, text, next),
         failed: (queued, reason, text) => this.fail(queued, contact, reason, text),
         received: (message) => events.received?.(message, contact),
-        learned: (_, news) => this.#learn(contact, news, link),
+        learned: (_, news) => this.#learn(contact, { ...news, link }),
       },
     })
   }
 
-  /** Gives a message up: a bounce in the own inbox first, so that it is never silently lost, then failed/. */
-  async fail(queued: Queued, contact: Contact, reason: string, text: string): Promise<void> {
-    const inbox = await this.inbox()
-    const bounce = await giveUp(this.home, this.suite, inbox, this.#keyring.self, contact, queued, reason, text)
-    this.#events.failed?.(queued, contact, reason, text, bounce)
+  /**
+   * Gives a message up: a bounce in the own inbox first, so that it is never silently lost, then failed/. False if the
+   * disk is too full for that: it goes on waiting.
+   */
+  async fail(queued: Queued, contact: Contact, reason: string, text: string): Promise<boolean> {
+    try {
+      const inbox = await this.inbox()
+      const bounce = await giveUp(this.home, this.suite, inbox, this.#keyring.self, contact, queued, reason, text)
+      if (bounce !== 'gone') this.#events.failed?.(queued, contact, reason, text, bounce)
+      return true
+    } catch (error) {
+      if (!isFullDisk(error)) throw error
+      this.#events.trouble?.(ioFailure(error, `cannot give up a message for ${contact.name}`))
+      return false
+    }
   }
 
   /** Who may call, and what they hear: steps 3, 5 and 6 of the handshake. */
@@ -209,26 +245,22 @@ export class Station {
     }
   }
 
-  #learn(
-    contact: Contact,
-    news: { addresses?: Address[]; token?: Uint8Array; instance?: string },
-    link?: Link,
-  ): void {
-    this.#learning = this.#learning
-      .then(() => this.#note(contact, news, link))
-      .catch((error: unknown) => this.#events.trouble?.(error))
+  #learn(contact: Contact, news: News): void {
+    this.#news.set(contact.key, { ...this.#news.get(contact.key), ...news })
+    this.#learning ??= this.#noteAll().finally(() => (this.#learning = undefined))
   }
 
-  async #note(
-    contact: Contact,
-    news: { addresses?: Address[]; token?: Uint8Array; instance?: string },
-    link: Link | undefined,
-  ): Promise<void> {
-    if (news.token !== undefined) {
-      await this.#take(contact, news.token)
-      return
+  async #noteAll(): Promise<void> {
+    for (const [key, news] of this.#news) {
+      this.#news.delete(key)
+      await this.#note(key, news).catch((error: unknown) => this.#events.trouble?.(error))
     }
-    const { addresses, instance } = news
+  }
+
+  async #note(key: string, { token, addresses, instance, link }: News): Promise<void> {
+    const contact = this.#keyring.byKey(key)
+    if (contact === undefined) return
+    if (token !== undefined) await this.#take(contact, token)
     const held = this.#keyring.byKey(contact.key)
     if (held === undefined) return
     const told = addresses === undefined ? held.sessionAddresses : acceptable(addresses, link, held)
@@ -251,6 +283,15 @@ export class Station {
     const here = localAddresses(this.home.port).filter((address) => acceptFromPeer(address, true))
     return distinct([...token.addresses.filter((address) => !isLoopback(address)), ...here]).slice(0, ADDRESSES_MAX)
   }
+}
+
+/** What a contact says of itself. */
+interface News {
+  addresses?: Address[]
+  token?: Uint8Array
+  instance?: string
+  /** Where it said so. */
+  link?: Link
 }
 
 export interface StationOptions {

@@ -14,11 +14,16 @@ export async function tellOutcome(out: Output, outcome: Outcome, ref?: unknown):
     await out.record(deliveredRecord(message, elapsedMs), () => words(contact.name, type, queued.id, seconds))
   } else if (type === 'refused') {
     const why = text ?? reason
-    await out.record(failedRecord(message, reason, text), () => words(contact.name, type, queued.id, why))
+    await out.record(failedRecord(message, reason, text), () => words(contact.name, 'failed', queued.id, why))
   } else {
     const record = deferredRecord({ ...message, reason, text, attempts, addresses, next })
     await out.record(record, () => words(contact.name, type, queued.id, text ?? reason))
   }
+}
+
+/** True if the other side does not want the message: exit 76. One that expired or was damaged here is no refusal. */
+export function isRefusal({ type, reason }: Outcome): boolean {
+  return type === 'refused' && reason !== 'expired' && reason !== 'damaged'
 }
 
 /** `bob  delivered  3f9a2c1b  0.2 s` */

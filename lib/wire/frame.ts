@@ -26,8 +26,8 @@ export type Frame =
 /** SETTINGS flags: the sender takes no mail in this session. */
 export const SEND_ONLY = 1
 
-/** BYE codes. */
-export const BYE = { DONE: 0, UNKNOWN_TYPE: 1, LIMIT: 2, OUT_OF_TURN: 3 } as const
+/** BYE codes. RENEW: the session is too old, its initiator dials anew. */
+export const BYE = { DONE: 0, UNKNOWN_TYPE: 1, LIMIT: 2, OUT_OF_TURN: 3, RENEW: 4 } as const
 
 /** REFUSE codes; from 10 on they are permanent. */
 export const REFUSE = { DISK: 1, BUSY: 2, QUOTA: 3, TOO_BIG: 10, MALFORMED: 11, POLICY: 12 } as const

@@ -169,6 +169,18 @@ test('unconfirmed handshakes have a bound of their own', () => {
   assert.equal(guard.counts.unconfirmed, LIMITS.unconfirmed)
 })
 
+test('a source in use is not forgotten for thousands of others', () => {
+  const { clock, guard } = setup()
+  assert.ok(guard.unknown('192.0.2.1'))
+  for (let n = 0; n < 9000; n++) {
+    guard.unknown(ip(n))
+    if (n % 3000 === 0) assert.not(guard.unknown('192.0.2.1'))
+  }
+  clock.time += 900 // 18 of the 20 a second of all are there again, but not the one of this source
+  assert.not(guard.unknown('192.0.2.1'))
+  assert.ok(guard.unknown('192.0.2.2'))
+})
+
 test('memory stays bounded whatever the number of sources', () => {
   const { guard } = setup()
   for (let n = 0; n < 50_000; n++) {

@@ -7,9 +7,9 @@ import { Malformed } from '../base/fail.ts'
 import { type Transport } from '../crypto/noise.ts'
 import { BYE, decodeFrame, encodeFrame, type Frame, PLAINTEXT_MAX } from '../wire/frame.ts'
 import { type Payload1, type Payload2 } from '../wire/hello.ts'
+import { Inflow, LENGTH_SIZE } from './inflow.ts'
 import { type ByteStream, type Endpoint, Lost } from './stream.ts'
 
-export const LENGTH_SIZE = 2 // bytes in front of every transport message
 export const MESSAGE_MIN = 17 // a type byte and the tag
 
 const AGE_MAX_MS = 3600 * 1000 // sessions are renewed for fresh keys: p2p-wire(7), LIFE OF A SESSION
@@ -64,9 +64,7 @@ export class Link {
   #deaf = false // writing failed; what came in before may still be read
 
   #first: Uint8Array | undefined
-  #in: Uint8Array[] = []
-  #inBytes = 0
-  #at = 0 // bytes of the first chunk that are used up
+  readonly #in = new Inflow()
   #reading = false
   #over: EndReason | undefined // nothing more will come in
   #wake: (() => void) | undefined
@@ -110,12 +108,12 @@ export class Link {
   /** True if receive() will not have to wait for the network. */
   get buffered(): boolean {
     if (this.#first !== undefined) return true
-    while (!this.#complete() && !this.#reading && this.#reason === undefined) {
+    while (!this.#in.complete && !this.#reading && this.#reason === undefined) {
       const chunk = this.#stream.take()
       if (chunk === undefined) break
-      this.#push(chunk)
+      this.#in.push(chunk)
     }
-    return this.#complete()
+    return this.#in.complete
   }
 
   /**
@@ -178,7 +176,7 @@ export class Link {
         const frame = this.#decode(plaintext)
         if (frame !== undefined) return frame
       } else if (this.#reason === undefined) {
-        if (this.#over !== undefined) this.#finish(this.#inBytes === 0 ? this.#over : 'reset')
+        if (this.#over !== undefined) this.#finish(this.#in.empty ? this.#over : 'reset')
         else await this.#more()
       }
     }
@@ -198,9 +196,9 @@ export class Link {
 
   /** The plaintext of the next message that is here as a whole; undefined if there is none, or it is bad. */
   #open(): Uint8Array | undefined {
-    if (this.#inBytes >= LENGTH_SIZE && this.#length() < MESSAGE_MIN) this.#finish('bad')
-    if (this.#reason !== undefined || !this.#complete()) return undefined
-    const message = this.#pull(LENGTH_SIZE + this.#length()).subarray(LENGTH_SIZE)
+    if ((this.#in.length ?? MESSAGE_MIN) < MESSAGE_MIN) this.#finish('bad')
+    if (this.#reason !== undefined || !this.#in.complete) return undefined
+    const message = this.#in.pull()
     try {
       const plaintext = this.#transport.receive.decryptWithAd(EMPTY, message)
       this.#received++
@@ -210,52 +208,6 @@ export class Link {
       this.#finish('bad')
       return undefined
     }
-  }
-
-  #complete(): boolean {
-    return this.#inBytes >= LENGTH_SIZE && this.#inBytes >= LENGTH_SIZE + this.#length()
-  }
-
-  /** The length field in front; two bytes must be here. */
-  #length(): number {
-    const [a, b] = this.#in
-    const high = a?.[this.#at] ?? 0
-    const low = (a !== undefined && this.#at + 1 < a.length ? a[this.#at + 1] : b?.[0]) ?? 0
-    return high * 256 + low
-  }
-
-  /** Takes `size` bytes that are here: a view if they came in one piece, else a copy. */
-  #pull(size: number): Uint8Array {
-    const first = this.#in[0] ?? EMPTY
-    this.#inBytes -= size
-    const end = this.#at + size
-    if (end <= first.length) {
-      const view = first.subarray(this.#at, end)
-      this.#at = end
-      if (end === first.length) this.#shift()
-      return view
-    }
-    const out = new Uint8Array(size)
-    let filled = 0
-    while (filled < size) {
-      const chunk = this.#in[0] ?? EMPTY
-      const part = chunk.subarray(this.#at, this.#at + size - filled)
-      out.set(part, filled)
-      filled += part.length
-      this.#at += part.length
-      if (this.#at === chunk.length) this.#shift()
-    }
-    return out
-  }
-
-  #shift(): void {
-    this.#in.shift()
-    this.#at = 0
-  }
-
-  #push(chunk: Uint8Array): void {
-    this.#in.push(chunk)
-    this.#inBytes += chunk.length
   }
 
   /** Waits until more bytes are here, or the link is over. */
@@ -282,7 +234,7 @@ export class Link {
       if (this.#over === 'reset') this.#stream.destroy()
       else this.#read() // lingering: what comes now is for nobody
     } else if (chunk !== undefined) {
-      this.#push(chunk)
+      this.#in.push(chunk)
     }
     this.#wakeReader()
   }
@@ -299,9 +251,7 @@ export class Link {
 
   #finish(reason: EndReason): void {
     this.#reason = reason
-    this.#in = []
-    this.#inBytes = 0
-    this.#at = 0
+    this.#in.clear()
     this.#first = undefined
     this.#wakeReader()
     if (this.#over === 'reset') return this.#stream.destroy()

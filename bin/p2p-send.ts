@@ -215,7 +215,7 @@ class Told implements Teller {
   async outcome(...[outcome, ref]: Parameters<Teller['outcome']>): Promise<void> {
     this.#silent.delete(outcome.queued.id)
     if (isRefusal(outcome)) this.#call.exit(EX.REFUSED)
-    if (outcome.waitOver === true && this.#waited()) this.#call.exit(EX.TEMPORARY)
+    if (outcome.type === 'deferred' && this.#waited()) this.#call.exit(EX.TEMPORARY)
     await tellOutcome(this.#call.out, outcome, ref)
   }
 

@@ -7,7 +7,6 @@ import type { Contact } from '../disk/contact.ts'
 import type { Home } from '../disk/home.ts'
 import { type LogEvent, note, readLog } from '../disk/queuelog.ts'
 import { queuePath } from '../disk/queued.ts'
-import { expire } from './expiry.ts'
 import { nextAttempt } from './schedule.ts'
 import type { Session, SessionEnd } from './session.ts'
 import type { DialTrouble, Station } from './station.ts'
@@ -28,7 +27,7 @@ export type Attempt =
 /** Throws what this side's disk threw. */
 export async function attempt(station: Station, contact: Contact, options: AttemptOptions): Promise<Attempt> {
   const { home } = station
-  await expire(station, contact)
+  await station.expire(contact)
   for (;;) {
     const outcome = await station.connect(contact, options)
     if (!('link' in outcome)) return { reached: false, trouble: outcome, ...(await noteFailure(home, contact, outcome)) }

@@ -24,8 +24,6 @@ export interface Outcome {
   addresses?: AddressFailure[]
   /** Unix ms of the next attempt. */
   next?: number
-  /** The wait ended before the first attempt had an outcome. */
-  waitOver?: boolean
   elapsedMs: number
 }
 
@@ -49,7 +47,7 @@ export async function deliverNow(home: Home, keyring: Keyring, jobs: Job[], opti
   const desk = new Desk(home, jobs, options)
   if (!(await throughListener(home, desk, options))) await onOurOwn(home, keyring, desk, options)
   const text = 'not delivered within the wait; it stays queued'
-  desk.tellRest({ type: 'deferred', reason: 'timeout', text, waitOver: true })
+  desk.tellRest({ type: 'deferred', reason: 'timeout', text })
 }
 
 /** The jobs without an outcome so far. */
@@ -158,8 +156,7 @@ async function onOurOwn(home: Home, keyring: Keyring, desk: Desk, options: Deliv
         if (!over.signal.aborted) desk.tellRest({ type: 'deferred', reason: 'lost', text: lost(contact) }, contact.key)
       } else {
         const { trouble, attempts, next } = outcome
-        const waitOver = over.signal.aborted
-        desk.tellRest({ type: 'deferred', ...trouble, attempts, next, ...(waitOver && { waitOver }) }, contact.key)
+        desk.tellRest({ type: 'deferred', ...trouble, attempts, next }, contact.key)
       }
     })
     for (const result of await Promise.allSettled(done)) if (result.status === 'rejected') throw result.reason

@@ -8,7 +8,6 @@ import { names } from '../disk/queue.ts'
 import { queuePath } from '../disk/queued.ts'
 import type { Link } from '../net/link.ts'
 import { noteFailure, noteReached } from './attempt.ts'
-import { expire } from './expiry.ts'
 import { nextAttempt } from './schedule.ts'
 import type { Session } from './session.ts'
 import type { DialTrouble, Station } from './station.ts'
@@ -141,7 +140,7 @@ export class Peers {
     const { home, keyring } = this.#station
     for (const contact of keyring.all()) {
       const { key } = contact
-      await expire(this.#station, contact)
+      await this.#station.expire(contact)
       const peer = this.#peer(key)
       const mtime = (await home.files.stat(queuePath(home, key, 'new')))?.mtimeMs ?? 0
       if (mtime === peer.looked) continue

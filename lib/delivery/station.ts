@@ -20,6 +20,7 @@ import type { Link } from '../net/link.ts'
 import { acceptFromPeer, type Address, ADDRESSES_MAX, formatAddress, isLoopback, sameAddress } from '../wire/address.ts'
 import type { Payload1, Payload2 } from '../wire/hello.ts'
 import { giveUp } from './bounce.ts'
+import { expire } from './expiry.ts'
 import { Admission, isFullDisk } from './limits.ts'
 import { Session } from './session.ts'
 
@@ -79,7 +80,7 @@ export class Station {
   }
 
   async close(): Promise<void> {
-    await this.#learning
+    while (this.#learning !== undefined) await this.#learning
     await (await this.#inbox)?.close()
   }
 
@@ -205,6 +206,11 @@ export class Station {
     }
   }
 
+  /** Gives up what waits for this contact and has expired. */
+  expire(contact: Contact): Promise<void> {
+    return expire(this.home, contact.key, (queued, reason, text) => this.fail(queued, contact, reason, text))
+  }
+
   /** Who may call, and what they hear: steps 3, 5 and 6 of the handshake. */
   responder(): Responder {
     return {
@@ -247,7 +253,14 @@ export class Station {
 
   #learn(contact: Contact, news: News): void {
     this.#news.set(contact.key, { ...this.#news.get(contact.key), ...news })
-    this.#learning ??= this.#noteAll().finally(() => (this.#learning = undefined))
+    this.#writeDown()
+  }
+
+  #writeDown(): void {
+    this.#learning ??= this.#noteAll().finally(() => {
+      this.#learning = undefined
+      if (this.#news.size > 0) this.#writeDown()
+    })
   }
 
   async #noteAll(): Promise<void> {

@@ -9,7 +9,8 @@ import * as assert from 'uvu/assert'
 
 import { concat, utf8 } from '../lib/base/bytes.ts'
 import { runCommand } from './command.ts'
-import { type Held, noise, type Peer, records, sha256, Stage, until } from './peer.ts'
+import { type Held, noise, type Peer, port, records, sha256, Stage, until } from './peer.ts'
+import { Proxy } from './proxy.ts'
 
 const MIB = 1 << 20
 
@@ -186,6 +187,9 @@ async function check(from: Writer, to: Peer): Promise<void> {
   assert.is(summaries(await from.me.box('sent')).join('\n'), arrived.join('\n'), 'the diff of both sides')
   assert.equal((await to.ids()).toSorted(), [...from.expected.keys()].sort())
   assert.equal(from.me.strays(), [])
+  const small = (one: Held): boolean => (one.text?.length ?? 0) + one.files.reduce((sum, { bytes }) => sum + bytes.length, 0) <= 65_000
+  const order = async (peer: Peer, box: 'inbox' | 'sent'): Promise<string[]> => (await peer.box(box)).filter(small).map(({ id }) => id)
+  assert.is((await order(to, 'inbox')).join('\n'), (await order(from.me, 'sent')).join('\n'), 'the order of small ones')
   const flags = readdirSync(from.me.at('sent', 'cur')).map((name) => name.replace(/^.*:2,/, ''))
   assert.equal([...new Set(flags)], ['S'])
 }
@@ -260,6 +264,149 @@ test('1,000 mixed messages both ways, queued and live: each arrives once, to the
     assert.is(told.length, 1000)
     for (const listener of [left, right, again]) assert.equal(listener.of('notice'), [], listener.err)
     console.log(`# 1000 messages, ${Math.round((a.bytes + b.bytes) / MIB)} MiB, exchanged in ${seconds.toFixed(1)} s`)
+  })
+})
+
+test('a message to a peer that is down arrives when its listener comes up', async () => {
+  await Stage.with(async (stage) => {
+    const [alice, bob] = await stage.pair()
+    const sender = await alice.listen()
+    const ran = await alice.run('p2p-send', ['bob', '-m', 'wait for it'])
+    assert.is(ran.code, 0, ran.err)
+    const [queued, deferred] = records(ran.out)
+    assert.equal([queued?.['type'], deferred?.['type'], deferred?.['reason']], ['queued', 'deferred', 'refused'])
+    assert.equal(await alice.waiting(), [queued?.['id']])
+    const receiver = await bob.listen()
+    const since = performance.now()
+    const message = await receiver.until('message')
+    console.log(`# arrived after ${Math.round(performance.now() - since)} ms`)
+    assert.equal([message['id'], message['from'], message['text']], [queued?.['id'], 'alice', 'wait for it'])
+    await sender.until('delivered', ({ id }) => id === queued?.['id'])
+    assert.equal(await alice.waiting(), [])
+  })
+})
+
+test('one flush delivers and fetches over one dial, without a listener', async () => {
+  await Stage.with(async (stage) => {
+    const bobsPort = await port()
+    const proxy = await Proxy.open({ to: bobsPort })
+    stage.onClose(() => proxy.close())
+    const [alice, bob] = await stage.pair({}, { port: bobsPort, addr: [proxy.address] })
+    const away = await alice.run('p2p-queue', ['flush'])
+    assert.equal([away.code, away.out], [0, ''], 'nothing waits')
+    const sent = [await alice.queue('bob', ['-m', 'one']), await alice.queue('bob', ['-m', 'two'])]
+    const down = await alice.good('p2p-queue', ['flush'])
+    assert.equal(down.map(({ type }) => type), ['deferred', 'deferred'])
+    const listener = await bob.listen()
+    const back = [await bob.queue('alice', ['-m', 'three']), await bob.queue('alice', ['-a', bob.file('x', noise(MIB, 3))])]
+    const before = proxy.crossings.length
+    const told = await alice.good('p2p-queue', ['flush'])
+    assert.is(proxy.crossings.length - before, 1)
+    assert.equal(told.filter(({ type }) => type === 'delivered').map(({ id }) => id), sent)
+    assert.equal(await bob.ids(), sent)
+    assert.equal(await alice.ids(), back)
+    await until('the queue of bob', async () => (await bob.waiting()).length === 0)
+    assert.is((await listener.stop()).code, 0)
+    assert.equal([...alice.strays(), ...bob.strays()], [])
+  })
+})
+
+test('a changed address needs no human: told in a hello, in an answer, in a session', async () => {
+  await Stage.with(async (stage) => {
+    const bobsPort = await port()
+    const ways: Proxy[] = []
+    const way = async (): Promise<Proxy> => {
+      const proxy = await Proxy.open({ to: bobsPort })
+      stage.onClose(() => proxy.close())
+      ways.push(proxy)
+      return proxy
+    }
+    const first = await way()
+    const [alice, bob] = await stage.pair({}, { port: bobsPort, addr: [first.address] })
+    const move = async (to: Proxy): Promise<void> => {
+      const moved = await bob.run('p2p-id', ['token', '--addr', to.address])
+      assert.is(moved.code, 0, moved.err)
+    }
+    /** alice reaches bob by `now` and by nothing else. */
+    const reachedBy = async (now: Proxy): Promise<void> => {
+      const counts = ways.map(({ crossings }) => crossings.length)
+      await alice.send('bob', ['-m', 'are you there?'])
+      assert.equal(ways.map(({ crossings }, i) => crossings.length - (counts[i] ?? 0)), ways.map((proxy) => (proxy === now ? 1 : 0)))
+      const [bobs] = await alice.good('p2p-id', ['show', 'bob'])
+      assert.equal(bobs?.['addresses'], [now.address])
+    }
+    let listener = await bob.listen()
+    await reachedBy(first)
+    await listener.stop()
+
+    // bob moves while alice is away, and calls her from his new place: the token is in the hello
+    const second = await way()
+    await move(second)
+    const hers = await alice.listen()
+    await bob.send('alice', ['-m', 'I have moved'])
+    await hers.until('contact')
+    assert.is((await hers.stop()).code, 0)
+    listener = await bob.listen()
+    await reachedBy(second)
+    await listener.stop()
+
+    // bob moves, his old place still works: the token is in the answer
+    const third = await way()
+    await move(third)
+    listener = await bob.listen()
+    await alice.send('bob', ['-m', 'the old way'])
+    assert.is(third.crossings.length, 0)
+    await reachedBy(third)
+
+    // bob moves while they talk: the token goes through the session
+    const fourth = await way()
+    const again = await alice.listen()
+    await again.until('peer', ({ state }) => state === 'up')
+    await move(fourth)
+    await again.until('contact')
+    await again.stop()
+    await reachedBy(fourth)
+    await listener.stop()
+  })
+})
+
+test('small messages keep their order and overtake large ones, which keep theirs', async () => {
+  await Stage.with(async (stage) => {
+    const bobsPort = await port()
+    const proxy = await Proxy.open({ to: bobsPort })
+    stage.onClose(() => proxy.close())
+    const [alice, bob] = await stage.pair({}, { port: bobsPort, addr: [proxy.address] })
+    const lines = (from: number, to: number): string => Array.from({ length: to - from }, (_, i) => `n ${from + i}\n`).join('')
+    const queueLines = (from: number, to: number): Promise<unknown> =>
+      alice.good('p2p-send', ['bob', '--lines', '--queue-only'], { input: lines(from, to) })
+    const large = [await alice.queue('bob', ['-a', alice.file('l0', noise(40 * MIB, 1))])]
+    await queueLines(0, 120)
+    large.push(await alice.queue('bob', ['-a', alice.file('l1', noise(2 * MIB, 2))]))
+    await queueLines(120, 240)
+    // the first large message stops in the middle until another small one was written
+    let stopped = false
+    proxy.onBytes = (crossing) => {
+      if (stopped || crossing.up < 4 * MIB) return
+      stopped = true
+      crossing.hold()
+    }
+    const [listener, sender] = [await bob.listen(), await alice.listen()]
+    await until('4 MiB', () => stopped)
+    assert.ok(bob.strays().length > 0, 'the large ones are on the way')
+    await alice.good('p2p-send', ['bob', '-w', '0', '-m', 'n 240'])
+    for (const crossing of proxy.crossings) crossing.go()
+    await until('the queue', async () => (await alice.waiting()).length === 0)
+    const arrived = await bob.box('inbox')
+    const small = arrived.filter(({ text }) => text !== undefined).map(({ text }) => new TextDecoder().decode(text))
+    assert.is(small.join('\n'), lines(0, 241).trimEnd())
+    assert.equal(large.map((id) => arrived.findIndex((one) => one.id === id)), [241, 242])
+    // more than may be open at once
+    await queueLines(241, 1600)
+    await alice.good('p2p-queue', ['flush'])
+    await until('the queue', async () => (await alice.waiting()).length === 0)
+    const texts = (await bob.box('inbox')).filter(({ text }) => text !== undefined)
+    assert.is(texts.map(({ text }) => new TextDecoder().decode(text)).join('\n'), lines(0, 1600).trimEnd())
+    await Promise.all([listener.stop(), sender.stop()])
   })
 })
 

@@ -159,8 +159,23 @@ export class Stage {
     const stage = new Stage()
     try {
       await work(stage)
+    } catch (error) {
+      stage.#report()
+      throw error
     } finally {
       await stage.close()
+    }
+  }
+
+  /** What the processes said, for whoever looks into a failure. */
+  #report(): void {
+    for (const running of this.#running) {
+      const counts = new Map<unknown, number>()
+      for (const { type } of running.records) counts.set(type, (counts.get(type) ?? 0) + 1)
+      const telling = running.records.filter(({ type }) => type !== 'message' && type !== 'delivered' && type !== 'queued')
+      console.log(`\n[${running.child.spawnargs.slice(1).join(' ')}] ${running.over ? 'over' : 'runs'} ${JSON.stringify([...counts])}`)
+      console.log(telling.slice(-30).map((record) => JSON.stringify(record).slice(0, 300)).join('\n'))
+      console.log(running.err.slice(-2000))
     }
   }
 

@@ -14,6 +14,9 @@ export interface Crossing {
   firstDown: number | undefined
   open: boolean
   cut(): void
+  /** Stops and goes on carrying what the caller sends. */
+  hold(): void
+  go(): void
 }
 
 export interface ProxyOptions {
@@ -77,6 +80,7 @@ export class Proxy {
     const called = connect({ host: '127.0.0.1', port: to, allowHalfOpen: true })
     const since = performance.now()
     const limit = this.cuts.shift()
+    let held = false
     const crossing: Crossing = {
       up: 0,
       down: 0,
@@ -89,6 +93,11 @@ export class Proxy {
         crossing.open = false
         caller.destroy()
         called.destroy()
+      },
+      hold: () => (held = true),
+      go() {
+        held = false
+        caller.resume()
       },
     }
     this.crossings.push(crossing)
@@ -106,11 +115,11 @@ export class Proxy {
           else crossing.cut()
           return
         }
-        if (!into.write(piece)) {
-          from.pause()
-          into.once('drain', () => from.resume())
-        }
+        const room = into.write(piece)
         this.onBytes(crossing)
+        const stays = (): boolean => way === 'up' && held
+        if (!room) into.once('drain', () => stays() || from.resume())
+        if (!room || stays()) from.pause()
       })
       from.on('end', () => into.end())
       from.on('error', () => crossing.cut())

@@ -1,0 +1,210 @@
+// Large messages over links that break and between processes that are killed: what has arrived is not sent again, and
+// the message is in the inbox exactly once, to the byte.
+// test timeout: 600 s
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+
+import { noise, pause, type Peer, port, type Running, sha256, Stage, until } from './peer.ts'
+import { type Cut, Proxy } from './proxy.ts'
+
+const MIB = 1 << 20
+
+interface Scene {
+  stage: Stage
+  alice: Peer
+  bob: Peer
+  /** Between alice and bob's door. */
+  proxy: Proxy
+}
+
+async function scene(work: (scene: Scene) => Promise<void>): Promise<void> {
+  await Stage.with(async (stage) => {
+    const bobsPort = await port()
+    const proxy = await Proxy.open({ to: bobsPort })
+    stage.onClose(() => proxy.close())
+    const [alice, bob] = await stage.pair({}, { port: bobsPort, addr: [proxy.address] })
+    await work({ stage, alice, bob, proxy })
+  })
+}
+
+/** Exactly this message is there, nothing waits, nothing lies around. */
+async function arrived({ alice, bob }: Scene, id: string, bytes: Uint8Array): Promise<void> {
+  const held = await bob.box('inbox')
+  assert.equal(held.map((one) => one.id), [id], 'exactly once')
+  assert.equal(held[0]?.files.map((file) => [file.bytes.length, sha256(file.bytes)]), [[bytes.length, sha256(bytes)]])
+  assert.equal(await alice.waiting(), [])
+  assert.equal([...alice.strays(), ...bob.strays()], [])
+}
+
+/** Tries until nothing waits any more. */
+async function flush(alice: Peer, tries: number): Promise<void> {
+  for (let count = 0; (await alice.waiting()).length > 0; count++) {
+    assert.ok(count < tries, `still waiting after ${tries} flushes`)
+    const ran = await alice.run('p2p-queue', ['flush'])
+    assert.is(ran.code, 0, ran.err)
+  }
+}
+
+const SIZE = 48 * MIB
+// A hello has 768 bytes, the first frame behind it 2 + 256 + 16: then comes the length of the second.
+const SECOND = 768 + 2 + 256 + 16
+const CUTS: [string, Cut[]][] = [
+  ['inside the hellos', [{ up: 1 }, { up: 767 }, { down: 1 }, { down: 500 }, { up: 768 }]],
+  ['inside frame headers', [{ up: 769 }, { down: 769 }, { up: SECOND + 1 }, { down: SECOND + 1 }, { up: 2_000_001 }]],
+  ['in the middle of chunks', [5, 7, 9, 8, 9].map((mib) => ({ up: mib * MIB + 123_457 }))],
+  ['anywhere', Array.from({ length: 5 }, () => ({ up: Math.floor(Math.random() * 9 * MIB) }))],
+]
+
+for (const [where, cuts] of CUTS) {
+  test(`a link is cut five times ${where}: the file arrives, and not from the start each time`, async () => {
+    await scene(async (now) => {
+      const { alice, bob, proxy } = now
+      const bytes = noise(SIZE, 1)
+      const listener = await bob.listen()
+      const id = await alice.queue('bob', ['-a', alice.file('big.bin', bytes)])
+      proxy.cuts.push(...cuts)
+      await flush(alice, cuts.length + 1)
+      await arrived(now, id, bytes)
+      assert.is(proxy.crossings.length, cuts.length + 1, 'every cut was one')
+      assert.ok(proxy.total < 1.6 * SIZE, `${proxy.total} bytes crossed: ${JSON.stringify(cuts)}`)
+      assert.is((await listener.stop()).code, 0)
+      const share = (proxy.total / SIZE).toFixed(2)
+      console.log(`# cut ${where}: ${share} times its size crossed over ${proxy.crossings.length} connections`)
+    })
+  })
+}
+
+test('two listeners dial again by themselves after a cut', async () => {
+  await scene(async (now) => {
+    const { alice, bob, proxy } = now
+    const bytes = noise(SIZE, 2)
+    proxy.cuts.push({ up: 9 * MIB }, { up: 12 * MIB + 1 })
+    const id = await alice.queue('bob', ['-a', alice.file('big.bin', bytes)])
+    const receiver = await bob.listen()
+    const sender = await alice.listen()
+    await receiver.until('message')
+    await sender.until('delivered')
+    await arrived(now, id, bytes)
+    assert.ok(proxy.total < 1.6 * SIZE, `${proxy.total} bytes crossed`)
+  })
+})
+
+/** When so many bytes have crossed to bob since now. */
+function crossed(proxy: Proxy, bytes: number): Promise<void> {
+  const since = proxy.crossings.reduce((sum, { up }) => sum + up, 0)
+  return new Promise((resolve) => {
+    proxy.onBytes = () => {
+      if (proxy.crossings.reduce((sum, { up }) => sum + up, 0) - since >= bytes) resolve()
+    }
+  })
+}
+
+test('the receiver is killed at six moments: resumed, exactly once', async () => {
+  await scene(async (now) => {
+    const { alice, bob, proxy } = now
+    const bytes = noise(SIZE, 3)
+    const id = await alice.queue('bob', ['-a', alice.file('big.bin', bytes)])
+    let receiver: Running
+    // the first hello, early, after the first durable 16 MiB, late, and twice around the end
+    for (const after of [700, 3 * MIB, 17 * MIB, 10 * MIB, 6 * MIB]) {
+      receiver = await bob.listen()
+      const there = crossed(proxy, after)
+      const sender = alice.start('p2p-queue', ['flush'])
+      await Promise.race([there, sender.ended])
+      await receiver.kill()
+      assert.is((await sender.ended).code, 0, sender.err)
+    }
+    receiver = await bob.listen()
+    const sender = alice.start('p2p-queue', ['flush'])
+    await receiver.until('message') // delivered: the ACK may or may not be on its way
+    await receiver.kill()
+    await sender.ended
+    receiver = await bob.listen()
+    await flush(alice, 3)
+    await arrived(now, id, bytes)
+    console.log(`# killed receiver: ${(proxy.total / SIZE).toFixed(2)} times its size crossed`)
+  })
+})
+
+test('the sender is killed at six moments: resumed, exactly once', async () => {
+  await scene(async (now) => {
+    const { alice, bob, proxy } = now
+    const bytes = noise(SIZE, 4)
+    const path = alice.file('big.bin', bytes)
+    const receiver = await bob.listen()
+    const id = await alice.queue('bob', ['-a', path])
+    for (const after of [700, 2 * MIB, 17 * MIB, 8 * MIB]) {
+      const there = crossed(proxy, after)
+      const sender = alice.start('p2p-queue', ['flush'])
+      await Promise.race([there, sender.ended])
+      await sender.kill()
+    }
+    const last = alice.start('p2p-queue', ['flush'])
+    await receiver.until('message')
+    await last.kill()
+    await flush(alice, 3)
+    await arrived(now, id, bytes)
+    console.log(`# killed sender: ${(proxy.total / SIZE).toFixed(2)} times its size crossed`)
+  })
+})
+
+test('p2p-send is killed while it accepts: nothing waits, or the whole message', async () => {
+  await scene(async ({ alice, bob }) => {
+    const bytes = noise(SIZE, 6)
+    const path = alice.file('big.bin', bytes)
+    for (const ms of [180, 260, 340, 500, 700]) {
+      const sender = alice.start('p2p-send', ['bob', '-a', path, '--queue-only'])
+      await pause(ms)
+      await sender.kill()
+    }
+    const waiting = await alice.waiting()
+    const listener = await bob.listen()
+    await flush(alice, 2)
+    const held = await bob.box('inbox')
+    assert.equal(held.map(({ id }) => id), waiting)
+    for (const { files } of held) assert.is(sha256(files[0]?.bytes ?? new Uint8Array(0)), sha256(bytes))
+    await alice.send('bob', ['-m', 'end'])
+    console.log(`# killed while accepting: ${waiting.length} of 5 were accepted, left over: ${alice.strays().length}`)
+    await listener.stop()
+  })
+})
+
+test('p2p-send is killed while it sends: its message stays queued and is resumed', async () => {
+  await scene(async (now) => {
+    const { alice, bob, proxy } = now
+    const bytes = noise(SIZE, 5)
+    await bob.listen()
+    const there = crossed(proxy, 20 * MIB)
+    const sender = alice.start('p2p-send', ['bob', '-a', alice.file('big.bin', bytes), '--json', '-w', '60s'])
+    const { id } = await sender.until('queued')
+    await there
+    await sender.kill()
+    await flush(alice, 3)
+    await arrived(now, String(id), bytes)
+    assert.ok(proxy.total < 1.6 * SIZE, `${proxy.total} bytes crossed`)
+  })
+})
+
+test('both sides are killed again and again while many small messages move: each once', async () => {
+  await scene(async ({ alice, bob }) => {
+    const lines = Array.from({ length: 400 }, (_, i) => `n ${i}`)
+    await alice.good('p2p-send', ['bob', '-l', '--queue-only'], { input: lines.join('\n') })
+    await bob.good('p2p-send', ['alice', '-l', '--queue-only'], { input: lines.join('\n') })
+    for (let turn = 0; turn < 8; turn++) {
+      const [a, b] = [await alice.listen(), await bob.listen()]
+      await Promise.race([until('a message', () => b.of('message').length + a.of('message').length > turn * 15), pause(3000)])
+      await Promise.all(turn % 2 === 0 ? [a.kill(), b.kill()] : [b.kill(), a.kill()])
+    }
+    const [a, b] = [await alice.listen(), await bob.listen()]
+    await until('both queues', async () => (await alice.waiting()).length + (await bob.waiting()).length === 0)
+    await Promise.all([a.stop(), b.stop()])
+    for (const peer of [alice, bob]) {
+      const texts = (await peer.box('inbox')).map(({ text }) => new TextDecoder().decode(text))
+      assert.equal(texts.toSorted(), lines.toSorted(), `${peer.name} has each once`)
+      assert.equal(peer.strays(), [])
+    }
+  })
+})
+
+test.run()

@@ -1,0 +1,98 @@
+// For tests: one who speaks the protocol with somebody's real keys but follows no rules above the handshake, and one
+// who only has a socket.
+
+import { connect, type Socket } from 'node:net'
+
+import { systemClock } from '../lib/base/clock.ts'
+import { systemRandom } from '../lib/base/random.ts'
+import { HandshakeState, IK } from '../lib/crypto/noise.ts'
+import { nodeSuite } from '../lib/crypto/suite-node.ts'
+import { nextHelloTime } from '../lib/disk/hellos.ts'
+import { loadSelf, loadTransportKeys } from '../lib/disk/identity.ts'
+import { dial } from '../lib/net/dial.ts'
+import type { Link } from '../lib/net/link.ts'
+import { type Frame, SEND_ONLY } from '../lib/wire/frame.ts'
+import { encodePayload1, KIND, prologueFor } from '../lib/wire/hello.ts'
+import { pause, type Peer } from './peer.ts'
+
+async function keysOf(from: Peer): Promise<Pick<Parameters<typeof dial>[0], 'self'>> {
+  const self = await loadSelf(from.home)
+  const [transportKey] = await loadTransportKeys(from.home, nodeSuite)
+  if (transportKey === undefined) throw new Error('no transport key')
+  return { self: { identity: self.identity, transportKey, seq: self.token.seq, token: self.token.bytes } }
+}
+
+/** The first 768 bytes that `from` would send to `to`. */
+export async function helloOf(from: Peer, to: Peer): Promise<Buffer> {
+  const { self } = await keysOf(from)
+  const { identity, token } = await loadSelf(to.home)
+  const prologue = prologueFor(identity)
+  const s = self.transportKey
+  const rs = token.transport
+  const state = new HandshakeState({ suite: nodeSuite, random: systemRandom, pattern: IK, initiator: true, prologue, s, rs })
+  const payload = encodePayload1({
+    kind: KIND.CONTACT,
+    identity: self.identity,
+    ts: await nextHelloTime(from.home),
+    seqOwn: self.seq,
+    seqHeld: token.seq,
+    features: 0,
+    streamId: 0,
+    inviteProof: new Uint8Array(16),
+    token: self.token,
+  })
+  return Buffer.from(state.writeMessage(payload))
+}
+
+/** An authenticated link of `from` to the listener of `to`; what is said over it is up to the test. */
+export async function callAs(from: Peer, to: Peer): Promise<Link> {
+  const { identity, token } = await loadSelf(to.home)
+  const outcome = await dial({
+    suite: nodeSuite,
+    random: systemRandom,
+    clock: systemClock,
+    ...(await keysOf(from)),
+    peer: { identity, transport: token.transport },
+    seqHeld: token.seq,
+    addresses: token.addresses,
+    stamp: () => nextHelloTime(from.home),
+    timeoutMs: 10_000,
+  })
+  if (!('link' in outcome)) throw new Error(`no link: ${JSON.stringify(outcome.failures)}`)
+  return outcome.link
+}
+
+export const SETTINGS: Frame = {
+  type: 'settings',
+  features: 0,
+  flags: SEND_ONLY,
+  maxMessage: 2 ** 30,
+  instance: new Uint8Array(8).fill(7),
+}
+
+/** Frames until the link ends; `ms` at most. */
+export async function hear(link: Link, ms = 10_000): Promise<{ frames: Frame[]; ended: boolean }> {
+  const frames: Frame[] = []
+  let ended = false
+  const all = (async () => {
+    for (let frame = await link.receive(); frame !== undefined; frame = await link.receive()) frames.push(frame)
+    ended = true
+  })()
+  await Promise.race([all, pause(ms)])
+  return { frames, ended }
+}
+
+/** A socket, and what came back through it. */
+export interface Raw {
+  socket: Socket
+  came: () => Buffer
+}
+
+export async function knock(port: number): Promise<Raw> {
+  const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true })
+  const pieces: Buffer[] = []
+  socket.on('data', (bytes) => pieces.push(bytes))
+  socket.on('error', () => undefined)
+  await new Promise((resolve) => socket.once('connect', resolve))
+  return { socket, came: () => Buffer.concat(pieces) }
+}

@@ -1,232 +1,18 @@
 // Sessions between two homes, over links in memory and over TCP on 127.0.0.1: what honest sides deliver, what ends a
 // session and what must not, and what a contact that keeps to no rule can do (nothing that lasts).
 
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
-import { utf8 } from '../lib/base/bytes.ts'
-import { systemClock } from '../lib/base/clock.ts'
-import { nodeSuite } from '../lib/crypto/suite-node.ts'
-import { type Session, type SessionEnd } from '../lib/delivery/session.ts'
-import { Station, type StationEvents } from '../lib/delivery/station.ts'
-import { acceptAll } from '../lib/disk/accept.ts'
-import type { Contact } from '../lib/disk/contact.ts'
-import type { Files } from '../lib/disk/files.ts'
-import { type Home, realDoors } from '../lib/disk/home.ts'
-import { createIdentity } from '../lib/disk/identity.ts'
-import { importToken } from '../lib/disk/import.ts'
-import { type Keyring, loadKeyring } from '../lib/disk/keyring.ts'
+import { loadKeyring } from '../lib/disk/keyring.ts'
 import * as queue from '../lib/disk/queue.ts'
-import type { Queued, QueuedOptions } from '../lib/disk/queued.ts'
-import { discard, type PartSource, stageBody } from '../lib/disk/staging.ts'
-import type { Link } from '../lib/net/link.ts'
-import { encodeHead, ChunkHasher, type Head, type Part } from '../lib/wire/envelope.ts'
-import { type Frame, REFUSE } from '../lib/wire/frame.ts'
-import { linkPair, type MemoryStream, pipe, settle } from './netkit.ts'
-
-interface Side {
-  home: Home
-  keyring: Keyring
-  station: Station
-  /** The other one. */
-  contact: Contact
-  /** `delivered ID`, `received ID`, ... as they happened. */
-  events: string[]
-}
-
-function record(events: string[]): StationEvents {
-  return {
-    delivered: (queued) => void events.push(`delivered ${queued.id}`),
-    deferred: (queued, _, reason) => void events.push(`deferred ${reason} ${queued.id}`),
-    failed: (queued, _, reason) => void events.push(`failed ${reason} ${queued.id}`),
-    received: (message) => void events.push(`received ${message.id}`),
-    changed: () => void events.push('changed'),
-    trouble: (error) => void events.push(`trouble ${String(error)}`),
-  }
-}
-
-/** Alice and Bob, who hold each other's tokens. `files` stands between Bob and his disk. */
-async function withPair(work: (alice: Side, bob: Side) => Promise<void>, files: Partial<Files> = {}): Promise<void> {
-  const root = await mkdtemp(`${tmpdir()}/p2p-delivery-`)
-  try {
-    const made = await Promise.all(
-      ['alice', 'bob'].map((name, i) => {
-        const doors = i === 0 ? realDoors : { ...realDoors, files: { ...realDoors.files, ...files } }
-        const fields = { name, port: 21000 + i, addresses: [], passphrase: undefined }
-        return createIdentity({ path: `${root}/${name}`, source: 'test' }, fields as never, nodeSuite, doors)
-      }),
-    )
-    const sides: Side[] = []
-    for (const [i, { home }] of made.entries()) {
-      const other = made[1 - i]?.self
-      assert.ok(other)
-      const { contact } = await importToken(home, nodeSuite, other.name, other.token)
-      assert.ok(contact)
-      const keyring = await loadKeyring(home)
-      const events: string[] = []
-      const station = await Station.open(home, keyring, { events: record(events) })
-      sides.push({ home, keyring, station, contact, events })
-    }
-    const [alice, bob] = sides as [Side, Side]
-    await work(alice, bob)
-    await Promise.all(sides.map(({ station }) => station.close()))
-  } finally {
-    await rm(root, { recursive: true, maxRetries: 5 }).catch(() => undefined) // a failed test may still be at work
-  }
-}
-
-const text = (content: string | Uint8Array): PartSource => ({
-  type: 'text/plain',
-  content: typeof content === 'string' ? utf8(content) : content,
-})
-const file = (content: Uint8Array, name = 'f.bin'): PartSource => ({ type: 'application/octet-stream', name, content })
-
-function pattern(size: number, seed = 0): Uint8Array {
-  const bytes = new Uint8Array(size)
-  for (let i = 0; i < size; i++) bytes[i] = (i * 31 + (i >> 8) + seed) & 255
-  return bytes
-}
-
-async function send(from: Side, sources: PartSource[][], opts?: QueuedOptions): Promise<Queued[]> {
-  const staged = await Promise.all(sources.map((parts) => stageBody(from.home, nodeSuite, parts)))
-  const drafts = staged.map((each) => ({ to: from.contact, staged: each, header: {}, ...(opts && { opts }) }))
-  const queued = await acceptAll(from.home, nodeSuite, from.keyring.self, drafts)
-  for (const each of staged) await discard(from.home, each)
-  return queued
-}
-
-/** What stands in the inbox: ids (32 digits), sorted. */
-async function inboxOf({ home }: Side): Promise<string[]> {
-  const names = [...(await readdir(home.at('inbox', 'new'))), ...(await readdir(home.at('inbox', 'cur')))]
-  return names.map((name) => name.split('.')[1] ?? '').sort()
-}
-
-const short = (queued: { id: string }[]): string[] => queued.map(({ id }) => id.slice(0, 32)).sort()
-
-async function waiting({ home, contact }: Side): Promise<number> {
-  return queue.count(home, contact.key)
-}
-
-interface Pair {
-  links: [Link, Link]
-  streams: [MemoryStream, MemoryStream]
-}
-
-function links(): Pair {
-  const streams = pipe(systemClock)
-  return { links: linkPair(nodeSuite, systemClock, streams), streams }
-}
-
-/** A session at each end of a link; Alice's is the one that calls. */
-async function sessions(
-  alice: Side,
-  bob: Side,
-  options: { oneShot?: boolean; aliceTakes?: boolean } = {},
-): Promise<{ a: Session; b: Session } & Pair> {
-  const pair = links()
-  const { oneShot = true, aliceTakes = true } = options
-  const a = await alice.station.session(pair.links[0], alice.contact, { oneShot, receive: aliceTakes })
-  const b = await bob.station.session(pair.links[1], bob.contact, { oneShot: false, receive: true })
-  return { a, b, ...pair }
-}
-
-/** Ends of both sessions; fails if they do not end by themselves. */
-async function ends(...list: Session[]): Promise<SessionEnd[]> {
-  const ended = await within(20_000, Promise.all(list.map((session) => session.ended)))
-  for (const { error } of ended) if (error !== undefined) throw error
-  return ended.map(({ end }) => end)
-}
-
-async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  let cancel = (): void => undefined
-  const late = new Promise<never>((_, reject) => {
-    cancel = systemClock.after(ms, () => reject(new Error(`not over after ${ms} ms`)))
-  })
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    cancel()
-  }
-}
-
-async function until(true_: () => boolean | Promise<boolean>, ms = 10_000): Promise<void> {
-  const end = performance.now() + ms
-  while (!(await true_())) {
-    if (performance.now() > end) throw new Error('waited in vain')
-    await new Promise((resolve) => setTimeout(resolve, 2))
-  }
-}
-
-/** The other end of a session, held by the test: a contact that may do what it likes. */
-class Wild {
-  readonly link: Link
-  readonly heard: Frame[] = []
-  over = false
-
-  constructor(link: Link) {
-    this.link = link
-  }
-
-  async begin(settings: Partial<Frame & { type: 'settings' }> = {}): Promise<void> {
-    const instance = new Uint8Array(8)
-    await this.link.send({ type: 'settings', features: 0, flags: 0, maxMessage: 2 ** 31, instance, ...settings })
-    void this.#listen()
-  }
-
-  async #listen(): Promise<void> {
-    for (;;) {
-      const frame = await this.link.receive()
-      if (frame === undefined) break
-      this.heard.push(frame)
-    }
-    this.over = true
-  }
-
-  of<T extends Frame['type']>(type: T): (Frame & { type: T })[] {
-    return this.heard.filter((frame): frame is Frame & { type: T } => frame.type === type)
-  }
-}
-
-/** Bob's session with a wild Alice. */
-async function wild(bob: Side): Promise<{ wild: Wild; session: Session }> {
-  const pair = links()
-  const session = await bob.station.session(pair.links[1], bob.contact, { oneShot: false, receive: true })
-  const peer = new Wild(pair.links[0])
-  await peer.begin()
-  await until(() => peer.of('offer').length > 0)
-  return { wild: peer, session }
-}
-
-/** An envelope from one to the other that went through no queue. */
-function envelope(from: Side, parts: { type?: string; bytes: Uint8Array }[]): { head: Head; bytes: Uint8Array } {
-  const hasher = new ChunkHasher(nodeSuite)
-  for (const { bytes } of parts) hasher.update(bytes)
-  const head = encodeHead(
-    {
-      salt: realDoors.random.bytes(16),
-      from: from.keyring.self.identity,
-      to: from.contact.identity,
-      created: from.home.clock.micros(),
-      root: hasher.root(),
-      header: {
-        parts: parts.map(({ type = 'application/octet-stream', bytes }): Part => ({ type, size: bytes.length })),
-      },
-    },
-    nodeSuite,
-  )
-  return { head, bytes: new Uint8Array(Buffer.concat([head.bytes, ...parts.map(({ bytes }) => bytes)])) }
-}
-
-function pieces(id: string, bytes: Uint8Array, from = 0): (Frame & { type: 'data' })[] {
-  const frames: (Frame & { type: 'data' })[] = []
-  for (let offset = from; offset < bytes.length; offset += 32_768) {
-    frames.push({ type: 'data', id, offset, bytes: bytes.subarray(offset, offset + 32_768) })
-  }
-  return frames
-}
+import type { Queued } from '../lib/disk/queued.ts'
+import { REFUSE } from '../lib/wire/frame.ts'
+import { settle } from './netkit.ts'
+import {
+  ends, envelope, file, inboxOf, links, outcomes, pattern, pieces, send, sessions, short, type Side, text, until, waiting, wild,
+  Wild, withPair, within,
+} from './pair.ts'
 
 test('one call moves what waits on both sides, and ends by itself', async () => {
   await withPair(async (alice, bob) => {
@@ -324,6 +110,179 @@ test('bytes behind the end of a message end the session, not the process', async
       assert.is(error, undefined)
     }
   })
+})
+
+test('whoever asks for one message again and again is not served for ever', async () => {
+  await withPair(async (_, bob) => {
+    const [queued] = await send(bob, [[text('x'.repeat(60_000))]])
+    assert.ok(queued)
+    const { wild: peer, session } = await wild(bob)
+    const items = Array.from({ length: 255 }, () => ({ id: queued.id, offset: 0 }))
+    for (let i = 0; i < 500 && !peer.over; i++) await peer.link.send({ type: 'want', items }).catch(() => undefined)
+    assert.equal(await ends(session), ['offended'])
+    assert.is(await waiting(bob), 1)
+  })
+})
+
+test('what a contact says of itself a thousand times is written down a few times', async () => {
+  await withPair(async (_, bob) => {
+    const { wild: peer, session } = await wild(bob)
+    for (let i = 0; i < 150; i++) {
+      await peer.link.send({ type: 'addrs', nat: 0, addresses: [{ host: `203.0.113.${i}`, port: 1000 + i, tcp: true, udp: true }] })
+    }
+    await until(() => bob.events.includes('changed'))
+    await peer.link.send({ type: 'bye', code: 0 })
+    await ends(session)
+    await bob.station.close()
+    const [contact] = (await loadKeyring(bob.home)).all()
+    assert.is(contact?.sessionAddresses[0]?.host, '203.0.113.149')
+    assert.ok(bob.events.filter((event) => event === 'changed').length < 100)
+  })
+})
+
+test('a message that is dropped or held while it is being sent is cancelled, and sent when it is back', async () => {
+  await withPair(async (alice, bob) => {
+    const parts = [file(pattern(9 << 20)), file(pattern(9 << 20, 5), 'g.bin')]
+    const [first, second] = await send(alice, [parts, [text('small\n')]])
+    assert.ok(first && second)
+    const { a, b, streams } = await sessions(alice, bob, { oneShot: false })
+    await until(() => streams[0].written > 3 << 20)
+    await queue.drop(alice.home, [first])
+    await until(async () => (await waiting(alice)) === 0)
+    assert.equal(await inboxOf(bob), short([second]))
+
+    const [third] = await send(alice, [parts])
+    assert.ok(third)
+    await queue.hold(alice.home, third)
+    a.poke()
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    assert.ok(await queue.release(alice.home, { ...third, state: 'hold' }))
+    a.poke()
+    await until(async () => (await inboxOf(bob)).length === 2)
+    a.stop()
+    assert.equal(await ends(a, b), ['done', 'done'])
+  })
+})
+
+test('a message that is held between offer and request goes when it is released', async () => {
+  await withPair(async (alice) => {
+    const [queued] = await send(alice, [[text('x\n')]])
+    assert.ok(queued)
+    const pair = links()
+    const a = await alice.station.session(pair.links[0], alice.contact, { oneShot: false, receive: true })
+    const peer = new Wild(pair.links[1])
+    await peer.begin()
+    await until(() => peer.of('offer').length === 2)
+    await queue.hold(alice.home, queued)
+    await peer.link.send({ type: 'want', items: [{ id: queued.id, offset: 0 }] })
+    await until(() => peer.of('cancel').length === 1)
+    await queue.release(alice.home, { ...queued, state: 'hold' })
+    a.poke()
+    await until(() => peer.of('offer').filter(({ items }) => items.length === 1).length === 2)
+    await peer.link.send({ type: 'bye', code: 0 })
+    await ends(a)
+  })
+})
+
+test('an expired message that two sessions come across bounces once and ends neither', async () => {
+  await withPair(async (alice, bob) => {
+    const queued = await send(alice, [[text('late\n')], [text('late too\n')]], { expires: alice.home.clock.now() - 1 })
+    const one = await sessions(alice, bob)
+    const two = await sessions(alice, bob)
+    assert.equal(await ends(one.a, two.a, one.b, two.b), ['done', 'done', 'done', 'done'])
+    assert.is((await inboxOf(alice)).length, 2)
+    assert.is(await queue.count(alice.home, alice.contact.key, 'failed'), 2)
+    assert.equal(outcomes(alice).sort(), queued.map(({ id }) => `failed expired ${id}`).sort())
+    assert.equal(await inboxOf(bob), [])
+  })
+})
+
+test('a message refused for good bounces once, is told before the session ends, and goes again after a retry', async () => {
+  await withPair(async (alice) => {
+    const [queued] = await send(alice, [[text('no\n')]])
+    assert.ok(queued)
+    const pair = links()
+    const a = await alice.station.session(pair.links[0], alice.contact, { oneShot: false, receive: true })
+    const peer = new Wild(pair.links[1])
+    await peer.begin()
+    const offers = (): number => peer.of('offer').filter(({ items }) => items.some(({ id }) => id === queued.id)).length
+    await until(() => offers() === 1)
+    await peer.link.send({ type: 'refuse', id: queued.id, code: REFUSE.POLICY, retry: 0 })
+    await until(() => outcomes(alice).length > 0)
+    assert.equal(outcomes(alice), [`failed policy ${queued.id}`])
+    const [failed] = await queue.list(alice.home, alice.contact.key, 'failed')
+    assert.ok(failed)
+    await queue.retry(alice.home, failed)
+    a.poke()
+    await until(() => offers() === 2)
+    await peer.link.send({ type: 'refuse', id: queued.id, code: REFUSE.POLICY, retry: 0 })
+    await until(() => outcomes(alice).length > 1)
+    assert.is((await inboxOf(alice)).length, 2)
+    await peer.link.send({ type: 'bye', code: 0 })
+    await ends(a)
+  })
+})
+
+test('a one-shot that is refused is not over before the bounce is', async () => {
+  await withPair(async (alice, bob) => {
+    const contact = { ...bob.contact, limits: { maxMessage: 10 } }
+    const [queued] = await send(alice, [[text('longer than ten bytes\n')]])
+    const pair = links()
+    const a = await alice.station.session(pair.links[0], alice.contact, { oneShot: true, receive: false })
+    await bob.station.session(pair.links[1], contact, { oneShot: false, receive: true })
+    assert.equal(await ends(a), ['done'])
+    assert.equal(outcomes(alice), [`failed too-big ${queued?.id}`])
+    assert.is((await inboxOf(alice)).length, 1)
+  })
+})
+
+test('many messages of a large size cannot get past the quota together', async () => {
+  await withPair(async (alice, bob) => {
+    const contact = { ...bob.contact, limits: { quota: 1_000_000 } }
+    const pair = links()
+    const session = await bob.station.session(pair.links[1], contact, { oneShot: false, receive: true })
+    const peer = new Wild(pair.links[0])
+    await peer.begin()
+    const made = Array.from({ length: 10 }, (_, i) => envelope(alice, [{ bytes: pattern(300_000, i) }]))
+    await peer.link.send({ type: 'offer', items: made.map(({ head, bytes }) => ({ id: head.id, size: bytes.length })) })
+    await until(() => peer.of('refuse').length > 0 || peer.of('want').length > 3)
+    const sizes = new Map(made.map(({ head, bytes }) => [head.id, bytes]))
+    const send = async (): Promise<void> => {
+      for (const { items } of peer.of('want')) {
+        for (const { id } of items) {
+          for (const frame of pieces(id, sizes.get(id) ?? new Uint8Array())) await peer.link.send(frame)
+          sizes.delete(id)
+        }
+      }
+    }
+    await send()
+    await until(() => peer.of('refuse').length === 7)
+    await until(async () => (await inboxOf(bob)).length === 3)
+    assert.ok(peer.of('refuse').every(({ code }) => code === REFUSE.QUOTA))
+    await peer.link.send({ type: 'bye', code: 0 })
+    await ends(session)
+    assert.is((await inboxOf(bob)).length, 3)
+  })
+})
+
+test('a link that is reset in the middle ends the session without an error, on both sides', async () => {
+  for (let cut = 1; cut <= 6; cut++) {
+    await withPair(async (alice, bob) => {
+      await send(alice, [[file(pattern(4 << 20))], [text('x\n')]])
+      await send(bob, [[file(pattern(4 << 20))]])
+      const { a, b, streams } = await sessions(alice, bob)
+      await until(() => streams[0].written + streams[1].written > cut * 700_000)
+      streams[0].lose()
+      streams[1].lose()
+      const [one, two] = await within(10_000, Promise.all([a.ended, b.ended]))
+      assert.is(one.error, undefined)
+      assert.is(two.error, undefined)
+      const again = await sessions(alice, bob)
+      assert.equal(await ends(again.a, again.b), ['done', 'done'])
+      assert.is((await inboxOf(bob)).length, 2)
+      assert.is((await inboxOf(alice)).length, 1)
+    })
+  }
 })
 
 test.run()

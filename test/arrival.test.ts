@@ -1,0 +1,285 @@
+// What a receiver leaves when it dies, or its disk fails, at the n-th operation of a message's way into the inbox, for
+// every n: afterwards the message is there exactly once, with every byte, and nothing else is left.
+
+import { readdir, rm } from 'node:fs/promises'
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+
+import { nodeSuite } from '../lib/crypto/suite-node.ts'
+import { Station } from '../lib/delivery/station.ts'
+import type { FileHandle, Files } from '../lib/disk/files.ts'
+import { nodeFiles } from '../lib/disk/files.ts'
+import type { Home } from '../lib/disk/home.ts'
+import { Inbox, type Sender } from '../lib/disk/inbox.ts'
+import { findMessage, openMessage, partContent } from '../lib/disk/inboxview.ts'
+import { collect } from '../lib/wire/mailread.ts'
+import { envelope, file, pattern, send, sessions, short, type Side, waiting, withPair, within } from './pair.ts'
+
+/** A disk that does something at its n-th operation that changes anything; reading is free. */
+class Disk {
+  readonly files: Files
+  /** Operations so far, and what they were. */
+  done: string[] = []
+  readonly #open = new Set<FileHandle>()
+  #at = Infinity
+  #until = Infinity
+  #code = ''
+
+  constructor(real: Files = nodeFiles) {
+    const wrap =
+      <A extends unknown[], R>(name: string, work: (...args: A) => Promise<R>) =>
+      async (...args: A): Promise<R> => {
+        this.#step(`${name} ${typeof args[0] === 'string' ? args[0].split('/').slice(-3).join('/') : ''}`)
+        return work(...args)
+      }
+    this.files = {
+      ...real,
+      mkdir: wrap('mkdir', real.mkdir.bind(real)),
+      rmdir: wrap('rmdir', real.rmdir.bind(real)),
+      rename: wrap('rename', real.rename.bind(real)),
+      link: wrap('link', real.link.bind(real)),
+      unlink: wrap('unlink', real.unlink.bind(real)),
+      syncDir: wrap('syncDir', real.syncDir.bind(real)),
+      utimes: wrap('utimes', real.utimes.bind(real)),
+      open: async (path, mode) => {
+        if (mode === 'create' || mode === 'append') this.#step(`${mode} ${path.split('/').slice(-3).join('/')}`)
+        const handle = await real.open(path, mode)
+        return this.#handle(handle, path.split('/').slice(-3).join('/'))
+      },
+    }
+  }
+
+  #handle(handle: FileHandle, name: string): FileHandle {
+    this.#open.add(handle)
+    return {
+      read: (position, length) => handle.read(position, length),
+      write: async (bytes, position) => {
+        try {
+          this.#step(`write ${name}`)
+        } catch (error) {
+          await handle.write(bytes.subarray(0, bytes.length / 2), position) // torn
+          throw error
+        }
+        return handle.write(bytes, position)
+      },
+      sync: async () => {
+        this.#step(`sync ${name}`)
+        return handle.sync()
+      },
+      truncate: async (size) => {
+        this.#step(`truncate ${name}`)
+        return handle.truncate(size)
+      },
+      size: () => handle.size(),
+      close: () => {
+        this.#open.delete(handle)
+        return handle.close()
+      },
+    }
+  }
+
+  /** What the system does for a dead process. */
+  async bury(): Promise<void> {
+    for (const handle of this.#open) await handle.close()
+    this.#open.clear()
+  }
+
+  #step(what: string): void {
+    if (what.includes('lock/')) return // locks are advisory, and the tests break them
+    this.done.push(what)
+    if (this.done.length < this.#at || this.done.length > this.#until) return
+    throw Object.assign(new Error(`${this.#code} at ${what}`), this.#code === 'dead' ? {} : { code: this.#code })
+  }
+
+  /** From the n-th operation on (counted from now), for `times` operations. 'dead': the process is gone. */
+  fail(n: number, code: 'dead' | 'ENOSPC' | 'EIO', times = Infinity): void {
+    this.done = []
+    this.#at = n
+    this.#until = n + times - 1
+    this.#code = code
+  }
+
+  heal(): void {
+    this.#at = Infinity
+  }
+
+  get hit(): boolean {
+    return this.done.length >= this.#at
+  }
+}
+
+/** The tests play several processes in one: what one of them held is free once it is dead. */
+async function breakLocks(home: Home): Promise<void> {
+  for (const name of await readdir(home.at('lock'))) {
+    if (name.startsWith('receiver.')) await rm(home.at('lock', name), { recursive: true })
+  }
+}
+
+interface Message {
+  id: string
+  bytes: Uint8Array
+  parts: { type?: string; bytes: Uint8Array }[]
+}
+
+const LARGE = pattern((10 << 20) + 77)
+
+/** Bytes of its own at the start, the end and between. */
+function marked(seed: number): Uint8Array {
+  const bytes = LARGE.slice()
+  for (let at = 0; at < bytes.length; at += 1 << 20) bytes[at] = seed
+  return bytes
+}
+
+const SHAPES: Record<string, (seed: number) => Message['parts']> = {
+  'a small text': (seed) => [{ type: 'text/plain', bytes: pattern(500, seed).map((byte) => 97 + (byte % 26)) }],
+  'three files': (seed) => [1, 2, 3].map((i) => ({ bytes: pattern(60_000 * i, seed + i) })),
+  'a file of more than 10 MiB': (seed) => [
+    { type: 'text/plain', bytes: new TextEncoder().encode(`look ${seed}\n`) },
+    { bytes: marked(seed) },
+  ],
+}
+
+function make(from: Side, shape: string, seed: number): Message {
+  const parts = SHAPES[shape]?.(seed) ?? []
+  const { head, bytes } = envelope(from, parts)
+  return { id: head.id, bytes, parts }
+}
+
+/** One life of a receiver: takes what is offered; true once it has answered that it has it. */
+async function live(home: Home, side: Side, from: Sender, message: Message, cut = Infinity): Promise<boolean> {
+  const inbox = await Inbox.open(home, nodeSuite, side.keyring.self)
+  if (await inbox.has(from.key, message.id)) {
+    await inbox.close()
+    return true
+  }
+  const place = await inbox.arrive(from, message.id, message.bytes.length)
+  assert.ok(place)
+  const { arrival, release } = place
+  while (!arrival.full && arrival.offset < cut) {
+    await arrival.write(message.bytes.subarray(arrival.offset, arrival.offset + 32_768))
+    if (!arrival.full) continue
+    if ((await arrival.check()) === 'bad') throw new Error('bad')
+  }
+  if (!arrival.full) {
+    await arrival.suspend()
+  } else {
+    if ((await arrival.check()) !== 'good') throw new Error('not good')
+    await inbox.commit([{ arrival, from }])
+  }
+  release()
+  await inbox.close()
+  return arrival.full
+}
+
+/** Exactly once, every byte, no rest. */
+async function check(home: Home, key: string, message: Message): Promise<void> {
+  const names = [...(await readdir(home.at('inbox', 'new'))), ...(await readdir(home.at('inbox', 'cur')))]
+  assert.is(names.filter((name) => name.includes(message.id.slice(0, 32))).length, 1, 'once')
+  assert.equal(await readdir(home.at('part', key)), [], 'nothing left in part/')
+  const view = { home, nameOf: () => undefined }
+  await openMessage(view, await findMessage(view, message.id), async (mail) => {
+    assert.is(mail.parts.length, message.parts.length)
+    for (const [i, part] of mail.parts.entries()) {
+      assert.is(Buffer.compare(await collect(partContent(home, part)), message.parts[i]?.bytes ?? new Uint8Array()), 0, 'bytes')
+    }
+  })
+}
+
+function senderOf({ contact }: Side): Sender {
+  return { key: contact.key, identity: contact.identity, name: contact.name, verified: false }
+}
+
+for (const shape of Object.keys(SHAPES)) {
+  test(`${shape}: a receiver that dies at any operation, and its successor at another, lose and double nothing`, async () => {
+    await withPair(async (alice, bob) => {
+      const disk = new Disk()
+      const home: Home = Object.create(bob.home, { files: { value: disk.files } }) as Home
+      const from = senderOf(bob)
+      const large = shape.includes('MiB')
+      for (let n = 1; ; n++) {
+        const message = make(alice, shape, n)
+        disk.fail(n, 'dead')
+        const acked = await live(home, bob, from, message).catch(() => false)
+        if (!disk.hit) break
+        assert.not(acked)
+        await disk.bury()
+        await breakLocks(home)
+        if (!large || n % 4 === 0) {
+          disk.fail(1 + ((n * 7) % 19), 'dead')
+          await live(home, bob, from, message).catch(() => false)
+          await disk.bury()
+          await breakLocks(home)
+        }
+        disk.heal()
+        assert.ok(await live(home, bob, from, message), `after ${n}`)
+        await check(home, from.key, message)
+      }
+      assert.ok(disk.done.length > 8, `${disk.done.length} operations`)
+    })
+  })
+
+  test(`${shape}: no room or a failing disk at any operation loses and doubles nothing, and the session ends`, async () => {
+    const disk = new Disk()
+    await withPair(async (alice, bob) => {
+      const sources = (seed: number) => (SHAPES[shape]?.(seed) ?? []).map(({ type, bytes }) =>
+        type === undefined ? file(bytes) : { type, content: bytes })
+      const from = senderOf(bob)
+      let station = bob.station
+      const meet = async (): Promise<unknown> => {
+        const { a, b } = await sessions(alice, { ...bob, station })
+        const [one, two] = await within(20_000, Promise.all([a.ended, b.ended]))
+        if (one.error !== undefined) throw one.error
+        return two.error
+      }
+      await meet() // Bob writes down what Alice says of herself
+      const restart = async (): Promise<void> => {
+        await station.close()
+        await breakLocks(bob.home)
+        station = await Station.open(bob.home, bob.keyring)
+      }
+      const step = shape.includes('MiB') ? 3 : 1 // each costs a third of a second
+      for (const [code, times] of [['ENOSPC', 1], ['ENOSPC', Infinity], ['EIO', 1]] as const) {
+        for (let n = 1; n < 100; n += step) {
+          const [queued] = await send(alice, [sources(n)])
+          assert.ok(queued)
+          disk.fail(n, code, times)
+          const error = await meet()
+          const what = disk.done[n - 1]
+          const hit = disk.hit
+          disk.heal()
+          if (hit && code === 'ENOSPC' && error !== undefined) {
+            assert.match(what ?? '', /^(?:write|sync|syncDir) (?:.*\/seen|.*inbox\/new)$/, `${String(error)}: ends no process`)
+          }
+          if (error !== undefined) await restart()
+          const late = await meet()
+          assert.is(late, undefined, `${code} at ${what}: ${String(late)}`)
+          assert.is(await waiting(alice), 0, `${code} at ${what}`)
+          const contents = (SHAPES[shape]?.(n) ?? [])
+          await check(bob.home, from.key, { id: queued.id, bytes: new Uint8Array(), parts: contents })
+          if (!hit) break
+        }
+      }
+      await station.close()
+    }, disk.files)
+  })
+}
+
+test('a message that was suspended goes on where it stopped, whoever takes it up', async () => {
+  await withPair(async (alice, bob) => {
+    const from = senderOf(bob)
+    const message = make(alice, 'a file of more than 10 MiB', 1)
+    assert.not(await live(bob.home, bob, from, message, 5 << 20))
+    const inbox = await Inbox.open(bob.home, nodeSuite, bob.keyring.self)
+    const place = await inbox.arrive(from, message.id, message.bytes.length)
+    assert.ok((place?.arrival.offset ?? 0) >= 5 << 20)
+    await place?.arrival.suspend()
+    place?.release()
+    await inbox.close()
+    assert.ok(await live(bob.home, bob, from, message))
+    await check(bob.home, from.key, message)
+    assert.equal(short([message]).length, 1)
+  })
+})
+
+test.run()

@@ -181,7 +181,13 @@ class SmallArrival extends Arrival {
   async prepare(receipt: Receipt): Promise<void> {
     const head = this.head as Head
     this.mail = this.mailOf(head, receipt, hasText(head) ? this.#part(head, 0) : undefined)
-    await writeMail(this.home.files, this.path, this.mail)
+    try {
+      await writeMail(this.home.files, this.path, this.mail)
+    } catch (error) {
+      if (!isCode(error, 'EEXIST')) throw error
+      await this.discard() // what a disk too full even for an unlink left of an earlier attempt
+      await writeMail(this.home.files, this.path, this.mail)
+    }
   }
 
   /** 64 KiB are sent again sooner than they are written, synced and read back. */

@@ -240,6 +240,7 @@ export class Inbox {
     const { files } = this.#home
     await this.#makePart(key)
     const record = this.#record(key, id, this.#nextTime())
+    await files.unlink(this.#partPath(record)) // what a full disk may have left of an earlier attempt
     await writeNew(files, this.#partPath(record), mail(Number(record.time / 1000n)))
     let won: boolean | undefined
     try {

@@ -31,6 +31,7 @@ export async function attempt(station: Station, contact: Contact, options: Attem
   for (;;) {
     const outcome = await station.connect(contact, options)
     if (!('link' in outcome)) return { reached: false, trouble: outcome, ...(await noteFailure(home, contact, outcome)) }
+    if (options.signal.aborted) outcome.link.close()
     await noteReached(home, contact)
     const session = await station.session(outcome.link, contact, { oneShot: true, receive: options.receive })
     options.onSession?.(session)

@@ -66,7 +66,7 @@ export async function openControl(
     })
   })
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
+    server.on('error', reject) // once it listens: out of descriptors for one connection, the next may work
     server.listen(path, resolve)
   })
   await home.files.chmod(path, 0o600)

@@ -19,6 +19,9 @@ const PARALLEL = 4
 const LIMIT_MS = 60_000
 const KILL_MS = 2_000
 
+/** At the end of the listener there is less time. */
+const STOP_MS = 500
+
 /** A command that said "later" (exit 75, or a signal) runs again after this. */
 const AGAIN_MS = 60_000
 const LATER = 75
@@ -35,7 +38,7 @@ export class Hooks {
   readonly #events: HookEvents
   readonly #queue: string[] = []
   readonly #known = new Set<string>()
-  readonly #children = new Set<() => void>()
+  readonly #children = new Set<(signal: NodeJS.Signals) => void>()
   readonly #cancels = new Set<() => void>()
   #running = new Set<Promise<void>>()
   #stopped = false
@@ -69,8 +72,12 @@ export class Hooks {
   async stop(): Promise<void> {
     this.#stopped = true
     for (const cancel of this.#cancels) cancel()
-    for (const kill of this.#children) kill()
+    for (const kill of this.#children) kill('SIGTERM')
+    const cancel = this.#clock.after(STOP_MS, () => {
+      for (const kill of this.#children) kill('SIGKILL')
+    })
     await this.idle()
+    cancel()
   }
 
   #next(): void {
@@ -142,21 +149,26 @@ export class Hooks {
           if (!isCode(error, 'ESRCH')) throw error
         }
       }
-      const stop = (): void => kill('SIGTERM')
-      this.#children.add(stop)
+      this.#children.add(kill)
       const cancels = [
-        this.#clock.after(LIMIT_MS, stop),
+        this.#clock.after(LIMIT_MS, () => kill('SIGTERM')),
         this.#clock.after(LIMIT_MS + KILL_MS, () => kill('SIGKILL')),
       ]
       const over = (code: number): void => {
         cancels.forEach((cancel) => cancel())
-        this.#children.delete(stop)
+        this.#children.delete(kill)
         resolve(code)
       }
       child.on('error', () => over(127))
-      child.on('exit', (code, signal) => over(code ?? (signal === null ? 1 : this.#stopped ? LATER : 124)))
-      void feed(child.stdin, partContent(this.#home, mainPart(mail)))
-      void feed(child.stdio[3] as NodeJS.WritableStream, record(info, path))
+      // What was ended because we end did not get its time.
+      child.on('exit', (code) => over(this.#stopped && code !== 0 ? LATER : (code ?? 124)))
+      const fed = [
+        feed(child.stdin, partContent(this.#home, mainPart(mail))),
+        feed(child.stdio?.[3] as NodeJS.WritableStream | undefined, record(info, path)),
+      ]
+      Promise.all(fed).catch((error: unknown) => {
+        if (this.#children.has(kill)) this.#events.trouble(error instanceof Error ? error.message : String(error))
+      })
     })
   }
 }
@@ -185,8 +197,8 @@ async function* record(info: MessageInfo, path: string): AsyncGenerator<Uint8Arr
 }
 
 /** A command need not read what it is given. */
-async function feed(to: NodeJS.WritableStream | null, content: AsyncIterable<Uint8Array>): Promise<void> {
-  if (to === null) return
+async function feed(to: NodeJS.WritableStream | null | undefined, content: AsyncIterable<Uint8Array>): Promise<void> {
+  if (to === null || to === undefined) return // no descriptors were left for it
   let open = true
   const gone = new Promise<void>((resolve) => {
     const end = (): void => {

@@ -109,12 +109,18 @@ class Listener {
       sweep(home).catch((error: unknown) => this.#options.onNotice(error instanceof Error ? error.message : String(error)))
       // Every message takes a number from queue/clock, so one watch tells of all of them.
       await home.files.mkdir(home.at('queue', 'clock'))
-      const look = (): void => void peers.look().catch((error: unknown) => this.#fail(error))
-      const watch = home.files.watch(home.at('queue', 'clock'), () => home.clock.after(LOOK_DELAY_MS, look, true))
+      let looksSoon = false
+      const look = (): void => {
+        looksSoon = false
+        peers.look().catch((error: unknown) => this.#fail(error))
+      }
+      const watch = home.files.watch(home.at('queue', 'clock'), () => {
+        if (!looksSoon) home.clock.after(LOOK_DELAY_MS, look, true)
+        looksSoon = true
+      })
       await aborted(this.#stop.signal)
       watch()
-      await peers.stop(GRACE_MS)
-      await hooks?.stop()
+      await Promise.all([peers.stop(GRACE_MS), hooks?.stop()])
     } finally {
       for (const close of closers) await close()
     }

@@ -18,8 +18,11 @@ const DIALS_MAX = 8
 /** p2p-wire(7): sessions of one contact at a time. */
 const SESSIONS_MAX = 4
 
-/** A link that broke is dialled again after this long, plus up to as much again. */
+/** A link that broke is dialled again after this long, plus up to as much again; twice as long after each that breaks
+ * before it is STEADY_MS old: a contact on whom every session breaks is not dialled for ever. */
 const REDIAL_MS = 1000
+const REDIAL_MAX_MS = 600_000
+const STEADY_MS = 60_000
 
 /** Queues are looked at so often even if nobody tells: a sender may have died between queueing and telling. */
 const LOOK_MS = 30_000
@@ -41,6 +44,8 @@ interface Peer {
   dialing: Promise<Session | Trouble> | undefined
   /** Unix ms of the first failure since the contact was last there. */
   since: number | undefined
+  /** Links in a row that broke while they were young. */
+  broken: number
   cancel: () => void
   /** mtime of the queue when it was last looked at. */
   looked: number
@@ -162,7 +167,8 @@ export class Peers {
   #peer(key: string): Peer {
     let peer = this.#peers.get(key)
     if (peer === undefined) {
-      peer = { key, sessions: new Set(), dialing: undefined, since: undefined, cancel: () => undefined, looked: 0 }
+      const fresh = { dialing: undefined, since: undefined, broken: 0, cancel: () => undefined, looked: 0 }
+      peer = { key, sessions: new Set(), ...fresh }
       this.#peers.set(key, peer)
     }
     return peer
@@ -182,7 +188,7 @@ export class Peers {
       const outcome = await this.#station.connect(contact, { signal })
       if ('link' in outcome) {
         const session = await this.#begin(contact, outcome.link)
-        return session ?? nobody
+        return session ?? [...peer.sessions][0] ?? nobody
       }
       const [called] = peer.sessions // the contact may have called meanwhile
       if (called !== undefined) return called
@@ -213,17 +219,16 @@ export class Peers {
 
   async #begin(contact: Contact, link: Link): Promise<Session | undefined> {
     const peer = this.#peer(contact.key)
-    if (peer.sessions.size >= SESSIONS_MAX) {
-      link.close()
+    const session = await this.#station.session(link, contact, { oneShot: false, receive: true })
+    if (peer.sessions.size >= SESSIONS_MAX || this.#stopped.signal.aborted) {
+      session.abort()
       return undefined
     }
-    const session = await this.#station.session(link, contact, { oneShot: false, receive: true })
     const first = peer.sessions.size === 0
     peer.sessions.add(session)
     peer.since = undefined
     peer.cancel()
     if (first) this.#events.up(contact, link)
-    await noteReached(this.#station.home, contact)
     for (const other of peer.sessions) {
       if (other !== session) (this.#keeps(session, other) ? other : session).stop()
     }
@@ -232,11 +237,13 @@ export class Peers {
       if (error !== undefined) this.#events.fatal(error)
       if (peer.sessions.size > 0 || this.#stopped.signal.aborted) return
       this.#events.down(contact)
-      const jitter = REDIAL_MS * (1 + fraction(this.#station.home.random))
+      peer.broken = end === 'lost' && link.age < STEADY_MS ? peer.broken + 1 : 0
+      const random = fraction(this.#station.home.random)
       if (end === 'worn' && link.initiator) this.#wake(contact.key)
-      else if (end === 'lost') this.#retry(peer, jitter)
-      else this.#retry(peer, nextAttempt(0, 0, fraction(this.#station.home.random)))
+      else if (end === 'lost') this.#retry(peer, Math.min(REDIAL_MS * 2 ** peer.broken, REDIAL_MAX_MS) * (1 + random))
+      else this.#retry(peer, nextAttempt(0, 0, random))
     })
+    await noteReached(this.#station.home, contact)
     return session
   }
 

@@ -19,6 +19,9 @@ import { Receiving } from './receive.ts'
 /** The other side's SETTINGS must be here by then. */
 const SETTINGS_MS = 10_000
 
+/** A renewal asked for earlier is none: the other side would have us dial for ever. */
+const RENEW_MIN_MS = 60_000
+
 /** TCP: a PING after so much silence, dead after more of it. */
 const PING_MS = 25_000
 const DEAD_MS = 55_000
@@ -207,7 +210,7 @@ export class Session {
         }
         return this.#meter.tick()
       case 'bye':
-        this.#end = frame.code === BYE.RENEW || this.link.worn ? 'worn' : 'done'
+        this.#end = (frame.code === BYE.RENEW && this.link.age > RENEW_MIN_MS) || this.link.worn ? 'worn' : 'done'
         return true
       case 'settings':
         return false

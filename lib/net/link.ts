@@ -60,6 +60,7 @@ export class Link {
   #out: Uint8Array[] = []
   #outBytes = 0
   #writing: Promise<void> | undefined
+  #waiting: (() => void)[] = [] // senders, until there is room or the link is closed
   #scheduled = false
   #deaf = false // writing failed; what came in before may still be read
 
@@ -125,7 +126,13 @@ export class Link {
     this.#seal(frame)
     if (this.#outBytes >= BATCH) this.#flush()
     else this.#schedule()
-    if (this.#writing !== undefined && this.#outBytes >= BATCH) await this.#writing
+    if (this.#writing !== undefined && this.#outBytes >= BATCH) {
+      await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    }
+  }
+
+  #wakeSenders(): void {
+    for (const wake of this.#waiting.splice(0)) wake()
   }
 
   #seal(frame: Frame): void {
@@ -154,12 +161,14 @@ export class Link {
       () => {
         this.#writing = undefined
         this.#flush()
+        this.#wakeSenders()
       },
       () => {
         this.#writing = undefined
         this.#deaf = true
         this.#out = []
         this.#outBytes = 0
+        this.#wakeSenders()
       },
     )
   }
@@ -254,6 +263,7 @@ export class Link {
     this.#in.clear()
     this.#first = undefined
     this.#wakeReader()
+    this.#wakeSenders()
     if (this.#over === 'reset') return this.#stream.destroy()
     const cancel = this.#clock.after(LINGER_MS, () => this.#stream.destroy())
     void this.#stream.closed.then(cancel)

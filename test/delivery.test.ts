@@ -4,6 +4,9 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
+import { Hooks } from '../lib/delivery/hooks.ts'
+import { runListener } from '../lib/delivery/listener.ts'
+import { Station } from '../lib/delivery/station.ts'
 import { loadKeyring } from '../lib/disk/keyring.ts'
 import * as queue from '../lib/disk/queue.ts'
 import type { Queued } from '../lib/disk/queued.ts'
@@ -284,5 +287,156 @@ test('a link that is reset in the middle ends the session without an error, on b
     })
   }
 })
+
+interface Running {
+  said: string[]
+  stop(): Promise<void>
+  ended: Promise<void>
+}
+
+/** A listener of one side, in this process. */
+async function listener(side: Side, exec?: string): Promise<Running> {
+  const said: string[] = []
+  const control = new AbortController()
+  const ended = runListener({
+    home: side.home,
+    keyring: await loadKeyring(side.home),
+    once: false,
+    exec,
+    signal: control.signal,
+    onReady: () => void said.push('ready'),
+    onMessage: ({ id }) => void said.push(`message ${id}`),
+    onDelivered: ({ id }) => void said.push(`delivered ${id}`),
+    onDeferred: (_, { reason }) => void said.push(`deferred ${reason}`),
+    onFailed: (_, __, reason) => void said.push(`failed ${reason}`),
+    onPeer: (_, state) => void said.push(state),
+    onContact: () => undefined,
+    onNotice: (text) => void said.push(`notice ${text}`),
+  })
+  ended.catch(() => undefined)
+  await until(() => said.includes('ready'))
+  return {
+    said,
+    ended,
+    async stop() {
+      control.abort()
+      await within(2000, ended)
+    },
+  }
+}
+
+test('two listeners that call each other at once keep one session, and what waits on both sides moves', async () => {
+  await withPair(
+    async (alice, bob) => {
+      const [there, back] = [await send(alice, [[text('a\n')], [file(pattern(500_000))]]), await send(bob, [[text('b\n')]])]
+      const running = await Promise.all([listener(alice), listener(bob)])
+      await until(async () => (await inboxOf(bob)).length === 2 && (await inboxOf(alice)).length === 1)
+      assert.equal(await inboxOf(bob), short(there))
+      assert.equal(await inboxOf(alice), short(back))
+      await until(async () => (await waiting(alice)) + (await waiting(bob)) === 0)
+      await Promise.all(running.map(({ stop }) => stop()))
+    },
+    {},
+    true,
+  )
+})
+
+test('a listener that is killed and started again in the middle of a large message loses and doubles nothing', async () => {
+  await withPair(
+    async (alice, bob) => {
+      const there = await send(alice, [[file(pattern(30 << 20))], ...Array.from({ length: 50 }, (_, i) => [text(`${i}\n`)])])
+      const caller = await listener(alice)
+      for (let i = 0; i < 3; i++) {
+        const callee = await listener(bob)
+        await new Promise((resolve) => setTimeout(resolve, 150))
+        await callee.stop()
+      }
+      const callee = await listener(bob)
+      await until(async () => (await waiting(alice)) === 0, 20_000)
+      assert.equal(await inboxOf(bob), short(there))
+      await Promise.all([caller.stop(), callee.stop()])
+    },
+    {},
+    true,
+  )
+})
+
+test('a listener ends within two seconds while a contact takes nothing and a command ignores SIGTERM', async () => {
+  await withPair(
+    async (alice, bob) => {
+      await send(alice, [[text('go\n')]])
+      const callee = await listener(bob, 'trap "" TERM; sleep 20; sleep 20')
+      await send(bob, [[file(pattern(30 << 20))]])
+      const outcome = await alice.station.connect(alice.contact)
+      assert.ok('link' in outcome)
+      const peer = new Wild(outcome.link)
+      await outcome.link.send({ type: 'settings', features: 0, flags: 0, maxMessage: 2 ** 31, instance: new Uint8Array(8) })
+      const offered = async (): Promise<string> => {
+        for (;;) {
+          const frame = await outcome.link.receive()
+          if (frame?.type === 'offer' && frame.items[0] !== undefined) return frame.items[0].id
+        }
+      }
+      const id = await within(5000, offered())
+      const { head, bytes } = envelope(alice, [{ type: 'text/plain', bytes: new TextEncoder().encode('hook\n') }])
+      await outcome.link.send({ type: 'offer', items: [{ id: head.id, size: bytes.length }] })
+      await outcome.link.send({ type: 'want', items: [{ id, offset: 0 }] })
+      for (const frame of pieces(head.id, bytes)) await outcome.link.send(frame).catch(() => undefined)
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      await callee.stop()
+      peer.link.close()
+    },
+    {},
+    true,
+  )
+})
+
+test('ten calls of one contact at once are not ten sessions', async () => {
+  await withPair(
+    async (alice, bob) => {
+      const callee = await listener(bob)
+      const calls = await Promise.all(Array.from({ length: 10 }, () => alice.station.connect(alice.contact)))
+      const peers: Wild[] = []
+      for (const call of calls) {
+        assert.ok('link' in call)
+        const peer = new Wild(call.link)
+        await peer.begin()
+        peers.push(peer)
+      }
+      await until(() => peers.filter((peer) => !peer.over).length <= 4)
+      assert.is(callee.said.filter((word) => word === 'up').length, 1)
+      for (const peer of peers) peer.link.close()
+      await callee.stop()
+    },
+    {},
+    true,
+  )
+})
+
+test('commands that read nothing, end at once or fail leave the listener alone', async () => {
+  await withPair(async (alice, bob) => {
+    const troubles: string[] = []
+    const there = await send(alice, [[text('x'.repeat(900_000))], [file(pattern(11 << 20))], [text('y\n')]])
+    const station = await Station.open(bob.home, bob.keyring, { hooks: true })
+    const { a, b } = await sessions(alice, { ...bob, station })
+    await ends(a, b)
+    await station.close()
+    for (const command of ['exit 0', 'head -c 10 >/dev/null; exit 3', 'exec <&-; exit 75']) {
+      const hooks = new Hooks(bob.home, command, { trouble: (what) => void troubles.push(what) })
+      await hooks.start()
+      await hooks.idle()
+      await hooks.stop()
+      if (command === 'exit 0') for (const { id } of there) await rerun(bob, id)
+    }
+    assert.is(troubles.length, 3)
+    await settle()
+  })
+})
+
+/** Puts a message into hooks/pending once more. */
+async function rerun({ home }: Side, id: string): Promise<void> {
+  const name = (await home.files.list(home.at('inbox', 'new'))).find((each) => each.includes(id.slice(0, 32)))
+  await home.files.link(home.at('inbox', 'new', name ?? ''), home.at('hooks', 'pending', name ?? ''))
+}
 
 test.run()

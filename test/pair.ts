@@ -21,6 +21,7 @@ import { type Keyring, loadKeyring } from '../lib/disk/keyring.ts'
 import * as queue from '../lib/disk/queue.ts'
 import type { Queued, QueuedOptions } from '../lib/disk/queued.ts'
 import { discard, type PartSource, stageBody } from '../lib/disk/staging.ts'
+import { freePort } from '../lib/net/freeport.ts'
 import type { Link } from '../lib/net/link.ts'
 import { encodeHead, ChunkHasher, type Head, type Part } from '../lib/wire/envelope.ts'
 import type { Frame } from '../lib/wire/frame.ts'
@@ -47,14 +48,20 @@ function record(events: string[]): StationEvents {
   }
 }
 
-/** Alice and Bob, who hold each other's tokens. `files` stands between Bob and his disk. */
-export async function withPair(work: (alice: Side, bob: Side) => Promise<void>, files: Partial<Files> = {}): Promise<void> {
+/** Alice and Bob, who hold each other's tokens. `files` stands between Bob and his disk; `tcp`: they can be called. */
+export async function withPair(
+  work: (alice: Side, bob: Side) => Promise<void>,
+  files: Partial<Files> = {},
+  tcp = false,
+): Promise<void> {
   const root = await mkdtemp(`${tmpdir()}/p2p-delivery-`)
   try {
     const made = await Promise.all(
-      ['alice', 'bob'].map((name, i) => {
+      ['alice', 'bob'].map(async (name, i) => {
         const doors = i === 0 ? realDoors : { ...realDoors, files: { ...realDoors.files, ...files } }
-        const fields = { name, port: 21000 + i, addresses: [], passphrase: undefined }
+        const port = tcp ? await freePort(realDoors.random) : 21000 + i
+        const addresses = tcp ? [{ host: '127.0.0.1', port, tcp: true, udp: true }] : []
+        const fields = { name, port, addresses, passphrase: undefined }
         return createIdentity({ path: `${root}/${name}`, source: 'test' }, fields as never, nodeSuite, doors)
       }),
     )

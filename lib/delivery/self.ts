@@ -1,11 +1,13 @@
 // Notes to oneself take the way of every message: accepted, committed, settled. Only the link is missing.
 
+import { Malformed } from '../base/fail.ts'
+import type { Arrival } from '../disk/arrival.ts'
 import type { Home } from '../disk/home.ts'
 import { Inbox } from '../disk/inbox.ts'
 import { accept } from '../disk/accept.ts'
 import type { Keyring } from '../disk/keyring.ts'
 import { openOutgoing } from '../disk/outgoing.ts'
-import { list, settle } from '../disk/queue.ts'
+import { fail, list, settle } from '../disk/queue.ts'
 import type { Queued } from '../disk/queued.ts'
 import type { Staged } from '../disk/staging.ts'
 import type { Hash, Header } from '../wire/envelope.ts'
@@ -31,22 +33,42 @@ export async function deliverToSelf(
   return queued
 }
 
+/** One that the disk has damaged is given up, so that it does not stand in the way of the others. */
 async function carry(home: Home, hash: Hash, inbox: Inbox, keyring: Keyring, queued: Queued): Promise<void> {
   const { key, identity, name } = keyring.self
   const from = { key, identity, name, verified: true }
   if (!(await inbox.has(key, queued.id))) {
-    const outgoing = await openOutgoing(home, hash, queued)
     const place = await inbox.arrive(from, queued.id, queued.size)
-    if (outgoing === undefined || place === undefined) return
+    if (place === undefined) return
     try {
-      const { arrival } = place
-      while (!arrival.full) await arrival.write(await outgoing.read(arrival.offset, BLOCK))
-      if ((await arrival.check()) !== 'good') return await arrival.discard()
-      await inbox.commit([{ arrival, from }])
+      if (!(await fill(home, hash, place.arrival, queued))) return
+      const { unplaced } = await inbox.commit([{ arrival: place.arrival, from }])
+      if (unplaced.size > 0) return // it waits in the queue as well until there is room
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error
+      await place.arrival.discard()
+      await fail(home, queued, 'damaged', `the waiting copy is damaged: ${error.message}`)
+      return
     } finally {
       place.release()
-      await outgoing.close()
     }
   }
   await settle(home, [queued])
+}
+
+/** False if the message is gone: another process has carried it. */
+async function fill(home: Home, hash: Hash, arrival: Arrival, queued: Queued): Promise<boolean> {
+  const outgoing = await openOutgoing(home, hash, queued)
+  if (outgoing === undefined) return false
+  try {
+    while (!arrival.full) {
+      const bytes = await outgoing.read(arrival.offset, BLOCK)
+      if (bytes.length === 0) throw new Malformed('message truncated on disk')
+      await arrival.write(bytes)
+    }
+    if ((await arrival.check()) !== 'good') throw new Malformed('message changed on disk')
+    return true
+  } finally {
+    await outgoing.close()
+  }
 }

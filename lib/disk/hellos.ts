@@ -31,10 +31,17 @@ export function nextHelloTime(home: Home): Promise<bigint> {
   })
 }
 
+/** A contact's file: its size, its lines, and the timestamps by transport key, ascending. */
+interface State {
+  size: number
+  lines: number
+  times: Map<string, bigint[]>
+}
+
 /** What contacts have sent. One per listening process; another process's lines are read when the file has grown. */
 export class HelloLog {
   readonly #home: Home
-  readonly #known = new Map<string, { size: number; lines: number; times: Map<string, bigint[]> }>()
+  readonly #known = new Map<string, State>()
   #queue: Promise<unknown> = Promise.resolve()
 
   constructor(home: Home) {
@@ -59,11 +66,11 @@ export class HelloLog {
     state.lines++
     state.size = (await this.#home.files.stat(path))?.size ?? 0
     state.times.set(transport, insert(times, ts))
-    if (state.lines > LINES_MAX) await this.#compact(path, state)
+    if (state.lines > LINES_MAX) await this.#compact(path, state, transport)
     return true
   }
 
-  async #load(key: string, path: string): Promise<{ size: number; lines: number; times: Map<string, bigint[]> }> {
+  async #load(key: string, path: string): Promise<State> {
     const size = (await this.#home.files.stat(path))?.size ?? 0
     const held = this.#known.get(key)
     if (held?.size === size) return held
@@ -80,8 +87,10 @@ export class HelloLog {
     return state
   }
 
-  async #compact(path: string, state: { size: number; lines: number; times: Map<string, bigint[]> }): Promise<void> {
-    const lines = [...state.times].flatMap(([transport, times]) => times.map((ts) => `${transport} ${ts}`))
+  /** Only for the contact's present key: it is answered under no other, however many it has had. */
+  async #compact(path: string, state: State, transport: string): Promise<void> {
+    state.times = new Map([[transport, state.times.get(transport) ?? []]])
+    const lines = [...state.times].flatMap(([key, times]) => times.map((ts) => `${key} ${ts}`))
     await replaceFile(this.#home.files, this.#home.random, path, utf8('\n' + lines.join('\n')))
     state.lines = lines.length
     state.size = (await this.#home.files.stat(path))?.size ?? 0

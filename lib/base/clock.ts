@@ -13,7 +13,8 @@ export interface Clock {
 
 export const systemClock: Clock = {
   now: () => Date.now(),
-  micros: () => BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000)),
+  // Not from performance.timeOrigin: that clock stands still while the machine sleeps, and is never set right.
+  micros: () => BigInt(Date.now()) * 1000n + BigInt(Math.floor((performance.now() * 1000) % 1000)),
   monotonic: () => performance.now(),
   after(ms, run, background = false) {
     const timer = setTimeout(run, Math.min(ms, 0x7fff_ffff)) // setTimeout fires at once beyond 2^31 - 1

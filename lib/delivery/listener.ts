@@ -20,6 +20,9 @@ import { Station } from './station.ts'
 /** From a number taken to the message being there, as a rule; a look that comes too early is made up for later. */
 const LOOK_DELAY_MS = 500
 
+/** A session that the other side ends so soon is no use dialling for again. */
+const YOUNG_MS = 1000
+
 /** What is in hand at the end may take so long: a stopped listener is gone in less than 2 s. */
 const GRACE_MS = 1200
 
@@ -241,8 +244,9 @@ class Listener {
       if (!('contact' in reached)) return reached
       peers.poke(key)
       const { end } = await reached.ended
-      // Of two sessions one ends, and an old one is renewed: neither is a loss.
-      if (over.aborted || ((end === 'lost' || end === 'offended') && !peers.isUp(key))) {
+      // Of two sessions one ends, and an old one is renewed: neither is a loss. One that ends at once would end again.
+      const broke = end === 'lost' || end === 'offended' || reached.link.age < YOUNG_MS
+      if (over.aborted || (broke && !peers.isUp(key))) {
         return { reason: 'lost', text: `the connection to ${reached.contact.name} broke`, addresses: [] }
       }
     }

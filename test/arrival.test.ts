@@ -1,7 +1,7 @@
 // What a receiver leaves when it dies, or its disk fails, at the n-th operation of a message's way into the inbox, for
 // every n: afterwards the message is there exactly once, with every byte, and nothing else is left.
 
-import { readdir, rm } from 'node:fs/promises'
+import { readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -13,6 +13,7 @@ import { nodeFiles } from '../lib/disk/files.ts'
 import type { Home } from '../lib/disk/home.ts'
 import { Inbox, type Sender } from '../lib/disk/inbox.ts'
 import { findMessage, openMessage, partContent } from '../lib/disk/inboxview.ts'
+import { tryLock } from '../lib/disk/lock.ts'
 import { collect } from '../lib/wire/mailread.ts'
 import { envelope, file, pattern, send, sessions, short, type Side, waiting, withPair, within } from './pair.ts'
 
@@ -264,6 +265,39 @@ for (const shape of Object.keys(SHAPES)) {
     }, disk.files)
   })
 }
+
+test('whoever lives keeps its lock, however old it looks; whoever died leaves it at once', async () => {
+  await withPair(async (_, { home }) => {
+    const held = await tryLock(home, 'x')
+    assert.ok(held)
+    await utimes(home.at('lock', 'x.lock'), 1, 1) // as after a night's sleep, or when the clock was set
+    assert.is(await tryLock(home, 'x'), undefined)
+    const note = JSON.parse(await readFile(home.at('lock', 'x.owner'), 'utf8')) as object
+    await writeFile(home.at('lock', 'x.owner'), JSON.stringify({ ...note, start: '1' })) // that number, another process
+    const next = await tryLock(home, 'x')
+    assert.ok(next)
+    await next.release()
+    await held.release()
+    const full = Object.create(home, {
+      files: { value: { ...nodeFiles, open: () => Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC' })) } },
+    }) as Home
+    assert.is(await tryLock(full, 'x').catch((error: Error) => error.message), 'full')
+    const after = await tryLock(home, 'x')
+    assert.ok(after, 'no lock is left behind by a process that could not say whose it is')
+    await after.release()
+  })
+})
+
+test('three receivers of one message at once deliver it once', async () => {
+  await withPair(async (alice, bob) => {
+    const from = senderOf(bob)
+    for (const shape of Object.keys(SHAPES)) {
+      const message = make(alice, shape, 9)
+      await Promise.all([1, 2, 3].map(() => live(bob.home, bob, from, message)))
+      await check(bob.home, from.key, message)
+    }
+  })
+})
 
 test('a message that was suspended goes on where it stopped, whoever takes it up', async () => {
   await withPair(async (alice, bob) => {

@@ -250,7 +250,7 @@ for (const shape of Object.keys(SHAPES)) {
           const hit = disk.hit
           disk.heal()
           if (hit && code === 'ENOSPC' && error !== undefined) {
-            assert.match(what ?? '', /^(?:write|sync|syncDir) (?:.*\/seen|.*inbox\/new)$/, `${String(error)}: ends no process`)
+            assert.match(what ?? '', /^(?:write|sync|syncDir) (?:.*\/seen|.*inbox\/new)$/, `${(error as Error).message}: ends no process`)
           }
           if (error !== undefined) await restart()
           const late = await meet()

@@ -334,7 +334,7 @@ test('two listeners that call each other at once keep one session, and what wait
       assert.equal(await inboxOf(bob), short(there))
       assert.equal(await inboxOf(alice), short(back))
       await until(async () => (await waiting(alice)) + (await waiting(bob)) === 0)
-      await Promise.all(running.map(({ stop }) => stop()))
+      await Promise.all(running.map((one) => one.stop()))
     },
     {},
     true,

@@ -216,7 +216,7 @@ test('lengths below 17 end the link', async () => {
 function sendRaw(suite: Suite, plaintext: Uint8Array): Promise<{ links: [Link, Link]; clock: FakeClock }> {
   const clock = new FakeClock()
   const ends = pipe(clock)
-  const seal = suite.seal
+  const seal: Suite['seal'] = (...sealed) => suite.seal(...sealed)
   let armed = true
   const forging: Suite = {
     ...suite,

@@ -6,27 +6,33 @@
 import { hex } from '../base/bytes.ts'
 import { EX, Failure, isCode } from '../base/fail.ts'
 import { forAll } from '../base/parallel.ts'
-import { decodeHead, type Hash } from '../wire/envelope.ts'
-import { externalPath, isExternal, type MailFields } from '../wire/mail.ts'
-import { type Arrival, openArrival, type Receipt, SMALL_MAX } from './arrival.ts'
+import type { Hash } from '../wire/envelope.ts'
+import type { MailFields } from '../wire/mail.ts'
+import { type Arrival, type ArrivalOptions, type Receipt, SMALL_MAX, SmallArrival } from './arrival.ts'
 import { removeTree } from './durable.ts'
 import { checkOneDevice, type Home } from './home.ts'
 import type { Self } from './identity.ts'
+import { LargeArrival } from './largearrival.ts'
 import { type Held, tryLock } from './lock.ts'
-import { listMaildir, mailName, writeNew } from './maildir.ts'
+import { listMaildir, writeNew } from './maildir.ts'
+import { partPath, place } from './place.ts'
 import { Seen, type SeenRecord } from './seen.ts'
+import {
+  finish,
+  finishFor,
+  isOld,
+  parseEntry,
+  type Receiver,
+  receiverLock,
+  takeOverAll,
+  takeOverMessage,
+} from './takeover.ts'
 
 /** Files written at once in one commit. */
 const PARALLEL = 8
 
-/** An unfinished message that nobody went on with for so long is dropped; its sender still has it. */
-const PART_MAX_MS = 14 * 86_400_000
-
 /** Unfinished large messages of one contact. */
 export const PARTS_MAX = 16
-
-const LOCK = /^receiver\.([0-9a-f]{16})\.lock$/
-const ENTRY = /^([0-9a-f]{64})\.([0-9a-f]{16})$/
 
 export interface Delivered {
   id: string
@@ -53,7 +59,7 @@ export class Inbox {
   readonly #lock: Held
   readonly #seen: Seen
   readonly #tag: string
-  readonly #hooks: boolean
+  readonly #receiver: Receiver
   /** Ids that are arriving now; the promise ends with the arrival. */
   readonly #active = new Map<string, Promise<void>>()
   /** Contacts whose directory in part/ is there. */
@@ -71,7 +77,7 @@ export class Inbox {
     this.#lock = lock
     this.#seen = seen
     this.#tag = tag
-    this.#hooks = hooks
+    this.#receiver = { home, hash, seen, tag, hooks }
   }
 
   /** Opens the receiving side of a home and finishes what dead receivers left. `hooks`: link mail into hooks/pending. */
@@ -82,7 +88,7 @@ export class Inbox {
     if (lock === undefined) throw new Failure(EX.SOFTWARE, 'a fresh receiver tag is taken')
     try {
       const inbox = new Inbox(home, hash, self, lock, await Seen.open(home), tag, options.hooks === true)
-      await inbox.#recover()
+      await takeOverAll(inbox.#receiver)
       await inbox.#compareWithSeen()
       return inbox
     } catch (error) {
@@ -104,8 +110,8 @@ export class Inbox {
   async has(key: string, id: string): Promise<boolean> {
     const record = await this.#seen.find(key, id)
     if (record === undefined) return false
-    if (record.tag !== this.#tag) await this.#finishFor(record)
-    else if (!this.isActive(key, id)) await this.#finish(record)
+    if (record.tag !== this.#tag) await finishFor(this.#receiver, record)
+    else if (!this.isActive(key, id)) await finish(this.#receiver, record)
     return true
   }
 
@@ -140,7 +146,8 @@ export class Inbox {
     }
     try {
       await this.#makePart(from.key)
-      if (size > SMALL_MAX) await this.#adopt(from.key, id) // nothing is left of a small one that was not committed
+      // Nothing is left of a small one that was not committed.
+      if (size > SMALL_MAX) await takeOverMessage(this.#receiver, from.key, id)
       const { identity, key } = from
       const arrival = await openArrival({
         home: this.#home,
@@ -164,9 +171,10 @@ export class Inbox {
     let count = 0
     for (const name of await this.#home.files.list(this.#home.at('part', key))) {
       const path = this.#home.at('part', key, name)
-      const [, other = '', tag] = ENTRY.exec(name) ?? []
+      const { id: other = '', tag } = parseEntry(name) ?? {}
       if (other === id || (await this.#home.files.stat(path))?.kind !== 'dir') continue
-      if (tag === this.#tag && !this.isActive(key, other) && (await this.#isOld(path)) && !(await this.has(key, other))) {
+      const idle = tag === this.#tag && !this.isActive(key, other)
+      if (idle && (await isOld(this.#home, path)) && !(await this.has(key, other))) {
         await removeTree(this.#home.files, path)
       } else {
         count++
@@ -211,7 +219,7 @@ export class Inbox {
         continue
       }
       try {
-        const path = await this.#place(record)
+        const path = await place(this.#home, this.#hash, record, this.#receiver.hooks)
         const { key, id, mail } = arrival
         if (path !== undefined && mail !== undefined) delivered.push({ id, key, path, mail, cursor: 0 })
       } catch (error) {
@@ -240,20 +248,20 @@ export class Inbox {
     const { files } = this.#home
     await this.#makePart(key)
     const record = this.#record(key, id, this.#nextTime())
-    await files.unlink(this.#partPath(record)) // what a full disk may have left of an earlier attempt
-    await writeNew(files, this.#partPath(record), mail(Number(record.time / 1000n)))
+    await files.unlink(partPath(this.#home, record)) // what a full disk may have left of an earlier attempt
+    await writeNew(files, partPath(this.#home, record), mail(Number(record.time / 1000n)))
     let won: boolean | undefined
     try {
       ;[won] = await this.#commitRecords([record])
     } catch (error) {
-      if (!(error instanceof Failure)) await files.unlink(this.#partPath(record)).catch(() => false)
+      if (!(error instanceof Failure)) await files.unlink(partPath(this.#home, record)).catch(() => false)
       throw error
     }
     if (won !== true) {
-      await files.unlink(this.#partPath(record))
+      await files.unlink(partPath(this.#home, record))
       return undefined
     }
-    const path = await this.#place(record, false)
+    const path = await place(this.#home, this.#hash, record, false)
     await files.syncDir(this.#home.at('inbox', 'new'))
     const cursor = (await this.#seen.find(key, id))?.next ?? 0
     return path === undefined ? undefined : { id, key, path, mail: undefined as never, cursor }
@@ -297,146 +305,6 @@ export class Inbox {
     }
   }
 
-  #partPath(record: Pick<SeenRecord, 'key' | 'id' | 'tag'>): string {
-    return this.#home.at('part', record.key, `${record.id}.${record.tag}`)
-  }
-
-  /**
-   * R3 to R4b for a message whose record is durable. Every step may have been done before; inbox/new is not synced
-   * yet. Returns the mail's path, undefined if it was placed before.
-   */
-  async #place(record: SeenRecord, hooks = this.#hooks): Promise<string | undefined> {
-    const { files } = this.#home
-    const part = this.#partPath(record)
-    const stat = await files.stat(part)
-    if (stat === undefined) return undefined
-    const large = stat.kind === 'dir'
-    const mail = large ? `${part}/mail` : part
-    if (large) await this.#placeFiles(record.id, part)
-    const name = mailName(record.time, record.id)
-    const path = this.#home.at('inbox', 'new', name)
-    let placed: string | undefined = path
-    try {
-      if (hooks) await this.#linkHook(mail, name)
-      await files.utimes(mail, Number(record.time / 1000n))
-      await files.rename(mail, path)
-    } catch (error) {
-      if (!isCode(error, 'ENOENT')) throw error
-      placed = undefined // another process finished it first
-    }
-    if (large) {
-      await files.syncDir(this.#home.at('inbox', 'new')) // before the rest of the part goes
-      await removeTree(files, part)
-    }
-    return placed
-  }
-
-  /** R4a: parts too large for the mail move to files/ID/. */
-  async #placeFiles(id: string, part: string): Promise<void> {
-    const { files } = this.#home
-    let head
-    try {
-      head = decodeHead(await files.read(`${part}/head`), this.#hash)
-    } catch (error) {
-      if (isCode(error, 'ENOENT')) return // only left-overs of a removal
-      throw error
-    }
-    let moved = false
-    for (const [index, { size }] of head.header.parts.entries()) {
-      if (!isExternal({ size })) continue
-      if (!moved) await files.mkdir(this.#home.at('files', id))
-      moved = true
-      try {
-        await files.rename(`${part}/${index}`, this.#home.at(externalPath(id, index)))
-      } catch (error) {
-        if (!isCode(error, 'ENOENT')) throw error
-      }
-    }
-    if (!moved) return
-    await files.syncDir(this.#home.at('files', id))
-    await files.syncDir(this.#home.at('files')) // whoever made the directory may have died before this
-  }
-
-  async #linkHook(mail: string, name: string): Promise<void> {
-    try {
-      await this.#home.files.link(mail, this.#home.at('hooks', 'pending', name))
-    } catch (error) {
-      if (!isCode(error, 'EEXIST')) throw error
-    }
-    await this.#home.files.syncDir(this.#home.at('hooks', 'pending'))
-  }
-
-  /** R4 for a record of another receiver, if that one is dead. */
-  async #finishFor(record: SeenRecord): Promise<void> {
-    if ((await this.#home.files.stat(this.#partPath(record))) === undefined) return
-    const lock = await tryLock(this.#home, receiverLock(record.tag))
-    if (lock === undefined) return // alive: it will
-    try {
-      await this.#finish(record)
-    } finally {
-      await lock.release()
-    }
-  }
-
-  async #finish(record: SeenRecord): Promise<void> {
-    if ((await this.#place(record)) !== undefined) await this.#home.files.syncDir(this.#home.at('inbox', 'new'))
-  }
-
-  /** Takes over an unfinished large message from a receiver that died. */
-  async #adopt(key: string, id: string): Promise<void> {
-    for (const name of await this.#home.files.list(this.#home.at('part', key))) {
-      if (name.startsWith(`${id}.`)) await this.#recoverEntry(key, name)
-    }
-  }
-
-  /** What dead receivers left: committed mail is delivered, unfinished parts are taken over, the rest goes. */
-  async #recover(): Promise<void> {
-    const { files } = this.#home
-    for (const key of await files.list(this.#home.at('part'))) {
-      for (const name of await files.list(this.#home.at('part', key))) await this.#recoverEntry(key, name)
-    }
-    await files.syncDir(this.#home.at('part')) // whoever made a directory may have died before this
-    await files.syncDir(this.#home.at('inbox', 'new'))
-    for (const name of await files.list(this.#home.at('lock'))) {
-      const [, tag] = LOCK.exec(name) ?? []
-      if (tag !== undefined && tag !== this.#tag) await (await tryLock(this.#home, receiverLock(tag)))?.release()
-    }
-  }
-
-  async #recoverEntry(key: string, name: string): Promise<void> {
-    const match = ENTRY.exec(name)
-    const [, id, tag] = match ?? []
-    if (id === undefined || tag === undefined || tag === this.#tag) return
-    const lock = await tryLock(this.#home, receiverLock(tag))
-    if (lock === undefined) return
-    try {
-      const path = this.#home.at('part', key, name)
-      const stat = await this.#home.files.stat(path)
-      if (stat === undefined) return
-      const record = await this.#seen.find(key, id)
-      if (record?.tag === tag) {
-        await this.#place(record)
-      } else if (record !== undefined || stat.kind !== 'dir') {
-        // Delivered from another copy, or a small one that was never committed: its sender still has it.
-        await removeAny(this.#home, path, stat.kind)
-      } else if (await this.#isOld(path)) {
-        await removeTree(this.#home.files, path)
-      } else {
-        const own = this.#partPath({ key, id, tag: this.#tag })
-        if ((await this.#home.files.stat(own)) === undefined) await this.#home.files.rename(path, own)
-        else await removeTree(this.#home.files, path)
-      }
-    } finally {
-      await lock.release()
-    }
-  }
-
-  /** True for the directory of a message that nobody went on with for PART_MAX_MS. */
-  async #isOld(path: string): Promise<boolean> {
-    const times = await Promise.all([path, `${path}/chunks`].map((each) => this.#home.files.stat(each)))
-    return this.#home.clock.now() - Math.max(...times.map((stat) => stat?.mtimeMs ?? 0)) > PART_MAX_MS
-  }
-
   /** If the inbox holds mail younger than the last record, `seen` is an old copy: such mail may come again. */
   async #compareWithSeen(): Promise<void> {
     const unrecorded = new Set<string>()
@@ -448,11 +316,10 @@ export class Inbox {
   }
 }
 
-function receiverLock(tag: string): string {
-  return `receiver.${tag}`
-}
-
-async function removeAny(home: Home, path: string, kind: string): Promise<void> {
-  if (kind === 'dir') await removeTree(home.files, path)
-  else await home.files.unlink(path)
+/** R0 or, if an earlier attempt left something that makes sense, R1 of this message. */
+async function openArrival(options: ArrivalOptions): Promise<Arrival> {
+  if (options.size <= SMALL_MAX) return new SmallArrival(options)
+  const arrival = new LargeArrival(options)
+  await arrival.resume()
+  return arrival
 }

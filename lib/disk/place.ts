@@ -1,0 +1,80 @@
+// The last steps of a message whose record is durable: p2p-spool(5), RECEIVER, R3 to R4b. Each may have been done
+// before, by this process or by one that died or by one that lives: what is not there any more was placed already.
+
+import { isCode } from '../base/fail.ts'
+import { decodeHead, type Hash } from '../wire/envelope.ts'
+import { externalPath, isExternal } from '../wire/mail.ts'
+import { removeTree } from './durable.ts'
+import type { Home } from './home.ts'
+import { mailName } from './maildir.ts'
+import type { SeenRecord } from './seen.ts'
+
+/** Where the receiver `tag` keeps a message until it is placed: a file (small) or a directory (large). */
+export function partPath(home: Home, { key, id, tag }: Pick<SeenRecord, 'key' | 'id' | 'tag'>): string {
+  return home.at('part', key, `${id}.${tag}`)
+}
+
+/**
+ * Parts over the limit to files/, with `hooks` a link into hooks/pending/, the mail into inbox/new last. inbox/new is
+ * not synced yet. Returns the mail's path, undefined if it was placed before.
+ */
+export async function place(home: Home, hash: Hash, record: SeenRecord, hooks: boolean): Promise<string | undefined> {
+  const { files } = home
+  const part = partPath(home, record)
+  const stat = await files.stat(part)
+  if (stat === undefined) return undefined
+  const large = stat.kind === 'dir'
+  const mail = large ? `${part}/mail` : part
+  if (large) await placeFiles(home, hash, record.id, part)
+  const name = mailName(record.time, record.id)
+  const path = home.at('inbox', 'new', name)
+  let placed: string | undefined = path
+  try {
+    if (hooks) await linkHook(home, mail, name)
+    await files.utimes(mail, Number(record.time / 1000n))
+    await files.rename(mail, path)
+  } catch (error) {
+    if (!isCode(error, 'ENOENT')) throw error
+    placed = undefined // another process finished it first
+  }
+  if (large) {
+    await files.syncDir(home.at('inbox', 'new')) // before the rest of the part goes
+    await removeTree(files, part)
+  }
+  return placed
+}
+
+/** R4a: parts too large for the mail move to files/ID/. */
+async function placeFiles(home: Home, hash: Hash, id: string, part: string): Promise<void> {
+  const { files } = home
+  let head
+  try {
+    head = decodeHead(await files.read(`${part}/head`), hash)
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return // only left-overs of a removal
+    throw error
+  }
+  let moved = false
+  for (const [index, { size }] of head.header.parts.entries()) {
+    if (!isExternal({ size })) continue
+    if (!moved) await files.mkdir(home.at('files', id))
+    moved = true
+    try {
+      await files.rename(`${part}/${index}`, home.at(externalPath(id, index)))
+    } catch (error) {
+      if (!isCode(error, 'ENOENT')) throw error
+    }
+  }
+  if (!moved) return
+  await files.syncDir(home.at('files', id))
+  await files.syncDir(home.at('files')) // whoever made the directory may have died before this
+}
+
+async function linkHook(home: Home, mail: string, name: string): Promise<void> {
+  try {
+    await home.files.link(mail, home.at('hooks', 'pending', name))
+  } catch (error) {
+    if (!isCode(error, 'EEXIST')) throw error
+  }
+  await home.files.syncDir(home.at('hooks', 'pending'))
+}

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
+import { EX, Failure } from '../lib/base/fail.ts'
 import { base58 } from '../lib/base/key.ts'
 import { createHome, type Home } from '../lib/disk/home.ts'
 import { readSeen, Seen, seenEnd, type SeenRecord } from '../lib/disk/seen.ts'
@@ -35,6 +36,43 @@ test('a committed record is found by contact and id, also after opening again', 
     const again = await Seen.open(home)
     assert.is((await again.find(KEY, record(2).id))?.tag, 'a'.repeat(16))
     await again.close()
+  })
+})
+
+test('a record that another write has torn apart is nobody else\'s victory, and one that was not written is nothing', async () => {
+  await withHome(async (home) => {
+    let write: 'whole' | 'torn' | 'full' | 'late' = 'whole'
+    const open: Home['files']['open'] = async (path, mode) => {
+      const handle = await home.files.open(path, mode)
+      if (!path.endsWith('/seen')) return handle
+      return {
+        read: (at, length) => handle.read(at, length),
+        sync: () => handle.sync(),
+        truncate: (size) => handle.truncate(size),
+        size: () => handle.size(),
+        close: () => handle.close(),
+        async write(bytes) {
+          const full = Object.assign(new Error('full'), { code: 'ENOSPC' })
+          if (write === 'full') await handle.write(bytes.subarray(0, 100)).then(() => Promise.reject(full))
+          if (write === 'late') await handle.write(bytes).then(() => Promise.reject(full))
+          if (write === 'whole') return handle.write(bytes)
+          await handle.write(bytes.subarray(0, 100)) // as a short write(2) would, with another process in between
+          await appendFile(home.at('seen'), '\nsomebody else')
+          await handle.write(bytes.subarray(100))
+        },
+      }
+    }
+    const seen = await Seen.open(Object.create(home, { files: { value: { ...home.files, open } } }) as Home)
+    const failure = (error: unknown): unknown => (error instanceof Failure ? error.exit : (error as { code: string }).code)
+    write = 'torn'
+    assert.is(await seen.commit([record(1)]).catch(failure), EX.IO)
+    write = 'full'
+    assert.is(await seen.commit([record(2)]).catch(failure), 'ENOSPC')
+    write = 'late'
+    assert.is(await seen.commit([record(3)]).catch(failure), EX.IO)
+    write = 'whole'
+    assert.equal(await seen.commit([record(1), record(2)]), [true, true])
+    await seen.close()
   })
 })
 

@@ -6,7 +6,7 @@
 import { crc32 } from 'node:zlib'
 
 import { utf8 } from '../base/bytes.ts'
-import { ioFailure, isCode } from '../base/fail.ts'
+import { EX, Failure, ioFailure, isCode } from '../base/fail.ts'
 import { SeenIndex } from './seenindex.ts'
 import type { FileHandle } from './files.ts'
 import type { Home } from './home.ts'
@@ -19,6 +19,8 @@ const LINE_MAX = 512
 
 /** So many records beyond the newest run are held in memory before they become a run (16 bytes each on disk). */
 const TAIL_MAX = 4096
+
+const CANNOT = 'cannot note what was delivered'
 
 export interface SeenRecord {
   /** Receipt, unix microseconds. */
@@ -157,25 +159,29 @@ export class Seen {
       try {
         await this.#handle.write(utf8('\n' + records.map(formatRecord).join('\n')))
       } catch (error) {
-        await this.#ingest()
-        if (!(await this.#first(records)).includes(true)) throw error
-        throw ioFailure(error, 'cannot note what was delivered')
+        const tags = await this.#readBack(records).catch(() => undefined)
+        if (tags?.every((tag, i) => tag !== records[i]?.tag) === true) throw error
+        throw ioFailure(error, CANNOT)
       }
+      let tags: (string | undefined)[]
       try {
         await this.#sync()
-        await this.#ingest()
-        return await this.#first(records)
+        tags = await this.#readBack(records)
       } catch (error) {
-        throw ioFailure(error, 'cannot note what was delivered')
+        throw ioFailure(error, CANNOT)
       }
+      // A record that is not there was torn: then nobody has won, and nobody may drop a copy.
+      if (tags.includes(undefined)) throw new Failure(EX.IO, `${CANNOT}: a record was torn`)
+      return tags.map((tag, i) => tag === records[i]?.tag)
     })
   }
 
-  /** For each record whether it is the one that counts. */
-  async #first(records: SeenRecord[]): Promise<boolean[]> {
-    const first: boolean[] = []
-    for (const { key, id, tag } of records) first.push((await this.#lookUp(key, id))?.tag === tag)
-    return first
+  /** Whose record counts for each of these ids, as the log has it now. */
+  async #readBack(records: SeenRecord[]): Promise<(string | undefined)[]> {
+    await this.#ingest()
+    const tags: (string | undefined)[] = []
+    for (const { key, id } of records) tags.push((await this.#lookUp(key, id))?.tag)
+    return tags
   }
 
   /** Time of the last record in the log, unix microseconds; 0 if there is none. */

@@ -1,7 +1,7 @@
 // For tests: one who speaks the protocol with somebody's real keys but follows no rules above the handshake, and one
 // who only has a socket.
 
-import { connect, type Socket } from 'node:net'
+import { connect as netConnect, type Socket } from 'node:net'
 
 import { systemClock } from '../lib/base/clock.ts'
 import { systemRandom } from '../lib/base/random.ts'
@@ -11,6 +11,8 @@ import { nextHelloTime } from '../lib/disk/hellos.ts'
 import { loadSelf, loadTransportKeys } from '../lib/disk/identity.ts'
 import { dial } from '../lib/net/dial.ts'
 import type { Link } from '../lib/net/link.ts'
+import type { ByteStream } from '../lib/net/stream.ts'
+import { connect } from '../lib/net/tcp.ts'
 import { type Frame, SEND_ONLY } from '../lib/wire/frame.ts'
 import { encodePayload1, KIND, prologueFor } from '../lib/wire/hello.ts'
 import { pause, type Peer } from './peer.ts'
@@ -44,8 +46,12 @@ export async function helloOf(from: Peer, to: Peer): Promise<Buffer> {
   return Buffer.from(state.writeMessage(payload))
 }
 
-/** An authenticated link of `from` to the listener of `to`; what is said over it is up to the test. */
-export async function callAs(from: Peer, to: Peer): Promise<Link> {
+/**
+ * An authenticated link of `from` to the listener of `to`; what is said over it is up to the test. `below`: the
+ * connection itself, for bytes that no link would send.
+ */
+export async function callAs(from: Peer, to: Peer): Promise<Link & { below: ByteStream }> {
+  let below: ByteStream | undefined
   const { identity, token } = await loadSelf(to.home)
   const outcome = await dial({
     suite: nodeSuite,
@@ -57,9 +63,12 @@ export async function callAs(from: Peer, to: Peer): Promise<Link> {
     addresses: token.addresses,
     stamp: () => nextHelloTime(from.home),
     timeoutMs: 10_000,
+    async connect(place, signal) {
+      return (below = await connect(place, signal))
+    },
   })
   if (!('link' in outcome)) throw new Error(`no link: ${JSON.stringify(outcome.failures)}`)
-  return outcome.link
+  return Object.assign(outcome.link, { below: below as unknown as ByteStream })
 }
 
 export const SETTINGS: Frame = {
@@ -89,7 +98,7 @@ export interface Raw {
 }
 
 export async function knock(port: number): Promise<Raw> {
-  const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true })
+  const socket = netConnect({ host: '127.0.0.1', port, allowHalfOpen: true })
   const pieces: Buffer[] = []
   socket.on('data', (bytes) => pieces.push(bytes))
   socket.on('error', () => undefined)

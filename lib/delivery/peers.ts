@@ -10,7 +10,8 @@ import type { Link } from '../net/link.ts'
 import { noteFailure, noteReached } from './attempt.ts'
 import { nextAttempt } from './schedule.ts'
 import type { Session } from './session.ts'
-import type { DialTrouble, Station } from './station.ts'
+import type { Station } from './station.ts'
+import type { DialTrouble } from './trouble.ts'
 
 /** Contacts dialled at once. */
 const DIALS_MAX = 8

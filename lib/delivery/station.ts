@@ -9,20 +9,22 @@ import { type Contact, isWelcome } from '../disk/contact.ts'
 import { HelloLog, nextHelloTime } from '../disk/hellos.ts'
 import type { Home } from '../disk/home.ts'
 import { loadTransportKeys } from '../disk/identity.ts'
-import { takeToken } from '../disk/import.ts'
 import { type Delivered, Inbox } from '../disk/inbox.ts'
-import { type Keyring, loadKeyring, updateContact } from '../disk/keyring.ts'
+import { type Keyring, loadKeyring } from '../disk/keyring.ts'
 import type { Queued } from '../disk/queued.ts'
 import type { Responder } from '../net/accept.ts'
-import { dial, type DialFailure, type DialReason } from '../net/dial.ts'
-import { isOnLink, localAddresses } from '../net/interfaces.ts'
+import { dial } from '../net/dial.ts'
+import { localAddresses } from '../net/interfaces.ts'
 import type { Link } from '../net/link.ts'
-import { acceptFromPeer, type Address, ADDRESSES_MAX, formatAddress, isLoopback, sameAddress } from '../wire/address.ts'
+import { acceptFromPeer, type Address, ADDRESSES_MAX, distinctAddresses, isLoopback } from '../wire/address.ts'
 import type { Payload1, Payload2 } from '../wire/hello.ts'
+import { parseTokenBytes } from '../wire/token.ts'
 import { giveUp } from './bounce.ts'
 import { expire } from './expiry.ts'
 import { Admission, isFullDisk } from './limits.ts'
+import { NewsDesk } from './news.ts'
 import { Session } from './session.ts'
+import { type DialTrouble, explain } from './trouble.ts'
 
 /** For one attempt at all addresses of a contact. */
 export const DIAL_MS = 10_000
@@ -39,16 +41,6 @@ export interface StationEvents {
   trouble?(error: unknown): void
 }
 
-export interface DialTrouble {
-  /** The word of p2p-send's `deferred` record. */
-  reason: DialReason | 'no-address' | 'local-error'
-  text: string
-  addresses: { address: string; reason: DialReason }[]
-}
-
-/** Most telling first. */
-const TELLING: readonly DialReason[] = ['silent', 'lost', 'refused', 'timeout', 'unroutable', 'unresolved']
-
 export class Station {
   readonly home: Home
   readonly suite: Suite
@@ -59,9 +51,7 @@ export class Station {
   readonly #hooks: boolean
   #keyring: Keyring
   #inbox: Promise<Inbox> | undefined
-  /** What contacts said of themselves and is not written down yet, by KEY: the latest counts, one at a time. */
-  readonly #news = new Map<string, News>()
-  #learning: Promise<void> | undefined
+  readonly #news: NewsDesk
 
   private constructor(home: Home, suite: Suite, keyring: Keyring, keys: PrivateKey[], options: StationOptions) {
     this.home = home
@@ -72,6 +62,13 @@ export class Station {
     this.#events = options.events ?? {}
     this.#hellos = new HelloLog(home)
     this.#hooks = options.hooks === true
+    this.#news = new NewsDesk({
+      home,
+      keyring: () => this.#keyring,
+      reload: () => this.reload(),
+      changed: (contact) => this.#events.changed?.(contact),
+      trouble: (error) => this.#events.trouble?.(error),
+    })
   }
 
   static async open(home: Home, keyring: Keyring, options: StationOptions = {}): Promise<Station> {
@@ -80,7 +77,7 @@ export class Station {
   }
 
   async close(): Promise<void> {
-    while (this.#learning !== undefined) await this.#learning
+    await this.#news.idle()
     await (await this.#inbox)?.close()
   }
 
@@ -107,7 +104,7 @@ export class Station {
     contact: Contact,
     options: { timeoutMs?: number; signal?: AbortSignal } = {},
   ): Promise<{ link: Link } | DialTrouble> {
-    const addresses = distinct([...contact.sessionAddresses, ...contact.addresses])
+    const addresses = distinctAddresses([...contact.sessionAddresses, ...contact.addresses])
     if (addresses.length === 0) {
       const text = `no address of ${contact.name} is known`
       return { reason: 'no-address', text, addresses: [] }
@@ -116,7 +113,7 @@ export class Station {
     if ('reason' in outcome) return outcome
     if ('failures' in outcome) return explain(contact, outcome.failures)
     const hello = outcome.link.hello as Payload2
-    if (hello.token.length > 0) this.#learn(contact, { token: hello.token })
+    if (hello.token.length > 0) this.#news.learn(contact, { token: hello.token })
     return outcome
   }
 
@@ -184,7 +181,7 @@ export class Station {
         deferred: (queued, reason, text, next) => events.deferred?.(queued, contact, reason, text, next),
         failed: (queued, reason, text) => this.fail(queued, contact, reason, text),
         received: (message) => events.received?.(message, contact),
-        learned: (_, news) => this.#learn(contact, { ...news, link }),
+        learned: (_, news) => this.#news.learn(contact, { ...news, link }),
       },
     })
   }
@@ -224,7 +221,9 @@ export class Station {
   async #admit(transport: Uint8Array, payload: Payload1): Promise<Omit<Payload2, 'observed'> | undefined> {
     let contact = this.#keyring.byIdentity(payload.identity)
     if (contact === undefined || !isWelcome(contact)) return undefined
-    if (payload.token.length > 0 && payload.seqOwn > contact.seq) contact = await this.#take(contact, payload.token)
+    if (payload.seqOwn > contact.seq && carries(payload.token, transport)) {
+      contact = await this.#news.take(contact, payload.token)
+    }
     // Both belong to one contact, or somebody's token carries somebody else's T (an unknown key share).
     if (contact === undefined || !isWelcome(contact) || !equal(contact.transport, transport)) return undefined
     if (!(await this.#hellos.accept(contact.key, transport, payload.ts))) return undefined
@@ -238,73 +237,12 @@ export class Station {
     }
   }
 
-  /** The contact after a token of its own was taken in, or as it was if the token is no good. */
-  async #take(contact: Contact, token: Uint8Array): Promise<Contact | undefined> {
-    try {
-      const taken = await takeToken(this.home, contact.key, token)
-      await this.reload()
-      if (taken !== undefined) this.#events.changed?.(taken)
-      return taken
-    } catch (error) {
-      if (error instanceof Malformed) return contact
-      throw error
-    }
-  }
-
-  #learn(contact: Contact, news: News): void {
-    this.#news.set(contact.key, { ...this.#news.get(contact.key), ...news })
-    this.#writeDown()
-  }
-
-  #writeDown(): void {
-    this.#learning ??= this.#noteAll().finally(() => {
-      this.#learning = undefined
-      if (this.#news.size > 0) this.#writeDown()
-    })
-  }
-
-  async #noteAll(): Promise<void> {
-    for (const [key, news] of this.#news) {
-      this.#news.delete(key)
-      await this.#note(key, news).catch((error: unknown) => this.#events.trouble?.(error))
-    }
-  }
-
-  async #note(key: string, { token, addresses, instance, link }: News): Promise<void> {
-    const contact = this.#keyring.byKey(key)
-    if (contact === undefined) return
-    if (token !== undefined) await this.#take(contact, token)
-    const held = this.#keyring.byKey(contact.key)
-    if (held === undefined) return
-    const told = addresses === undefined ? held.sessionAddresses : acceptable(addresses, link, held)
-    const same =
-      told.length === held.sessionAddresses.length &&
-      told.every((address, i) => sameAddress(address, held.sessionAddresses[i] as Address))
-    if (same && (instance === undefined || instance === held.instance)) return
-    const changed = await updateContact(this.home, contact.key, (now) => ({
-      ...now,
-      sessionAddresses: told,
-      ...(instance !== undefined && { instance }),
-    }))
-    await this.reload()
-    if (!same && changed !== undefined) this.#events.changed?.(changed)
-  }
-
   /** For ADDRS: what the own token says and where this machine is now; never loopback. */
   #ownAddresses(): Address[] {
     const { token } = this.#keyring.self
     const here = localAddresses(this.home.port).filter((address) => acceptFromPeer(address, true))
-    return distinct([...token.addresses.filter((address) => !isLoopback(address)), ...here]).slice(0, ADDRESSES_MAX)
+    return distinctAddresses([...token.addresses.filter((address) => !isLoopback(address)), ...here]).slice(0, ADDRESSES_MAX)
   }
-}
-
-/** What a contact says of itself. */
-interface News {
-  addresses?: Address[]
-  token?: Uint8Array
-  instance?: string
-  /** Where it said so. */
-  link?: Link
 }
 
 export interface StationOptions {
@@ -313,34 +251,12 @@ export interface StationOptions {
   events?: StationEvents
 }
 
-function distinct(addresses: readonly Address[]): Address[] {
-  return [...new Map(addresses.map((address) => [formatAddress(address), address])).values()]
-}
-
-/** What a contact says of its addresses, as far as we would dial it, and the place it called from. */
-function acceptable(addresses: Address[], link: Link | undefined, contact: Contact): Address[] {
-  const good = addresses.filter((address) => acceptFromPeer(address, isOnLink(address.host)))
-  const port = addresses[0]?.port ?? contact.addresses[0]?.port
-  if (link !== undefined && !link.initiator && port !== undefined) {
-    const seen: Address = { host: link.remote.ip, port, tcp: true, udp: true }
-    if (acceptFromPeer(seen, isOnLink(seen.host))) good.push(seen)
+/** Whether a token says that this T is its owner's; nothing of it is proven by that. */
+function carries(token: Uint8Array, transport: Uint8Array): boolean {
+  try {
+    return token.length > 0 && equal(parseTokenBytes(token).transport, transport)
+  } catch (error) {
+    if (error instanceof Malformed) return false
+    throw error
   }
-  return distinct(good).slice(0, ADDRESSES_MAX)
-}
-
-function explain(contact: Contact, failures: DialFailure[]): DialTrouble {
-  const reason = TELLING.find((word) => failures.some((failure) => failure.reason === word)) ?? 'timeout'
-  const { name } = contact
-  const texts: Record<DialReason, string> = {
-    silent:
-      `something listens but did not answer as ${name}: ${name} removed or blocked you, has a new key, ` +
-      'or a home was restored from an old copy',
-    lost: `the connection to ${name} broke`,
-    refused: 'the machine answers but p2p is not running there, or the port is wrong',
-    timeout: `${name}'s machine is off or asleep, or a router blocks the port`,
-    unroutable: `there is no route to ${name}'s address from here`,
-    unresolved: `the host name in ${name}'s address has no address now`,
-  }
-  const addresses = failures.map((failure) => ({ address: formatAddress(failure.address), reason: failure.reason }))
-  return { reason, text: texts[reason], addresses }
 }

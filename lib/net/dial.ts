@@ -7,7 +7,7 @@ import { isCode, Malformed } from '../base/fail.ts'
 import { type Random } from '../base/random.ts'
 import { HandshakeState, IK } from '../crypto/noise.ts'
 import { type PrivateKey, type Suite } from '../crypto/suite.ts'
-import { acceptFromPeer, type Address, ADDRESSES_MAX, formatAddress } from '../wire/address.ts'
+import { acceptFromPeer, type Address, ADDRESSES_MAX, distinctAddresses } from '../wire/address.ts'
 import { decodePayload2, encodePayload1, HELLO_SIZE, KIND, prologueFor } from '../wire/hello.ts'
 import { parseIp } from '../wire/ip.ts'
 import { Intake } from './intake.ts'
@@ -65,7 +65,7 @@ export async function dial(options: DialOptions): Promise<{ link: Link } | { fai
   if (options.signal?.aborted === true) giveUp()
   try {
     const attempt = new Attempt(options, stop.signal, options.clock.monotonic() + options.timeoutMs)
-    const addresses = distinct(options.addresses.filter((address) => address.tcp))
+    const addresses = distinctAddresses(options.addresses.filter((address) => address.tcp))
     const outcome = await race(addresses, (address) => attempt.address(address), options.clock, stop.signal)
     if (outcome instanceof Link) return { link: outcome }
     return { failures: addresses.map((address, index) => ({ address, reason: outcome[index] ?? 'timeout' })) }
@@ -74,10 +74,6 @@ export async function dial(options: DialOptions): Promise<{ link: Link } | { fai
     options.signal?.removeEventListener('abort', giveUp)
     stop.abort()
   }
-}
-
-function distinct(addresses: readonly Address[]): Address[] {
-  return [...new Map(addresses.map((address) => [formatAddress(address), address])).values()]
 }
 
 class Attempt {

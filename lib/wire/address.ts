@@ -239,3 +239,13 @@ export function acceptFromPeer(address: Host & { port: number }, onLink = false)
   const kind = classOf(address)
   return kind === 'global' || kind === 'name' || (kind === 'private' && onLink)
 }
+
+/** The addresses without those that name the same host and port as an earlier one. */
+export function distinctAddresses(addresses: readonly Address[]): Address[] {
+  const first = new Map<string, Address>()
+  for (const address of addresses) {
+    const text = formatAddress(address)
+    if (!first.has(text)) first.set(text, address)
+  }
+  return [...first.values()]
+}

@@ -26,6 +26,9 @@ const RENEW_MIN_MS = 60_000
 const PING_MS = 25_000
 const DEAD_MS = 55_000
 
+/** A command that called does not wait longer for a side that only shows that it lives. */
+const IDLE_MS = 60_000
+
 export interface SessionHooks extends OfferHooks {
   received(message: Delivered, contact: Contact): void
   /** The other side told something about itself. */
@@ -63,6 +66,8 @@ export class Session {
   #stopping = false
   readonly #settled = new Set<() => void>()
   #lastHeard: number
+  /** The last frame that was more than a sign of life. */
+  #lastUseful: number
   #ponging = false
   #cancelTimer: () => void = () => undefined
   /** Resolves with the first error of this side's disk, after everything is closed; undefined if there was none. */
@@ -74,6 +79,7 @@ export class Session {
     this.#options = options
     this.#meter = new FrameMeter(options.clock)
     this.#lastHeard = options.clock.monotonic()
+    this.#lastUseful = this.#lastHeard
     this.ended = this.#run()
   }
 
@@ -137,6 +143,7 @@ export class Session {
       const frame = await link.receive()
       if (frame === undefined) return
       this.#lastHeard = this.#options.clock.monotonic()
+      if (frame.type !== 'ping' && frame.type !== 'pong') this.#lastUseful = this.#lastHeard
       if (!(await this.#handle(frame))) return this.#offend(BYE.OUT_OF_TURN)
       if (this.#end !== undefined) return
       if (this.#receiving?.error !== undefined || this.#offering?.error !== undefined) return
@@ -257,7 +264,9 @@ export class Session {
   #watchSilence(): void {
     const { clock, random } = this.#options
     const silent = clock.monotonic() - this.#lastHeard
-    if (silent >= DEAD_MS) return this.abort()
+    if (this.#offering?.sending === true) this.#lastUseful = clock.monotonic()
+    const idle = clock.monotonic() - this.#lastUseful
+    if (silent >= DEAD_MS || (this.#options.oneShot && idle >= IDLE_MS)) return this.abort()
     if (silent >= PING_MS) this.#say({ type: 'ping', bytes: random.bytes(8) })
     const wait = silent >= PING_MS ? DEAD_MS - silent : PING_MS - silent
     this.#cancelTimer = clock.after(Math.max(wait, 1000), () => this.#watchSilence(), true)

@@ -11,7 +11,8 @@ import type { Queued } from '../disk/queued.ts'
 import { discard } from '../disk/staging.ts'
 import type { Hash, Header } from '../wire/envelope.ts'
 import type { Composed } from './compose.ts'
-import { deliverNow, type Outcome } from './deliver.ts'
+import { deliverNow } from './deliver.ts'
+import type { Outcome } from './desk.ts'
 import { deliverToSelf } from './self.ts'
 
 export interface Post {

@@ -3,7 +3,7 @@
 import { printable } from '../base/text.ts'
 import type { Output } from '../edge/output.ts'
 import { deferredRecord, deliveredRecord, failedRecord } from '../wire/outrecord.ts'
-import type { Outcome } from './deliver.ts'
+import type { Outcome } from './desk.ts'
 
 /** Writes `delivered`, `deferred` or `failed`; `ref` is echoed. */
 export async function tellOutcome(out: Output, outcome: Outcome, ref?: unknown): Promise<void> {

@@ -1,0 +1,94 @@
+// The calls of a command that ends: each contact is dialled once, and every session ends when its work is done or the
+// wait is over, whichever comes first.
+
+import { forAll } from '../base/parallel.ts'
+import type { Contact } from '../disk/contact.ts'
+import type { Home } from '../disk/home.ts'
+import type { Delivered } from '../disk/inbox.ts'
+import type { Keyring } from '../disk/keyring.ts'
+import { attempt } from './attempt.ts'
+import type { Desk } from './desk.ts'
+import type { Session } from './session.ts'
+import { DIAL_MS, Station } from './station.ts'
+
+/** Contacts called at once. */
+const PARALLEL = 8
+
+/** What is under way at the end of the wait may finish for so long. */
+const GRACE_MS = 1000
+
+export interface CallOptions {
+  /** Infinity: until the work is done. */
+  waitMs: number
+  signal: AbortSignal
+  /** Take messages in, too; else a call is over once every message of the desk for that contact has its outcome. */
+  receive: boolean
+  onReceived?(message: Delivered, contact: Contact): void
+}
+
+/** Calls these contacts and tells the desk what becomes of its messages. Throws what this side's disk threw. */
+export async function callContacts(
+  home: Home,
+  keyring: Keyring,
+  contacts: Contact[],
+  desk: Desk,
+  options: CallOptions,
+): Promise<void> {
+  const { waitMs, signal, receive } = options
+  const sessions = new Map<string, Session>()
+  const over = new AbortController()
+  const stopIfDone = (key: string): void => {
+    if (over.signal.aborted || (!receive && desk.isDone(key))) sessions.get(key)?.stop()
+  }
+  const station = await Station.open(home, keyring, {
+    events: {
+      delivered(queued, contact) {
+        desk.tell(queued.id, { type: 'delivered' })
+        stopIfDone(contact.key)
+      },
+      deferred(queued, contact, reason, text, next) {
+        desk.tell(queued.id, { type: 'deferred', reason, text, next })
+        stopIfDone(contact.key)
+      },
+      failed(queued, contact, reason, text) {
+        desk.tell(queued.id, { type: 'refused', reason, text })
+        stopIfDone(contact.key)
+      },
+      received: (message, contact) => options.onReceived?.(message, contact),
+    },
+  })
+  const end = (): void => {
+    over.abort()
+    for (const session of sessions.values()) session.stop()
+    home.clock.after(GRACE_MS, () => sessions.forEach((session) => session.abort()), true)
+  }
+  const cancel = Number.isFinite(waitMs) ? home.clock.after(waitMs, end) : (): void => undefined
+  signal.addEventListener('abort', end, { once: true })
+  if (signal.aborted) end()
+  try {
+    await forAll(contacts, PARALLEL, async (contact) => {
+      if (over.signal.aborted) return
+      const outcome = await attempt(station, contact, {
+        receive,
+        timeoutMs: Math.min(waitMs, DIAL_MS),
+        signal: over.signal,
+        onSession(session) {
+          sessions.set(contact.key, session)
+          void session.ended.then(() => sessions.get(contact.key) === session && sessions.delete(contact.key))
+          stopIfDone(contact.key)
+        },
+      })
+      if (!outcome.reached) {
+        const { trouble, attempts, next } = outcome
+        desk.tellRest({ type: 'deferred', ...trouble, attempts, next }, contact.key)
+      } else if (!over.signal.aborted) {
+        const text = `the connection to ${contact.name} broke`
+        desk.tellRest({ type: 'deferred', reason: 'lost', text }, contact.key)
+      }
+    })
+  } finally {
+    cancel()
+    signal.removeEventListener('abort', end)
+    await station.close()
+  }
+}

@@ -1,0 +1,70 @@
+// The messages a command is asked about, and what became of them: each gets one outcome, the first that is told.
+
+import type { Clock } from '../base/clock.ts'
+import type { Contact } from '../disk/contact.ts'
+import type { Queued } from '../disk/queued.ts'
+import type { AddressFailure } from '../disk/queuelog.ts'
+
+export interface Job {
+  contact: Contact
+  queued: Queued
+}
+
+/** What became of a message. refused: given up, it stands in failed/. */
+export interface News {
+  type: 'delivered' | 'deferred' | 'refused'
+  reason?: string
+  text?: string
+  attempts?: number
+  addresses?: AddressFailure[]
+  /** Unix ms of the next attempt. */
+  next?: number
+}
+
+export interface Outcome extends News, Job {
+  /** Since the desk was opened. */
+  elapsedMs: number
+}
+
+export class Desk {
+  /** Without an outcome so far, by id. */
+  readonly #open = new Map<string, Job>()
+  readonly #since: number
+  readonly #clock: Clock
+  readonly #tell: (outcome: Outcome) => void
+
+  constructor(clock: Clock, jobs: Job[], tell: (outcome: Outcome) => void) {
+    this.#clock = clock
+    this.#since = clock.monotonic()
+    this.#tell = tell
+    for (const job of jobs) this.#open.set(job.queued.id, job)
+  }
+
+  /** Those without an outcome. */
+  get jobs(): Job[] {
+    return [...this.#open.values()]
+  }
+
+  /** Every message for the contact KEY has its outcome. */
+  isDone(key: string): boolean {
+    for (const { contact } of this.#open.values()) if (contact.key === key) return false
+    return true
+  }
+
+  tell(id: string, news: News): void {
+    const job = this.#open.get(id)
+    if (job === undefined) return
+    this.#open.delete(id)
+    this.#tell({ ...news, ...job, elapsedMs: this.#clock.monotonic() - this.#since })
+  }
+
+  /** The same for all that are left, or for those of one contact. */
+  tellRest(news: News, key?: string): void {
+    for (const { contact, queued } of this.jobs) if (key === undefined || contact.key === key) this.tell(queued.id, news)
+  }
+
+  /** The wait is over, or the pass: what has no outcome goes on waiting. */
+  close(): void {
+    this.tellRest({ type: 'deferred', reason: 'timeout', text: 'not delivered within the wait; it stays queued' })
+  }
+}

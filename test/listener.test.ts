@@ -327,7 +327,7 @@ test('the control socket: greeting, a request nobody knows, nonsense', async () 
     assert.is(error?.['type'], 'error')
     // nonsense costs its sender the connection, and nothing else
     const noisy = connect(path)
-    noisy.on('error', () => undefined)
+    noisy.on('error', () => undefined).resume()
     noisy.write('\u0000\u0001 not json\n')
     await new Promise((resolve) => noisy.on('close', resolve))
     await alice.send('bob', ['-m', 'after'])

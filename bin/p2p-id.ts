@@ -20,7 +20,7 @@ import { readStdin, stdinIsTerminal } from '../lib/edge/input.ts'
 import { askPassphrase } from '../lib/edge/prompt.ts'
 import { freePort } from '../lib/net/freeport.ts'
 import { globalAddresses } from '../lib/net/interfaces.ts'
-import { ADDRESSES_MAX, isReachable, parseAddress, sameAddress } from '../lib/wire/address.ts'
+import { ADDRESSES_MAX, distinctAddresses, isReachable, parseAddress } from '../lib/wire/address.ts'
 import { FIND_MAX, findToken } from '../lib/wire/findtoken.ts'
 import { parseToken } from '../lib/wire/token.ts'
 
@@ -48,15 +48,11 @@ async function changed(home: Home): Promise<void> {
   await tellListener(home, 'reload')
 }
 
-/** What --addr gives, then the global addresses of this machine, as far as a token has room. */
+/** What --addr gives, and nothing else; without it the global addresses of this machine, as far as there is room. */
 function addressesOf(call: Call, port: number): Address[] {
   const given = call.values('addr').map((text) => parseAddress(text, port))
   if (given.length > ADDRESSES_MAX) throw new Failure(EX.USAGE, `a token holds at most ${ADDRESSES_MAX} addresses`)
-  const all: Address[] = []
-  for (const address of [...given, ...globalAddresses(port)]) {
-    if (!all.some((other) => sameAddress(other, address))) all.push(address)
-  }
-  return all.slice(0, ADDRESSES_MAX)
+  return distinctAddresses(given.length > 0 ? given : globalAddresses(port)).slice(0, ADDRESSES_MAX)
 }
 
 function warnUnreachable(call: Call, addresses: readonly Address[]): void {

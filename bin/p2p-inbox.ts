@@ -109,25 +109,16 @@ async function listNow({ call, home, view }: Context, filter: Filter, before = I
   return count
 }
 
+/** With -n the first so many, so that the cursor of the last one leads on to the next page. */
 async function listAfter(context: Context, filter: Filter, from: number): Promise<number> {
   const signal = AbortSignal.any([context.call.signal, context.call.out.closed])
-  let found: Arrival[] = []
-  const { last = Infinity } = filter
+  const { last: most = Infinity } = filter
   let count = 0
+  if (most === 0) return count
   for await (const arrival of arrivals(context.home, from, { follow: false, signal })) {
-    if (last === Infinity) count += await tellArrival(context, filter, arrival)
-    else found.push(arrival)
+    count += await tellArrival(context, filter, arrival)
+    if (count >= most) break
   }
-  if (last !== Infinity) {
-    // Which are the last depends on who passes: from the end on.
-    const told: Arrival[] = []
-    while (found.length > 0 && told.length < last) {
-      const arrival = found.pop()
-      if (arrival !== undefined && passesArrival(filter, arrival)) told.unshift(arrival)
-    }
-    found = told
-  }
-  for (const arrival of found) count += await tellArrival(context, filter, arrival)
   return count
 }
 

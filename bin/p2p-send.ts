@@ -110,6 +110,10 @@ async function replyTo(desk: Desk, text: string, to: Recipient[]): Promise<{ id:
 async function sendOne(desk: Desk, outbox: Outbox, to: Recipient[], base: Partial<Letter>): Promise<void> {
   const { call, home, hash } = desk
   const message = call.value('message')
+  if (message?.includes('\ufffd') === true) {
+    // Node has put it where an argument was not UTF-8: the bytes are lost already.
+    throw new Failure(EX.DATA, 'the text of -m is not valid UTF-8: give it on standard input')
+  }
   const name = call.value('name')
   const attachments = call.values('attach').map((path): Attachment =>
     path === '-' ? { name: name ?? 'stdin', content: typed(call) } : { path },

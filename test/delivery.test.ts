@@ -4,10 +4,14 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
+import { Desk } from '../lib/delivery/desk.ts'
+import { fatesOf } from '../lib/delivery/fate.ts'
 import { Hooks } from '../lib/delivery/hooks.ts'
 import { runListener } from '../lib/delivery/listener.ts'
 import { Station } from '../lib/delivery/station.ts'
-import { loadKeyring } from '../lib/disk/keyring.ts'
+import type { Contact } from '../lib/disk/contact.ts'
+import { loadKeyring, updateContact } from '../lib/disk/keyring.ts'
+import { listMaildir } from '../lib/disk/maildir.ts'
 import * as queue from '../lib/disk/queue.ts'
 import type { Queued } from '../lib/disk/queued.ts'
 import { REFUSE } from '../lib/wire/frame.ts'
@@ -226,9 +230,56 @@ test('a message refused for good bounces once, is told before the session ends, 
   })
 })
 
+async function changeContact(side: Side, change: Partial<Contact>): Promise<Contact> {
+  const contact = await updateContact(side.home, side.contact.key, (held) => ({ ...held, ...change }))
+  await side.station.reload()
+  return contact as Contact
+}
+
+test('a contact that is renamed and verified during a session is so in the next mail', async () => {
+  await withPair(async (alice, bob) => {
+    const pair = links()
+    const a = await alice.station.session(pair.links[0], alice.contact, { oneShot: false, receive: true })
+    const b = await bob.station.session(pair.links[1], bob.contact, { oneShot: false, receive: true })
+    await changeContact(bob, { name: 'oldalice', verified: 1 })
+    await send(alice, [[text('who is it?\n')]])
+    a.poke()
+    await until(async () => (await inboxOf(bob)).length === 1)
+    const [entry] = await listMaildir(bob.home, 'inbox')
+    const mail = new TextDecoder().decode(await bob.home.files.read(entry?.path ?? ''))
+    assert.match(mail, /^From: oldalice </m)
+    assert.match(mail, /^X-P2P-Verified: yes$/m)
+    a.stop()
+    await ends(a, b)
+  })
+})
+
+test('what another session took along is told as delivered, not as lost', async () => {
+  await withPair(async (alice, bob) => {
+    const [first] = await send(alice, [[text('one\n')]])
+    const told: string[] = []
+    const desk = new Desk(alice.home.clock, [{ contact: alice.contact, queued: first as Queued }], (outcome) => {
+      told.push(`${outcome.type} ${outcome.reason ?? ''}`)
+    })
+    const running = links()
+    const a = await alice.station.session(running.links[0], alice.contact, { oneShot: true, receive: false })
+    const b = await bob.station.session(running.links[1], bob.contact, { oneShot: false, receive: true })
+    await ends(a, b)
+    await desk.close(alice.home)
+    assert.equal(told, ['delivered '])
+    const [held, dropped, waits] = await send(alice, [[text('2\n')], [text('3\n')], [text('4\n')]])
+    await queue.hold(alice.home, held as Queued)
+    await queue.drop(alice.home, [dropped as Queued])
+    const fates = await fatesOf(alice.home, [held, dropped, waits] as Queued[])
+    assert.is(fates.get(held?.id ?? '')?.text, 'it is held back')
+    assert.is(fates.get(dropped?.id ?? '')?.text, 'it was dropped')
+    assert.not(fates.has(waits?.id ?? ''))
+  })
+})
+
 test('a one-shot that is refused is not over before the bounce is', async () => {
   await withPair(async (alice, bob) => {
-    const contact = { ...bob.contact, limits: { maxMessage: 10 } }
+    const contact = await changeContact(bob, { limits: { maxMessage: 10 } })
     const [queued] = await send(alice, [[text('longer than ten bytes\n')]])
     const pair = links()
     const a = await alice.station.session(pair.links[0], alice.contact, { oneShot: true, receive: false })
@@ -241,7 +292,7 @@ test('a one-shot that is refused is not over before the bounce is', async () => 
 
 test('many messages of a large size cannot get past the quota together', async () => {
   await withPair(async (alice, bob) => {
-    const contact = { ...bob.contact, limits: { quota: 1_000_000 } }
+    const contact = await changeContact(bob, { limits: { quota: 1_000_000 } })
     const pair = links()
     const session = await bob.station.session(pair.links[1], contact, { oneShot: false, receive: true })
     const peer = new Wild(pair.links[0])

@@ -351,7 +351,7 @@ test('p2p-inbox list, show, cat, save and seen', async () => {
     assert.equal(Object.keys(listed[1] ?? {}), ['v', 'type', 'id', 'from', 'key', 'verified', 'created', 'received', 'subject', 'text', 'parts', 'flags', 'path', 'cursor'])
     assert.equal(records(run(home, 'list', '--after', String(listed[0]?.['cursor'])).out), listed.slice(1))
     assert.is(run(home, 'list', '--id', '-n', '1').out, `${ids[2]}\n`)
-    assert.is(run(home, 'list', '--path', '--after', 'start', '-n1').out, `${String(listed[2]?.['path'])}\n`)
+    assert.is(run(home, 'list', '--path', '--after', 'start', '-n1').out, `${String(listed[0]?.['path'])}\n`)
     const text = run(home, 'list', '--text').out
     assert.match(text, /^1970-01-01 \d\d:\d\d {2}N {2}[0-9a-f]{8} {2}bob {11}m1\n/)
     assert.match(text, / {2}no newline .*\[file\]\n/)

@@ -79,9 +79,11 @@ export async function callContacts(
         },
       })
       if (!outcome.reached) {
+        await desk.look(home)
         const { trouble, attempts, next } = outcome
         desk.tellRest({ type: 'deferred', ...trouble, attempts, next }, contact.key)
       } else if (!over.signal.aborted) {
+        await desk.look(home)
         const text = `the connection to ${contact.name} broke`
         desk.tellRest({ type: 'deferred', reason: 'lost', text }, contact.key)
       }

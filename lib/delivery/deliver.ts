@@ -6,7 +6,8 @@ import type { Keyring } from '../disk/keyring.ts'
 import type { AddressFailure } from '../disk/queuelog.ts'
 import { callContacts } from './calls.ts'
 import { ask, type Message } from './control.ts'
-import { Desk, type Job, type News, type Outcome } from './desk.ts'
+import { Desk, type Job, type Outcome } from './desk.ts'
+import type { News } from './fate.ts'
 
 /** The listener ends at the wait by itself; it is waited for so much longer. */
 const GRACE_MS = 1000
@@ -34,7 +35,7 @@ export async function deliverNow(home: Home, keyring: Keyring, jobs: Job[], opti
     const contacts = [...new Map(jobs.map(({ contact }) => [contact.key, contact])).values()]
     await callContacts(home, keyring, contacts, desk, { waitMs, signal, receive: false })
   }
-  desk.close()
+  await desk.close(home)
 }
 
 /** A record of the listener about one message, told to the desk. */

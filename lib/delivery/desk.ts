@@ -2,23 +2,13 @@
 
 import type { Clock } from '../base/clock.ts'
 import type { Contact } from '../disk/contact.ts'
+import type { Home } from '../disk/home.ts'
 import type { Queued } from '../disk/queued.ts'
-import type { AddressFailure } from '../disk/queuelog.ts'
+import { fatesOf, type News } from './fate.ts'
 
 export interface Job {
   contact: Contact
   queued: Queued
-}
-
-/** What became of a message. refused: given up, it stands in failed/. */
-export interface News {
-  type: 'delivered' | 'deferred' | 'refused'
-  reason?: string
-  text?: string
-  attempts?: number
-  addresses?: AddressFailure[]
-  /** Unix ms of the next attempt. */
-  next?: number
 }
 
 export interface Outcome extends News, Job {
@@ -63,8 +53,14 @@ export class Desk {
     for (const { contact, queued } of this.jobs) if (key === undefined || contact.key === key) this.tell(queued.id, news)
   }
 
+  /** Tells what happened to those that do not wait any more: another session may have taken them along. */
+  async look(home: Home): Promise<void> {
+    for (const [id, news] of await fatesOf(home, this.jobs.map(({ queued }) => queued))) this.tell(id, news)
+  }
+
   /** The wait is over, or the pass: what has no outcome goes on waiting. */
-  close(): void {
+  async close(home: Home): Promise<void> {
+    await this.look(home)
     this.tellRest({ type: 'deferred', reason: 'timeout', text: 'not delivered within the wait; it stays queued' })
   }
 }

@@ -47,6 +47,6 @@ export async function flushAll(
       await lock.release()
     }
   }
-  desk.close()
+  await desk.close(home)
   return 'done'
 }

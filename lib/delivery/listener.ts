@@ -14,6 +14,7 @@ import { Guard } from '../net/guard.ts'
 import type { ByteStream } from '../net/stream.ts'
 import { type Message, openControl } from './control.ts'
 import { Hooks } from './hooks.ts'
+import { Recent } from './limits.ts'
 import { Peers, type Trouble } from './peers.ts'
 import { Station } from './station.ts'
 
@@ -72,6 +73,8 @@ export async function runListener(options: ListenerOptions): Promise<void> {
 class Listener {
   readonly #options: ListenerOptions
   readonly #watchers = new Set<Watcher>()
+  /** Delivered not long ago. */
+  readonly #lately = new Recent()
   readonly #stop = new AbortController()
   #error: unknown
 
@@ -197,7 +200,7 @@ class Listener {
       case 'deliver':
         return this.#deliver(request, write, gone, peers)
       case 'flush':
-        return this.#flush(strings(request['keys']), write, gone, peers)
+        return this.#flush(strings(request['keys']), write, gone, peers, station)
       case 'queue':
         return peers.retry(strings(request['keys']))
       case 'reload':
@@ -225,6 +228,8 @@ class Listener {
       if (rest.size === 0) over.abort()
     }
     this.#watchers.add(watcher)
+    // A session may have taken some along before they were asked for here.
+    for (const [id, key] of rest) if (this.#lately.has(id)) watcher(id, key, { type: 'delivered' })
     for (const key of new Set(rest.values())) {
       this.#offer(key, peers, over.signal)
         .then((trouble) => {
@@ -253,12 +258,20 @@ class Listener {
   }
 
   /** One pass over these contacts, both directions; tells every outcome, and who is away. */
-  async #flush(keys: string[], write: (record: Message) => void, gone: AbortSignal, peers: Peers): Promise<void> {
+  async #flush(
+    keys: string[],
+    write: (record: Message) => void,
+    gone: AbortSignal,
+    peers: Peers,
+    station: Station,
+  ): Promise<void> {
     const watcher: Watcher = (id, key, news) => {
       if (keys.includes(key)) write({ ...news, id })
     }
     this.#watchers.add(watcher)
     const passes = keys.map(async (key) => {
+      const contact = station.keyring.byKey(key)
+      if (contact !== undefined) await station.expire(contact)
       const reached = await peers.reach(key)
       if (!('contact' in reached)) return write({ type: 'away', key, ...reached })
       peers.poke(key)
@@ -268,6 +281,7 @@ class Listener {
   }
 
   #tell(queued: Queued, news: Message): void {
+    if (news['type'] === 'delivered') this.#lately.add(queued.id)
     for (const watcher of this.#watchers) watcher(queued.id, queued.key, news)
   }
 }

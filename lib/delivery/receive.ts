@@ -25,9 +25,9 @@ const BATCH = 64
 export interface ReceiveOptions {
   inbox: Inbox
   link: Link
-  contact: Contact
+  contact: () => Contact
   admission: Admission
-  delivered: (message: Delivered, contact: Contact) => void
+  delivered: (message: Delivered) => void
 }
 
 interface Offer {
@@ -45,10 +45,9 @@ interface Incoming {
 export class Receiving {
   readonly #inbox: Inbox
   readonly #link: Link
-  readonly #contact: Contact
-  readonly #sender: Sender
+  readonly #contactNow: () => Contact
   readonly #admission: Admission
-  readonly #delivered: (message: Delivered, contact: Contact) => void
+  readonly #delivered: (message: Delivered) => void
   /** Offered, not asked for yet. */
   #small: Offer[] = []
   #large: Offer[] = []
@@ -73,11 +72,19 @@ export class Receiving {
   constructor(options: ReceiveOptions) {
     this.#inbox = options.inbox
     this.#link = options.link
-    this.#contact = options.contact
+    this.#contactNow = options.contact
     this.#admission = options.admission
     this.#delivered = options.delivered
-    const { key, identity, name, verified } = options.contact
-    this.#sender = { key, identity, name, verified: verified !== undefined }
+  }
+
+  get #contact(): Contact {
+    return this.#contactNow()
+  }
+
+  /** For the mail. */
+  get #sender(): Sender {
+    const { key, identity, name, verified } = this.#contactNow()
+    return { key, identity, name, verified: verified !== undefined }
   }
 
   get busy(): boolean {
@@ -349,7 +356,7 @@ export class Receiving {
     const placed = batch.filter(({ arrival }) => !unplaced.has(arrival)).map(({ arrival }) => arrival.id)
     await this.#list('ack', placed).catch(() => undefined) // they are in the inbox all the same
     for (const { id } of unplaced) await this.#refuse(id, fullDisk).catch(() => undefined)
-    for (const message of delivered) this.#delivered(message, this.#contact)
+    for (const message of delivered) this.#delivered(message)
     this.#ask()
   }
 

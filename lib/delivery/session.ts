@@ -30,9 +30,9 @@ const DEAD_MS = 55_000
 const IDLE_MS = 60_000
 
 export interface SessionHooks extends OfferHooks {
-  received(message: Delivered, contact: Contact): void
+  received(message: Delivered): void
   /** The other side told something about itself. */
-  learned(contact: Contact, news: { addresses?: Address[]; token?: Uint8Array; instance?: string }): void
+  learned(news: { addresses?: Address[]; token?: Uint8Array; instance?: string }): void
 }
 
 export interface SessionOptions {
@@ -41,7 +41,8 @@ export interface SessionOptions {
   clock: Clock
   random: Random
   link: Link
-  contact: Contact
+  /** Who it is with, as the keyring has it now. */
+  contact: () => Contact
   /** Where messages go; none: this side only sends. */
   inbox: Inbox | undefined
   admission: Admission
@@ -56,7 +57,6 @@ export interface SessionOptions {
 export type SessionEnd = 'done' | 'worn' | 'lost' | 'offended'
 
 export class Session {
-  readonly contact: Contact
   readonly link: Link
   readonly #options: SessionOptions
   readonly #meter: FrameMeter
@@ -74,13 +74,17 @@ export class Session {
   readonly ended: Promise<{ end: SessionEnd; error?: unknown }>
 
   constructor(options: SessionOptions) {
-    this.contact = options.contact
     this.link = options.link
     this.#options = options
     this.#meter = new FrameMeter(options.clock)
     this.#lastHeard = options.clock.monotonic()
     this.#lastUseful = this.#lastHeard
     this.ended = this.#run()
+  }
+
+  /** Who it is with. */
+  get contact(): Contact {
+    return this.#options.contact()
   }
 
   /** Something new waits for this contact. `all`: offer again what was refused for now, too. */
@@ -163,15 +167,15 @@ export class Session {
     const { home, hash, link, contact, inbox, admission, hooks, addresses } = this.#options
     this.#cancelTimer()
     this.#watchSilence()
-    hooks.learned(contact, { instance: hex(settings.instance) })
+    hooks.learned({ instance: hex(settings.instance) })
     if (addresses.length > 0) this.#say({ type: 'addrs', nat: 0, addresses })
     if (inbox !== undefined) {
-      this.#receiving = new Receiving({ inbox, link, contact, admission, delivered: (m, c) => hooks.received(m, c) })
+      this.#receiving = new Receiving({ inbox, link, contact, admission, delivered: (message) => hooks.received(message) })
       this.#receiving.onProgress = () => this.#progress()
     }
     const takesNone = (settings.flags & SEND_ONLY) !== 0
     const maxMessage = takesNone ? 0 : settings.maxMessage
-    this.#offering = new Offering({ home, hash, key: contact.key, link, maxMessage, hooks })
+    this.#offering = new Offering({ home, hash, key: contact().key, link, maxMessage, hooks })
     this.#offering.onProgress = () => this.#progress()
     if (this.#stopping) return this.stop()
     this.#offering.poke()
@@ -199,11 +203,11 @@ export class Session {
         return offering.cancel(frame.id) || (receiving?.cancel(frame.id) ?? false)
       case 'addrs':
         if (!this.#meter.tick()) return false
-        this.#options.hooks.learned(this.contact, { addresses: frame.addresses })
+        this.#options.hooks.learned({ addresses: frame.addresses })
         return true
       case 'token':
         if (!this.#meter.tick()) return false
-        this.#options.hooks.learned(this.contact, { token: frame.token })
+        this.#options.hooks.learned({ token: frame.token })
         return true
       case 'ping':
         this.#pong(frame.bytes)

@@ -165,23 +165,25 @@ export class Station {
       link.close()
       throw error
     }
+    // A contact may be renamed, verified or limited while a session lasts.
+    const now = (): Contact => this.#keyring.byKey(contact.key) ?? contact
     return new Session({
       home: this.home,
       hash: this.suite,
       clock: this.home.clock,
       random: this.home.random,
       link,
-      contact,
+      contact: now,
       inbox,
       admission: this.admission,
       addresses: this.#ownAddresses(),
       oneShot: options.oneShot,
       hooks: {
-        delivered: (queued, ms) => events.delivered?.(queued, contact, ms),
-        deferred: (queued, reason, text, next) => events.deferred?.(queued, contact, reason, text, next),
-        failed: (queued, reason, text) => this.fail(queued, contact, reason, text),
-        received: (message) => events.received?.(message, contact),
-        learned: (_, news) => this.#news.learn(contact, { ...news, link }),
+        delivered: (queued, ms) => events.delivered?.(queued, now(), ms),
+        deferred: (queued, reason, text, next) => events.deferred?.(queued, now(), reason, text, next),
+        failed: (queued, reason, text) => this.fail(queued, now(), reason, text),
+        received: (message) => events.received?.(message, now()),
+        learned: (news) => this.#news.learn(contact, { ...news, link }),
       },
     })
   }

@@ -1,0 +1,53 @@
+// What became of a message whose outcome nobody saw: another session, process or person may have dealt with it. The
+// queue says whether it still waits, its log what happened to one that is gone.
+
+import type { Home } from '../disk/home.ts'
+import { describe } from '../disk/queue.ts'
+import { type AddressFailure, readEvents } from '../disk/queuelog.ts'
+import { headPath, type Queued, type QueueState } from '../disk/queued.ts'
+
+/** What became of a message. refused: given up, it stands in failed/. */
+export interface News {
+  type: 'delivered' | 'deferred' | 'refused'
+  reason?: string
+  text?: string
+  attempts?: number
+  addresses?: AddressFailure[]
+  /** Unix ms of the next attempt. */
+  next?: number
+}
+
+/** The news of those that do not wait any more, by id. */
+export async function fatesOf(home: Home, messages: Queued[]): Promise<Map<string, News>> {
+  const fates = new Map<string, News>()
+  const gone = new Map<string, Set<string>>() // by KEY
+  for (const queued of messages) {
+    if (await isIn(home, queued, 'new')) continue
+    const fate = await keptBack(home, queued)
+    if (fate !== undefined) fates.set(queued.id, fate)
+    else gone.set(queued.key, (gone.get(queued.key) ?? new Set()).add(queued.id))
+  }
+  for (const [key, ids] of gone) {
+    // What leaves the queue without a word was delivered: only a full disk keeps that out of the log.
+    for (const id of ids) fates.set(id, { type: 'delivered' })
+    for await (const event of readEvents(home, key)) {
+      const dropped = event.event === 'drop' || event.event === 'replaced'
+      if (dropped && ids.has(event.id)) fates.set(event.id, { type: 'deferred', reason: 'held', text: 'it was dropped' })
+    }
+  }
+  return fates
+}
+
+async function isIn(home: Home, queued: Queued, state: QueueState): Promise<boolean> {
+  return (await home.files.stat(headPath(home, { ...queued, state }))) !== undefined
+}
+
+async function keptBack(home: Home, queued: Queued): Promise<News | undefined> {
+  const [failed] = await describe(home, queued.key, 'failed', [queued.file])
+  if (failed !== undefined) {
+    const { reason = 'refused', text } = failed.opts
+    return { type: 'refused', reason, ...(text !== undefined && { text }) }
+  }
+  const held = await isIn(home, queued, 'hold')
+  return held ? { type: 'deferred', reason: 'held', text: 'it is held back' } : undefined
+}

@@ -382,22 +382,4 @@ test('the examples of every table are accepted by the table', () => {
   }
 })
 
-test('no text names what is not part of the project', () => {
-  const foreign = new RegExp(
-    `\\b(?:${['protocol', 'product', 'style', 'house', 'nat', 'anchors', 'performance'].join('|')})\\.md\\b|/work/(?:main|shared)`,
-  )
-  const walk = (folder: string): string[] =>
-    readdirSync(folder, { withFileTypes: true }).flatMap((entry) =>
-      entry.isDirectory() ? walk(`${folder}/${entry.name}`) : [`${folder}/${entry.name}`],
-    )
-  const top = ['README.md', 'CHANGELOG.md', 'CHANGELOG', 'Makefile', 'package.json', '.ci/run'].filter((path) =>
-    existsSync(path),
-  )
-  const wrong = [...top, ...['bin', 'lib', 'man', 'test'].flatMap(walk)].flatMap((path) => {
-    const found = foreign.exec(readFileSync(path, 'latin1'))?.[0]
-    return found === undefined ? [] : [`${path}: ${found}`]
-  })
-  assert.equal(wrong, [])
-})
-
 test.run()

@@ -1,4 +1,4 @@
-// The version of the program: set by the build (Makefile, --define:VERSION), a placeholder when run from the sources.
+// The version of the program: set by the build (Makefile, --define:VERSION), 0.0.0-source when run from the sources.
 
 declare const VERSION: string | undefined
 

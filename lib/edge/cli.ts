@@ -94,7 +94,8 @@ class Invocation implements Call {
   }
 
   report(error: unknown): void {
-    this.codes.add(tellError(this.#command, error, this.quiet, this.verbose))
+    const { quiet, verbose } = this
+    this.codes.add(tellError(this.#command, error, { quiet, verbose, home: this.value('home') }))
   }
 
   warn(text: string): void {
@@ -114,7 +115,7 @@ class Invocation implements Call {
   }
 
   hint(command: string): void {
-    this.info(`hint: ${command}`)
+    this.info(`hint: ${runnable(command, this.value('home'))}`)
   }
 
   exit(code: ExitCode): void {
@@ -126,15 +127,28 @@ class Invocation implements Call {
   }
 }
 
+/** A hint is a line that can be run: for the home that the failed call was about. */
+function runnable(hint: string, home: string | undefined): string {
+  if (home === undefined || !hint.startsWith('p2p-')) return hint
+  return `${hint} --home ${/^[\w./+-]+$/.test(home) ? home : `'${home.replaceAll("'", "'\\''")}'`}`
+}
+
+interface Telling {
+  quiet?: boolean
+  verbose?: boolean
+  /** What --home said. */
+  home?: string | undefined
+}
+
 /** Writes what went wrong to standard error, as far as -q lets it, and returns its exit code. */
-function tellError(command: Command, thrown: unknown, quiet = false, verbose = false): ExitCode {
+function tellError(command: Command, thrown: unknown, { quiet, verbose, home }: Telling = {}): ExitCode {
   const error = asFailure(thrown)
   if (error instanceof Failure) {
-    if (quiet && !NEEDS_A_PERSON(error.exit)) return error.exit
+    if (quiet === true && !NEEDS_A_PERSON(error.exit)) return error.exit
     say(command.name, 'error', error.message)
     if (error instanceof Missing) say('', 'info', shortUsage(command, error.verb ?? onlyVerb(command)))
-    if (error.hint !== undefined) say(command.name, 'info', `hint: ${error.hint}`)
-    if (verbose && error !== thrown) say('', 'info', stackOf(thrown))
+    if (error.hint !== undefined) say(command.name, 'info', `hint: ${runnable(error.hint, home)}`)
+    if (verbose === true && error !== thrown) say('', 'info', stackOf(thrown))
     return error.exit
   }
   say(command.name, 'error', `bug in version ${version}: ${stackOf(error)}`)

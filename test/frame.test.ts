@@ -109,6 +109,13 @@ test('whatever is accepted encodes to the same bytes, and nothing else is thrown
   assert.ok(accepted > 200, `only ${accepted} accepted: the generator misses its aim`)
 })
 
+test('nothing longer than a Noise message can carry is a frame', () => {
+  const pad = new Uint8Array(65_536)
+  pad[0] = 0x11
+  refused(pad)
+  assert.equal(attempt(pad.subarray(0, 65_280)), { type: 'pad', size: 65_280 })
+})
+
 test('every first byte: known types, unknown ones below 80 refused, from 80 on skipped', () => {
   const known = new Set([...Array.from({ length: 0x0c }, (_, n) => n + 1), 0x10, 0x11])
   for (let type = 0; type < 256; type++) {

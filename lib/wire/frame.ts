@@ -144,6 +144,7 @@ function encodePad(size: number): Uint8Array {
  * for anything else: unknown types below 80 (hex), lengths that do not fit, padding that is not zero or too long.
  */
 export function decodeFrame(plaintext: Uint8Array): Frame | undefined {
+  if (plaintext.length > PLAINTEXT_MAX) throw new Malformed('frame too long')
   const reader = new Reader(plaintext)
   const type = reader.u8()
   if (type === TYPE.data) return decodeData(reader, plaintext.length)

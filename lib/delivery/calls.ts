@@ -1,7 +1,9 @@
 // The calls of a command that ends: each contact is dialled once, and every session ends when its work is done or the
 // wait is over, whichever comes first.
 
+import { sleep } from '../base/clock.ts'
 import { forAll } from '../base/parallel.ts'
+import { fraction } from '../base/random.ts'
 import type { Contact } from '../disk/contact.ts'
 import type { Home } from '../disk/home.ts'
 import type { Delivered } from '../disk/inbox.ts'
@@ -13,6 +15,10 @@ import { DIAL_MS, Station } from './station.ts'
 
 /** Contacts called at once. */
 const PARALLEL = 8
+
+/** A call that the other side ended in favour of a newer one is made again so often, after so long or up to twice that. */
+const AGAIN_MAX = 8
+const AGAIN_MS = 100
 
 /** What is under way at the end of the wait may finish for so long. */
 const GRACE_MS = 1000
@@ -67,26 +73,29 @@ export async function callContacts(
   if (signal.aborted) end()
   try {
     await forAll(contacts, PARALLEL, async (contact) => {
-      if (over.signal.aborted) return
-      const outcome = await attempt(station, contact, {
-        receive,
-        timeoutMs: Math.min(waitMs, DIAL_MS),
-        signal: over.signal,
-        onSession(session) {
-          sessions.set(contact.key, session)
-          void session.ended.then(() => sessions.get(contact.key) === session && sessions.delete(contact.key))
-          stopIfDone(contact.key)
-        },
-      })
-      if (!outcome.reached) {
+      for (let again = 0; !over.signal.aborted; again++) {
+        const outcome = await attempt(station, contact, {
+          receive,
+          timeoutMs: Math.min(waitMs, DIAL_MS),
+          signal: over.signal,
+          onSession(session) {
+            sessions.set(contact.key, session)
+            void session.ended.then(() => sessions.get(contact.key) === session && sessions.delete(contact.key))
+            stopIfDone(contact.key)
+          },
+        })
         await desk.look(home)
-        const { trouble, attempts, next } = outcome
-        desk.tellRest({ type: 'deferred', ...trouble, attempts, next }, contact.key)
-      } else if (!over.signal.aborted) {
-        await desk.look(home)
-        const text = `the connection to ${contact.name} broke`
-        desk.tellRest({ type: 'deferred', reason: 'lost', text }, contact.key)
+        if (!outcome.reached) {
+          const { trouble, attempts, next } = outcome
+          return desk.tellRest({ type: 'deferred', ...trouble, attempts, next }, contact.key)
+        }
+        if (desk.isDone(contact.key)) return
+        // Another command of this home may have called meanwhile: of two sessions the other side keeps the newer.
+        if (outcome.end !== 'done' || again === AGAIN_MAX) break
+        await sleep(home.clock, AGAIN_MS * (1 + fraction(home.random)), over.signal)
       }
+      if (over.signal.aborted) return
+      desk.tellRest({ type: 'deferred', reason: 'lost', text: `the connection to ${contact.name} broke` }, contact.key)
     })
   } finally {
     cancel()

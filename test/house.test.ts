@@ -8,7 +8,8 @@ import { transform } from 'esbuild'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
-import { COMMANDS, COMMON, p2pInbox, p2pSend, type Command, type Option } from '../lib/edge/commands.ts'
+import { COMMANDS, p2pInbox, p2pSend } from '../lib/edge/commands.ts'
+import { COMMON, type Command, type Option } from '../lib/edge/table.ts'
 import { readArguments } from '../lib/edge/options.ts'
 
 /** A folder may import those with a smaller number; those with the same number do not know one another. */

@@ -8,7 +8,7 @@ import { systemClock } from '../base/clock.ts'
 import { EX, Failure, ioFailure, worst, type ExitCode } from '../base/fail.ts'
 import { version } from '../base/version.ts'
 
-import type { Command, Verb } from './commands.ts'
+import type { Command, Verb } from './table.ts'
 import { stopInput } from './input.ts'
 import { Missing, readArguments, type Request } from './options.ts'
 import { Output } from './output.ts'

@@ -1,69 +1,7 @@
 // The commands as data: verbs, options, texts, examples. Help, the strict check of arguments, the manual pages' test
-// and the completions all read these tables; what a table does not list does not exist. No behaviour lives here.
+// and the completions all read these tables; what a table does not list does not exist.
 
-export interface Option {
-  /** Long name without dashes. */
-  name: string
-  /** One letter. */
-  short?: string
-  /** Further names; a single letter is a further short form. */
-  aliases?: string[]
-  /** flag: no value. value: one, the last given wins. list: repeatable. */
-  kind: 'flag' | 'value' | 'list'
-  /** What the value is, e.g. 'TEXT'. */
-  value?: string
-  text: string
-}
-
-export interface Verb {
-  /** '' for a command without verbs. */
-  name: string
-  /** The arguments, e.g. 'NAME [TOKEN]'. */
-  usage: string
-  min: number
-  max: number
-  options: Option[]
-  text: string
-}
-
-export interface Command {
-  name: string
-  text: string
-  verbs: Verb[]
-  /** Of every verb, beside those all commands share. */
-  options: Option[]
-  /** Runnable lines; a verb's usage shows those that name it first. */
-  examples: string[]
-  /** The verb meant when none is given; without it a verb is required. */
-  defaultVerb?: string
-  /** clean: SIGINT and SIGTERM are the normal end, exit 0. die (the rule): the process dies by the signal. */
-  signals?: 'clean' | 'die'
-}
-
-const flag = (name: string, text: string, short?: string): Option => ({
-  name,
-  kind: 'flag',
-  text,
-  ...(short !== undefined && { short }),
-})
-const value = (name: string, value: string, text: string, short?: string): Option => ({
-  name,
-  kind: 'value',
-  value,
-  text,
-  ...(short !== undefined && { short }),
-})
-
-/** Options of every command and verb. */
-export const COMMON: Option[] = [
-  value('home', 'DIR', 'the home directory instead of $P2P_HOME'),
-  flag('json', 'records as NDJSON (the rule unless on a terminal)'),
-  flag('text', 'human lines'),
-  flag('quiet', 'nothing on standard output, only errors that need a person', 'q'),
-  flag('verbose', 'say more on standard error', 'v'),
-  flag('help', 'show this help', 'h'),
-  flag('version', 'show the version', 'V'),
-]
+import { flag, value, type Command, type Option } from './table.ts'
 
 const ADDR: Option = {
   name: 'addr',
@@ -72,6 +10,7 @@ const ADDR: Option = {
   text: 'an address under which peers reach this machine',
 }
 // An option that two verbs of a command take is one object: that is how the strict check knows it.
+const NO_PASSPHRASE = flag('no-passphrase', 'keep the identity in a plain file')
 const PASSPHRASE_FILE = value('passphrase-file', 'FILE', 'read the passphrase from the first line of FILE')
 const PASSPHRASE_FD = value('passphrase-fd', 'N', 'read the passphrase from file descriptor N')
 
@@ -90,7 +29,7 @@ export const p2pId: Command = {
         value('name', 'NAME', 'the name suggested to others (default: the login name)'),
         value('port', 'PORT', 'the port to listen on for good (default: a free one)'),
         ADDR,
-        flag('no-passphrase', 'keep the identity in a plain file'),
+        NO_PASSPHRASE,
         PASSPHRASE_FILE,
         PASSPHRASE_FD,
       ],
@@ -111,7 +50,17 @@ export const p2pId: Command = {
       text: 'add or update a contact by the token given or found in standard input',
       options: [],
     },
-    { name: 'list', usage: '', min: 0, max: 0, text: 'list the contacts', options: [] },
+    {
+      name: 'list',
+      usage: '',
+      min: 0,
+      max: 0,
+      text: 'list the contacts',
+      options: [
+        flag('aliases', 'as an alias file of mutt and neomutt'),
+        value('query', 'WORD', "those that WORD fits, in the form of mutt's query_command"),
+      ],
+    },
     { name: 'show', usage: '[NAME]', min: 0, max: 1, text: 'show a contact, or oneself', options: [] },
     { name: 'rename', usage: 'OLD NEW', min: 2, max: 2, text: 'give a contact another name', options: [] },
     {
@@ -135,6 +84,53 @@ export const p2pId: Command = {
         value('words', 'WORDS', 'compare with these 12 words'),
       ],
     },
+    {
+      name: 'passwd',
+      usage: '',
+      min: 0,
+      max: 0,
+      text: 'change the passphrase of the identity',
+      options: [
+        NO_PASSPHRASE,
+        PASSPHRASE_FILE,
+        PASSPHRASE_FD,
+        value('new-passphrase-file', 'FILE', 'read the new passphrase from the first line of FILE'),
+        value('new-passphrase-fd', 'N', 'read the new passphrase from file descriptor N'),
+      ],
+    },
+    {
+      name: 'export',
+      usage: '',
+      min: 0,
+      max: 0,
+      text: 'write identity, keys, contacts, configuration and the seen log to an age file',
+      options: [
+        value('output', 'FILE', 'into FILE instead of standard output', 'o'),
+        flag('queue', 'the waiting messages too'),
+        flag('all', 'the waiting messages and all mail too'),
+        flag('move', 'retire this home: the identity goes on elsewhere'),
+        PASSPHRASE_FILE,
+        PASSPHRASE_FD,
+      ],
+    },
+    {
+      name: 'import',
+      usage: 'FILE',
+      min: 1,
+      max: 1,
+      text: 'make a home of what export wrote (-: standard input)',
+      options: [PASSPHRASE_FILE, PASSPHRASE_FD],
+    },
+    { name: 'unretire', usage: '', min: 0, max: 0, text: 'undo export --move: this home is in use again', options: [] },
+    { name: 'doctor', usage: '', min: 0, max: 0, text: 'look for what is wrong and say what to do', options: [] },
+    {
+      name: 'setup',
+      usage: 'neomutt|mutt|aerc|mblaze|notmuch|systemd|launchd|cron|bash|zsh|fish',
+      min: 1,
+      max: 1,
+      text: 'print what another program needs to work with this home; nothing is written',
+      options: [],
+    },
   ],
   examples: [
     'p2p-id init --name alice --addr 203.0.113.7',
@@ -146,6 +142,12 @@ export const p2pId: Command = {
     'p2p-id remove bob',
     'p2p-id block bob',
     'p2p-id unblock bob',
+    'p2p-id passwd',
+    'p2p-id export -o me.age',
+    'p2p-id import me.age',
+    'p2p-id unretire',
+    'p2p-id doctor',
+    'p2p-id setup neomutt > ~/.config/neomutt/p2p.rc',
   ],
 }
 
@@ -174,6 +176,8 @@ export const p2pSend: Command = {
         value('subject', 'TEXT', 'a subject', 's'),
         value('reply', 'MSG', 'answer this message; without NAME to its sender', 'r'),
         value('expires', 'DURATION', 'give up after so long (default: never)'),
+        value('replace', 'TAG', 'instead of a message of the same TAG that still waits'),
+        flag('dry-run', 'check everything, queue nothing, tell what would be sent', 'n'),
         flag('skip-empty', 'an empty input is no message', 'E'),
         flag('lines', 'one message a line of standard input', 'l'),
         flag('ndjson', 'one message an NDJSON record of standard input'),
@@ -224,7 +228,10 @@ export const p2pQueue: Command = {
       min: 0,
       max: Infinity,
       text: 'try to deliver now, once',
-      options: [value('wait', 'DURATION', 'for at most so long', 'w')],
+      options: [
+        value('wait', 'DURATION', 'for at most so long', 'w'),
+        value('linger', 'DURATION', 'stay reachable for so long'),
+      ],
     },
     { name: 'hold', usage: 'MSG...', min: 1, max: Infinity, text: 'keep messages back', options: [] },
     { name: 'release', usage: 'MSG...', min: 1, max: Infinity, text: 'undo hold', options: [] },
@@ -291,6 +298,7 @@ export const p2pInbox: Command = {
       options: [value('output', 'DIR', 'into DIR (default: the current directory)', 'o')],
     },
     { name: 'seen', usage: 'MSG...', min: 1, max: Infinity, text: 'mark messages as seen', options: [] },
+    { name: 'delete', usage: 'MSG...', min: 1, max: Infinity, text: 'delete messages from the inbox', options: [] },
   ],
   examples: [
     'p2p-inbox list --new',
@@ -298,7 +306,25 @@ export const p2pInbox: Command = {
     'p2p-inbox cat @2',
     'p2p-inbox save @ -o photos',
     'p2p-inbox seen @',
+    'p2p-inbox delete @',
   ],
 }
 
-export const COMMANDS: Command[] = [p2pId, p2pInbox, p2pListen, p2pQueue, p2pSend]
+export const p2p: Command = {
+  name: 'p2p',
+  text: 'how things stand, and the next step; or run a command: p2p send is p2p-send',
+  options: [],
+  verbs: [
+    {
+      name: '',
+      usage: '[COMMAND [ARGUMENT...]]',
+      min: 0,
+      max: 0,
+      text: 'how things stand, and the next step; or run a command: p2p send is p2p-send, p2p help send its manual',
+      options: [],
+    },
+  ],
+  examples: ['p2p', 'p2p help send', 'p2p send bob -m hello'],
+}
+
+export const COMMANDS: Command[] = [p2p, p2pId, p2pInbox, p2pListen, p2pQueue, p2pSend]

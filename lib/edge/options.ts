@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util'
 import { EX, Failure } from '../base/fail.ts'
 import { nearest, quote } from '../base/text.ts'
 
-import { COMMON, type Command, type Option, type Verb } from './commands.ts'
+import { COMMON, type Command, type Option, type Verb } from './table.ts'
 
 export type Request =
   | { want: 'help'; verb: Verb | undefined }

@@ -4,7 +4,7 @@ import { type ArgsDef, type CommandDef, defineCommand, renderUsage } from 'citty
 
 import { version } from '../base/version.ts'
 
-import { COMMON, type Command, type Option, type Verb } from './commands.ts'
+import { COMMON, type Command, type Option, type Verb } from './table.ts'
 
 /** `p2p-id add [OPTIONS] NAME [TOKEN]` */
 export function synopsis(command: Command, verb: Verb | undefined): string {

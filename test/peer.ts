@@ -4,12 +4,13 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import * as assert from 'uvu/assert'
 
+import { systemClock } from '../lib/base/clock.ts'
 import { systemRandom } from '../lib/base/random.ts'
 import { nodeSuite } from '../lib/crypto/suite-node.ts'
 import { type Home, openHome, realDoors } from '../lib/disk/home.ts'
@@ -17,6 +18,7 @@ import { createIdentity, loadSelf } from '../lib/disk/identity.ts'
 import { importToken } from '../lib/disk/import.ts'
 import { describe, openMessage, partContent } from '../lib/disk/inboxview.ts'
 import { type Box, listMaildir } from '../lib/disk/maildir.ts'
+import { LEFTOVER_MS } from '../lib/disk/staging.ts'
 import { freePort } from '../lib/net/freeport.ts'
 import { parseAddress } from '../lib/wire/address.ts'
 import { parseToken } from '../lib/wire/token.ts'
@@ -381,6 +383,18 @@ export class Peer {
   /** Ids that wait (or failed), as p2p-queue tells them. */
   async waiting(): Promise<string[]> {
     return (await this.good('p2p-queue', ['list'])).map((record) => String(record['id']))
+  }
+
+  /** As if the leftovers of killed processes were older than any process: the next sweep may take them. */
+  age(): void {
+    const long = new Date(systemClock.now() - 2 * LEFTOVER_MS)
+    for (const key of readdirSync(this.at('queue'))) {
+      for (const folder of ['tmp', 'body', 'opts', '.']) {
+        const path = this.at('queue', key, folder)
+        if (key === 'clock' || !existsSync(path)) continue
+        for (const name of readdirSync(path)) utimesSync(join(path, name), long, long)
+      }
+    }
   }
 
   /** What is not as it should be when nothing is under way: stray files, or copies that say "not delivered". */

@@ -142,8 +142,10 @@ test('the sender is killed at six moments: resumed, exactly once', async () => {
     }
     const last = alice.start('p2p-queue', ['flush'])
     await receiver.until('message')
-    await last.kill()
+    await last.kill() // before the ACK, or between the steps that settle the message
     await flush(alice, 3)
+    alice.age()
+    await alice.good('p2p-queue', ['flush']) // sweeps
     await arrived(now, id, bytes)
     console.log(`# killed sender: ${(proxy.total / SIZE).toFixed(2)} times its size crossed`)
   })

@@ -9,7 +9,7 @@ import { find, names } from '../disk/queue.ts'
 import { parseQueueName, STATES, type Queued, type QueueState } from '../disk/queued.ts'
 import { outcomeOf, readEvents, readLog, type LogEvent, type LogState } from '../disk/queuelog.ts'
 import type { Hash, Head } from '../wire/envelope.ts'
-import { parseMessageRef } from '../wire/msgref.ts'
+import { parseMessageId } from '../wire/msgref.ts'
 import type { QueuedInfo } from '../wire/outrecord.ts'
 
 /** Candidates named when a prefix is ambiguous. */
@@ -19,11 +19,7 @@ const HOUR_MS = 3_600_000
 
 /** The one message of the queue that MSG names. Throws Failure 1 (unknown), 64 (no MSG), 65 (ambiguous). */
 export async function findOne(home: Home, text: string): Promise<Queued> {
-  const ref = parseMessageRef(text)
-  if (ref.kind === 'latest') {
-    throw new Failure(EX.USAGE, `${quote(text)} names a received message, not a waiting one`, 'p2p-queue list')
-  }
-  const [only, ...others] = await find(home, ref.prefix)
+  const [only, ...others] = await find(home, parseMessageId(text))
   if (only === undefined) throw new Failure(EX.NEGATIVE, `no message ${quote(text)} in the queue`, 'p2p-queue list')
   if (others.length === 0) return only
   const shown = [only, ...others].slice(0, CANDIDATES_SHOWN).map(({ id }) => id)

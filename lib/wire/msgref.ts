@@ -7,15 +7,29 @@ import { quote } from '../base/text.ts'
 export type MessageRef = { kind: 'id'; prefix: string } | { kind: 'latest'; nth: number }
 
 const PREFIX_MIN = 6
+const FORMS = `an id or at least its first ${PREFIX_MIN} digits`
 
-/** Throws Failure 64 for what cannot name a message. */
+/** The name of a message in the inbox. Throws Failure 64 for what cannot name one. */
 export function parseMessageRef(text: string): MessageRef {
   const latest = /^@(\d{0,9})$/.exec(text)
   if (latest !== null) {
     const nth = latest[1] === '' ? 1 : Number(latest[1])
     if (nth >= 1) return { kind: 'latest', nth }
   }
+  const prefix = idPrefix(text)
+  if (prefix !== undefined) return { kind: 'id', prefix }
+  throw new Failure(EX.USAGE, `bad message ${quote(text)}: write ${FORMS}, or @N for the Nth latest`, 'p2p-inbox list')
+}
+
+/** The name of a message in the queue, where @N means nothing: how its id begins. Throws Failure 64. */
+export function parseMessageId(text: string): string {
+  const prefix = idPrefix(text)
+  if (prefix === undefined) throw new Failure(EX.USAGE, `bad message ${quote(text)}: write ${FORMS}`, 'p2p-queue list')
+  return prefix
+}
+
+function idPrefix(text: string): string | undefined {
   const [, bare = text] = /^<?([^<>@]*)@p2p\.invalid>?$/i.exec(text.trim()) ?? []
-  if (/^[0-9a-f]*$/i.test(bare) && bare.length >= PREFIX_MIN && bare.length <= 64) return { kind: 'id', prefix: bare.toLowerCase() }
-  throw new Failure(EX.USAGE, `bad message ${quote(text)}: write an id, at least ${PREFIX_MIN} digits of one, or @N`, 'p2p-inbox list --id')
+  if (!/^[0-9a-f]*$/i.test(bare) || bare.length < PREFIX_MIN || bare.length > 64) return undefined
+  return bare.toLowerCase()
 }

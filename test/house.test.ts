@@ -37,6 +37,7 @@ const DOORS: [RegExp, RegExp][] = [
   [/^@scure\/bip39/, /^lib\/crypto\/words\.ts$/],
   [/^age-encryption$/, /^lib\/crypto\/agefile\.ts$/],
   [/^bs58$/, /^lib\/base\/key\.ts$/],
+  [/^modern-tar$/, /^lib\/wire\/tar\.ts$/],
   [/^postal-mime$/, /^lib\/wire\/mail\w*\.ts$/],
   [/^proper-lockfile$/, /^lib\/disk\/lock\.ts$/],
   [/^citty$/, /^lib\/edge\/(?:cli|usage)\.ts$/],

@@ -1,7 +1,8 @@
-# make all test lint demo install uninstall clean
+# make all test bench lint demo install uninstall clean
 #
 #   make demo                        two identities in a temporary place exchange a message
 #   make test T='token queue'        only the test files whose names contain these words
+#   make bench T='ndjson flush'      only these figures; all of them take some minutes and 4 GiB in $TMPDIR
 #   make install PREFIX=$HOME/.local
 
 PREFIX = /usr/local
@@ -38,6 +39,10 @@ dist/%.cjs: bin/%.ts $(SOURCES) package.json $(MODULES) | node
 
 test: all
 	@'$(NODE)' --import tsx test/run.ts $(T)
+
+# Speed is told, never asserted: it fails only if something could not be run.
+bench: all
+	@'$(NODE)' --import tsx test/bench/run.ts $(T)
 
 demo: all
 	@bash test/demo.sh
@@ -85,5 +90,5 @@ uninstall:
 clean:
 	rm -rf dist
 
-.PHONY: all node test demo lint install uninstall clean
+.PHONY: all node test bench demo lint install uninstall clean
 .DELETE_ON_ERROR:

@@ -1,0 +1,73 @@
+// Runs one program to its end and says what it took; finds the programs we are compared with. Linux only: CPU time comes
+// from /proc/self/stat, in ticks of 10 ms, so that it means something over many runs only.
+
+import { spawn } from 'node:child_process'
+import { accessSync, closeSync, constants, openSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+export interface Took {
+  /** From the call that starts it to its end. */
+  ms: number
+  /** User and system time of all children that ended meanwhile. */
+  cpuMs: number
+}
+
+export interface TimedOptions {
+  env?: Record<string, string>
+  cwd?: string
+  /** Paths; nothing is read and what is written is lost, without. */
+  stdin?: string
+  stdout?: string
+}
+
+const TICK_MS = 10 // USER_HZ is 100 on every Linux
+
+/** CPU time of all children of this process that have been waited for. */
+function childrenCpuMs(): number {
+  const stat = readFileSync('/proc/self/stat', 'latin1')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ') // starts with field 3
+  return (Number(fields[13]) + Number(fields[14])) * TICK_MS
+}
+
+/** Runs `argv`, which must exit 0: anything else is thrown with what it said. */
+export async function timed(argv: string[], options: TimedOptions = {}): Promise<Took> {
+  const [program = '', ...args] = argv
+  const input = openSync(options.stdin ?? '/dev/null', 'r')
+  const output = openSync(options.stdout ?? '/dev/null', 'w', 0o600)
+  const env = { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', ...options.env }
+  const cpu = childrenCpuMs()
+  const start = performance.now()
+  const child = spawn(program, args, { env, cwd: options.cwd, stdio: [input, output, 'pipe'] })
+  let said = ''
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (said += text))
+  const ended = await new Promise<string>((resolve) => {
+    child.on('error', (error) => resolve(String(error)))
+    child.on('exit', (code, signal) => resolve(code === 0 ? '' : `exit ${code ?? signal}`))
+  })
+  const ms = performance.now() - start
+  const cpuMs = childrenCpuMs() - cpu
+  closeSync(input)
+  closeSync(output)
+  if (ended !== '') throw new Error(`${argv.join(' ')}: ${ended}: ${said}`)
+  return { ms, cpuMs }
+}
+
+/** The first of these programs that is not in $PATH. */
+export function missing(...programs: string[]): string | undefined {
+  return programs.find((program) => !(process.env['PATH'] ?? '').split(':').some((folder) => executable(join(folder, program))))
+}
+
+function executable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Resident memory of a process in MiB: VmRSS of proc(5). */
+export function residentMiB(pid: number): number {
+  const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+  return Number(kib) / 1024
+}

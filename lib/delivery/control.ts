@@ -123,6 +123,40 @@ export async function ask(
   })
 }
 
+/** Who listens for this home; 'hung' if something holds the socket and does not greet, undefined if nobody does. */
+export async function findListener(home: Home): Promise<{ pid: number; version: string } | 'hung' | undefined> {
+  const socket = await reach(await socketPath(home))
+  if (socket === undefined) return undefined
+  return new Promise((resolve) => {
+    const finish = (found: { pid: number; version: string } | 'hung'): void => {
+      cancel()
+      socket.destroy()
+      resolve(found)
+    }
+    const cancel = home.clock.after(GREETING_MS, () => finish('hung'))
+    socket.on('error', () => finish('hung'))
+    socket.on('close', () => finish('hung'))
+    readLines(socket, ({ type, pid, version: other }) => {
+      finish(type === 'listener' && typeof pid === 'number' ? { pid, version: String(other) } : 'hung')
+    })
+  })
+}
+
+/** True if the folder of the socket takes Unix sockets: some file systems know none. */
+export async function probeSocket(home: Home): Promise<boolean> {
+  const path = `${await socketPath(home)}.probe` // 6 bytes more: checked, since Node cuts a longer one silently
+  if (utf8(path).length > PATH_MAX) return true
+  await home.files.unlink(path)
+  const server = createServer()
+  const good = await new Promise<boolean>((resolve) => {
+    server.on('error', () => resolve(false))
+    server.listen(path, () => resolve(true))
+  })
+  if (good) await new Promise<void>((resolve) => server.close(() => resolve()))
+  await home.files.unlink(path)
+  return good
+}
+
 /**
  * Tells a running listener that the keyring changed (reload), or that what waits for the contacts `keys` is to be
  * tried now (queue). Without a listener there is nobody to tell.

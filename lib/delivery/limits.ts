@@ -27,6 +27,11 @@ const QUOTA_RETRY_S = 3600
 /** Unsolicited frames a second, and the burst. */
 const FRAME_RATE = 200
 
+/** Free bytes that must be left on a disk of `total` bytes after a message of `size` bytes came. */
+export function floorFor(size: number, total: number): number {
+  return size <= SMALL ? FLOOR_SMALL : Math.min(FLOOR, total * FLOOR_SHARE)
+}
+
 export interface Refusal {
   code: number
   retry: number
@@ -53,8 +58,7 @@ export class Admission {
     const used = this.#usage(contact.key).bytes + (this.#coming.get(contact.key) ?? 0)
     if (used + charge(size) > quota) return { code: REFUSE.QUOTA, retry: QUOTA_RETRY_S }
     const { free, total } = await this.#home.files.statfs(this.#home.path)
-    const floor = size <= SMALL ? FLOOR_SMALL : Math.min(FLOOR, total * FLOOR_SHARE)
-    return free - size < floor ? fullDisk : undefined
+    return free - size < floorFor(size, total) ? fullDisk : undefined
   }
 
   /** A message of this contact is on its way; call the result once when it no longer is. */

@@ -22,6 +22,7 @@ import { parseTokenBytes } from '../wire/token.ts'
 import { giveUp } from './bounce.ts'
 import { expire } from './expiry.ts'
 import { Admission, isFullDisk } from './limits.ts'
+import { noteMeeting } from './meeting.ts'
 import { NewsDesk } from './news.ts'
 import { Session } from './session.ts'
 import { type DialTrouble, explain } from './trouble.ts'
@@ -52,6 +53,7 @@ export class Station {
   #keyring: Keyring
   #inbox: Promise<Inbox> | undefined
   readonly #news: NewsDesk
+  readonly #noting = new Set<Promise<void>>()
 
   private constructor(home: Home, suite: Suite, keyring: Keyring, keys: PrivateKey[], options: StationOptions) {
     this.home = home
@@ -77,7 +79,7 @@ export class Station {
   }
 
   async close(): Promise<void> {
-    await this.#news.idle()
+    await Promise.all([this.#news.idle(), ...this.#noting])
     await (await this.#inbox)?.close()
   }
 
@@ -183,9 +185,20 @@ export class Station {
         deferred: (queued, reason, text, next) => events.deferred?.(queued, now(), reason, text, next),
         failed: (queued, reason, text) => this.fail(queued, now(), reason, text),
         received: (message) => events.received?.(message, now()),
-        learned: (news) => this.#news.learn(contact, { ...news, link }),
+        learned: (news) => {
+          this.#news.learn(contact, { ...news, link })
+          if (news.instance !== undefined) this.#note(contact, link, news.instance)
+        },
       },
     })
+  }
+
+  /** For doctor; a note that cannot be written is nobody's trouble. */
+  #note(contact: Contact, link: Link, instance: string): void {
+    const { seq } = this.#keyring.self.token
+    const noted = noteMeeting(this.home, contact.key, link, seq, instance).catch(() => undefined)
+    this.#noting.add(noted)
+    void noted.then(() => this.#noting.delete(noted))
   }
 
   /**

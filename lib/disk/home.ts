@@ -12,7 +12,7 @@ import { nodeFiles, type Files } from './files.ts'
 const LAYOUT = 1
 
 /** Every directory of a fresh home. All of them must lie on one device: mail moves between them by rename and link. */
-const DIRECTORIES = [
+export const DIRECTORIES: readonly string[] = [
   'contacts',
   'files',
   'hello',
@@ -32,7 +32,7 @@ const DIRECTORIES = [
 ]
 
 /** File systems without sound rename, link or locks (statfs(2) magic numbers). */
-const UNSOUND = new Map([
+export const UNSOUND: ReadonlyMap<number, string> = new Map([
   [0x6969, 'NFS'],
   [0x01021997, '9p'],
   [0x4d44, 'FAT'],

@@ -1,0 +1,49 @@
+// What sessions with a contact told about this side and the way between the two: hello/KEY.met, a small JSON object
+// replaced at each session (p2p-spool(5)). Only p2p-id doctor and p2p read it. It is not fsynced and decides nothing:
+// losing it costs a sentence. What is in it was said by an authenticated contact, who may lie about its own clock.
+
+import { fromUtf8, utf8 } from '../base/bytes.ts'
+
+import type { Home } from './home.ts'
+
+/** Copies of a contact's home that are remembered, to see two of them take turns. */
+export const INSTANCES_MAX = 4
+
+export interface Meeting {
+  /** Unix ms of the last session. */
+  readonly at: number
+  /** Milliseconds by which the contact's clock was ahead of this one. */
+  readonly skew?: number
+  /** The last time it called from outside the local network: Unix ms, and the address it called from. */
+  readonly outside?: { readonly at: number; readonly address: string }
+  /** Number of a token of this identity that the contact holds and that is newer than the one here. */
+  readonly newerToken?: string
+  /** The contact's homes in the order they were seen, each change once, the present one last; hex. */
+  readonly instances: readonly string[]
+}
+
+const path = (home: Home, key: string): string => home.at('hello', `${key}.met`)
+
+/** Undefined if there was no session yet, or if the file is none. */
+export async function readMeeting(home: Home, key: string): Promise<Meeting | undefined> {
+  try {
+    const found = JSON.parse(fromUtf8(await home.files.read(path(home, key)))) as Partial<Meeting>
+    if (typeof found.at !== 'number' || !Array.isArray(found.instances)) return undefined
+    return found as Meeting
+  } catch {
+    return undefined // absent, torn, or not ours: the next session writes it anew
+  }
+}
+
+/** Of two processes that note a meeting at the same time one wins. */
+export async function writeMeeting(home: Home, key: string, meeting: Meeting): Promise<void> {
+  const temporary = `${path(home, key)}.new` // one name: what a killed process left is used again
+  await home.files.unlink(temporary)
+  const handle = await home.files.open(temporary, 'create')
+  try {
+    await handle.write(utf8(`${JSON.stringify(meeting)}\n`))
+  } finally {
+    await handle.close()
+  }
+  await home.files.rename(temporary, path(home, key))
+}

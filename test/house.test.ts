@@ -40,6 +40,7 @@ const DOORS: [RegExp, RegExp][] = [
   [/^modern-tar$/, /^lib\/wire\/tar\.ts$/],
   [/^postal-mime$/, /^lib\/wire\/mail\w*\.ts$/],
   [/^proper-lockfile$/, /^lib\/disk\/lock\.ts$/],
+  [/^smol-toml$/, /^lib\/disk\/config\.ts$/],
   [/^citty$/, /^lib\/edge\/(?:cli|usage)\.ts$/],
 ]
 

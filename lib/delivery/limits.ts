@@ -2,13 +2,13 @@
 
 import type { Clock } from '../base/clock.ts'
 import { isCode } from '../base/fail.ts'
-import type { Home } from '../disk/home.ts'
-import { HEAD_MAX, MESSAGE_MAX } from '../wire/envelope.ts'
-import { REFUSE } from '../wire/frame.ts'
+import type { Config } from '../disk/config.ts'
 import type { Contact } from '../disk/contact.ts'
+import type { Home } from '../disk/home.ts'
+import { HEAD_MAX } from '../wire/envelope.ts'
+import { REFUSE } from '../wire/frame.ts'
 
-/** Bytes a day and contact; each message counts at least QUOTA_UNIT, which bounds their number too. */
-const QUOTA = 8 * 2 ** 30
+/** A quota counts bytes a day and contact; each message at least so many, which bounds their number too. */
 const QUOTA_UNIT = 4096
 const DAY_MS = 86_400_000
 
@@ -27,9 +27,10 @@ const QUOTA_RETRY_S = 3600
 /** Unsolicited frames a second, and the burst. */
 const FRAME_RATE = 200
 
-/** Free bytes that must be left on a disk of `total` bytes after a message of `size` bytes came. */
-export function floorFor(size: number, total: number): number {
-  return size <= SMALL ? FLOOR_SMALL : Math.min(FLOOR, total * FLOOR_SHARE)
+/** Free bytes that must be left on a disk of `total` bytes after a message of `size` bytes came. `wanted`: limits.free. */
+export function floorFor(size: number, total: number, wanted?: number): number {
+  const floor = wanted ?? Math.min(FLOOR, total * FLOOR_SHARE)
+  return size <= SMALL ? Math.min(FLOOR_SMALL, wanted ?? Infinity) : floor
 }
 
 export interface Refusal {
@@ -37,28 +38,38 @@ export interface Refusal {
   retry: number
 }
 
-/** Envelopes taken unless the contact has a limit of its own: the largest body with the largest head. */
-export const ENVELOPE_MAX = MESSAGE_MAX + HEAD_MAX
+/** A limit below this many bytes is kept to the letter; beyond it a message may have any head on top of its body. */
+const EXACT_BELOW = 2 ** 20
 
 /** Decides for each offered message whether it may come. One per receiving process. */
 export class Admission {
   readonly #home: Home
+  readonly #config: () => Config
   readonly #used = new Map<string, { since: number; bytes: number }>()
   /** Bytes on their way, by contact. */
   readonly #coming = new Map<string, number>()
 
-  constructor(home: Home) {
+  /** `config`: as it is now. */
+  constructor(home: Home, config: () => Config) {
     this.#home = home
+    this.#config = config
+  }
+
+  /** Bytes of the largest envelope that is taken from a contact. */
+  largest(contact: Contact): number {
+    const { message } = this.#config().of(contact)
+    return message < EXACT_BELOW ? message : Math.min(message + HEAD_MAX, Number.MAX_SAFE_INTEGER)
   }
 
   /** Undefined: welcome. */
   async refuse(contact: Contact, size: number): Promise<Refusal | undefined> {
-    if (size > (contact.limits?.maxMessage ?? ENVELOPE_MAX)) return { code: REFUSE.TOO_BIG, retry: 0 }
-    const quota = contact.limits?.quota ?? QUOTA
+    if (size > this.largest(contact)) return { code: REFUSE.TOO_BIG, retry: 0 }
+    const config = this.#config()
+    const { quota } = config.of(contact)
     const used = this.#usage(contact.key).bytes + (this.#coming.get(contact.key) ?? 0)
     if (used + charge(size) > quota) return { code: REFUSE.QUOTA, retry: QUOTA_RETRY_S }
     const { free, total } = await this.#home.files.statfs(this.#home.path)
-    return free - size < floorFor(size, total) ? fullDisk : undefined
+    return free - size < floorFor(size, total, config.free) ? fullDisk : undefined
   }
 
   /** A message of this contact is on its way; call the result once when it no longer is. */

@@ -141,7 +141,7 @@ class Listener {
   #openStation(home: Home, keyring: Keyring, hooks: Hooks | undefined): Promise<Station> {
     const options = this.#options
     return Station.open(home, keyring, {
-      hooks: hooks !== undefined,
+      ...(hooks !== undefined && { hooks: () => true }),
       events: {
         delivered: (queued, contact, elapsedMs) => {
           this.#tell(queued, { type: 'delivered' })

@@ -12,7 +12,7 @@ import type { Link } from '../net/link.ts'
 import type { Address } from '../wire/address.ts'
 import type { Hash } from '../wire/envelope.ts'
 import { BYE, type Frame, SEND_ONLY } from '../wire/frame.ts'
-import { type Admission, ENVELOPE_MAX, FrameMeter } from './limits.ts'
+import { type Admission, FrameMeter } from './limits.ts'
 import { type OfferHooks, Offering } from './offer.ts'
 import { Receiving } from './receive.ts'
 
@@ -157,9 +157,9 @@ export class Session {
   }
 
   async #sendSettings(): Promise<void> {
-    const { home, inbox, link } = this.#options
+    const { home, inbox, link, admission } = this.#options
     const flags = inbox === undefined ? SEND_ONLY : 0
-    const maxMessage = this.contact.limits?.maxMessage ?? ENVELOPE_MAX
+    const maxMessage = admission.largest(this.contact)
     await link.send({ type: 'settings', features: 0, flags, maxMessage, instance: home.instance })
   }
 

@@ -5,6 +5,7 @@
 import { equal } from '../base/bytes.ts'
 import { EX, Failure, ioFailure, Malformed } from '../base/fail.ts'
 import { loadSuite, type PrivateKey, type Suite } from '../crypto/suite.ts'
+import { Config } from '../disk/config.ts'
 import { type Contact, isWelcome } from '../disk/contact.ts'
 import { HelloLog, nextHelloTime } from '../disk/hellos.ts'
 import type { Home } from '../disk/home.ts'
@@ -49,8 +50,9 @@ export class Station {
   #keys: PrivateKey[]
   readonly #events: StationEvents
   readonly #hellos: HelloLog
-  readonly #hooks: boolean
+  readonly #hooks: ((key: string) => boolean) | undefined
   #keyring: Keyring
+  #config: Config
   #inbox: Promise<Inbox> | undefined
   readonly #news: NewsDesk
   readonly #noting = new Set<Promise<void>>()
@@ -58,12 +60,13 @@ export class Station {
   private constructor(home: Home, suite: Suite, keyring: Keyring, keys: PrivateKey[], options: StationOptions) {
     this.home = home
     this.suite = suite
-    this.admission = new Admission(home)
+    this.#config = options.config ?? new Config()
+    this.admission = new Admission(home, () => this.#config)
     this.#keyring = keyring
     this.#keys = keys
     this.#events = options.events ?? {}
     this.#hellos = new HelloLog(home)
-    this.#hooks = options.hooks === true
+    this.#hooks = options.hooks
     this.#news = new NewsDesk({
       home,
       keyring: () => this.#keyring,
@@ -87,6 +90,15 @@ export class Station {
     return this.#keyring
   }
 
+  get config(): Config {
+    return this.#config
+  }
+
+  /** Other settings from now on; sessions that are open keep the limits they have told. */
+  configure(config: Config): void {
+    this.#config = config
+  }
+
   /** Reads identity, contacts and, if they were renewed, transport keys anew. */
   async reload(): Promise<void> {
     const keyring = await loadKeyring(this.home)
@@ -97,7 +109,10 @@ export class Station {
 
   /** The receiving side of the home, opened when it is first needed. */
   inbox(): Promise<Inbox> {
-    this.#inbox ??= Inbox.open(this.home, this.suite, this.#keyring.self, { hooks: this.#hooks })
+    this.#inbox ??= Inbox.open(this.home, this.suite, this.#keyring.self, {
+      hooks: this.#hooks ?? ((key) => this.#config.hasHook(this.#keyring, key)),
+      chatThreads: () => this.#config.chatThreads,
+    })
     return this.#inbox
   }
 
@@ -113,7 +128,7 @@ export class Station {
     }
     const outcome = await this.#dial(contact, addresses, options)
     if ('reason' in outcome) return outcome
-    if ('failures' in outcome) return explain(contact, outcome.failures)
+    if ('failures' in outcome) return explain(contact, outcome.failures, this.#config.quietNet)
     const hello = outcome.link.hello as Payload2
     if (hello.token.length > 0) this.#news.learn(contact, { token: hello.token })
     return outcome
@@ -141,6 +156,7 @@ export class Station {
       stamp: () => nextHelloTime(this.home),
       timeoutMs: options.timeoutMs ?? DIAL_MS,
       ...(options.signal !== undefined && { signal: options.signal }),
+      ...(this.#config.quietNet && { resolve: () => Promise.resolve([]) }),
     })
     return dialling.catch((error: unknown) => {
       // The time of a hello must be noted before it is sent. What hinders that passes.
@@ -261,8 +277,10 @@ export class Station {
 }
 
 export interface StationOptions {
-  /** Mail that is delivered is linked into hooks/pending. */
-  hooks?: boolean
+  /** The defaults without. */
+  config?: Config
+  /** Whether mail of this contact (KEY) is linked into hooks/pending; as the configuration says without. */
+  hooks?: (key: string) => boolean
   events?: StationEvents
 }
 

@@ -14,8 +14,8 @@ export interface DialTrouble {
 /** Most telling first. */
 const TELLING: readonly DialReason[] = ['silent', 'lost', 'refused', 'timeout', 'unroutable', 'unresolved']
 
-/** The trouble with all addresses of a contact together. */
-export function explain(contact: Contact, failures: DialFailure[]): DialTrouble {
+/** The trouble with all addresses of a contact together. `quiet`: host names were not looked up. */
+export function explain(contact: Contact, failures: DialFailure[], quiet = false): DialTrouble {
   const reason = TELLING.find((word) => failures.some((failure) => failure.reason === word)) ?? 'timeout'
   const { name } = contact
   const texts: Record<DialReason, string> = {
@@ -26,7 +26,9 @@ export function explain(contact: Contact, failures: DialFailure[]): DialTrouble 
     refused: 'the machine answers but p2p is not running there, or the port is wrong',
     timeout: `${name}'s machine is off or asleep, or a router blocks the port`,
     unroutable: `there is no route to ${name}'s address from here`,
-    unresolved: `the host name in ${name}'s address has no address now`,
+    unresolved: quiet
+      ? `the host name in ${name}'s address was not looked up: quiet_net is on`
+      : `the host name in ${name}'s address has no address now`,
   }
   const addresses = failures.map((failure) => ({ address: formatAddress(failure.address), reason: failure.reason }))
   return { reason, text: texts[reason], addresses }

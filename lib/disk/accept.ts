@@ -32,6 +32,11 @@ export interface Draft {
   opts?: QueuedOptions
 }
 
+export interface AcceptOptions {
+  /** False: the copy in sent/ is put into no thread of the day. */
+  chatThreads?: boolean | undefined
+}
+
 interface Pending {
   draft: Draft
   head: Head
@@ -40,15 +45,27 @@ interface Pending {
 }
 
 /** One message into the queue: see acceptAll(). */
-export async function accept(home: Home, hash: Hash, from: Party, draft: Draft): Promise<Queued> {
-  return (await acceptAll(home, hash, from, [draft]))[0] as Queued
+export async function accept(
+  home: Home,
+  hash: Hash,
+  from: Party,
+  draft: Draft,
+  options: AcceptOptions = {},
+): Promise<Queued> {
+  return (await acceptAll(home, hash, from, [draft], options))[0] as Queued
 }
 
 /**
  * All of the messages into the queue, in this order, or none of them: durable once this resolves. Throws Failure 74
  * (disk full and the like) with nothing left in new/, and Malformed for a header that breaks a rule of the envelope.
  */
-export async function acceptAll(home: Home, hash: Hash, from: Party, drafts: Draft[]): Promise<Queued[]> {
+export async function acceptAll(
+  home: Home,
+  hash: Hash,
+  from: Party,
+  drafts: Draft[],
+  options: AcceptOptions = {},
+): Promise<Queued[]> {
   if (drafts.length === 0) return []
   let pending: Pending[] = []
   try {
@@ -56,7 +73,7 @@ export async function acceptAll(home: Home, hash: Hash, from: Party, drafts: Dra
     pending = drafts.map((draft, i) => prepare(home, hash, from, draft, first + BigInt(i)))
     const keys = [...new Set(drafts.map((draft) => draft.to.key))]
     for (const key of keys) await makeQueue(home, key)
-    await forAll(pending, PARALLEL, (message) => write(home, from, message))
+    await forAll(pending, PARALLEL, (message) => write(home, from, message, options))
     await syncParents(home, pending)
     for (const { queued } of pending) {
       await home.files.rename(queuePath(home, queued.key, 'tmp', queued.file), headPath(home, queued))
@@ -116,7 +133,7 @@ async function makeQueue(home: Home, key: string): Promise<void> {
 }
 
 /** Everything of a message but its name in new/. */
-async function write(home: Home, from: Party, pending: Pending): Promise<void> {
+async function write(home: Home, from: Party, pending: Pending, options: AcceptOptions): Promise<void> {
   const { files } = home
   const { draft, head, queued } = pending
   const { staged } = draft
@@ -131,7 +148,8 @@ async function write(home: Home, from: Party, pending: Pending): Promise<void> {
   }
   const bytes = staged.inline === undefined ? head.bytes : concat(head.bytes, staged.inline)
   await createFile(files, queuePath(home, queued.key, 'tmp', queued.file), bytes)
-  pending.copy = await prepareSent(home, from, { contact: draft.to, head, parts: sentParts(home, staged) })
+  const copy = { contact: draft.to, head, parts: sentParts(home, staged) }
+  pending.copy = await prepareSent(home, from, copy, options)
 }
 
 function sentParts(home: Home, staged: Staged): SentPart[] {

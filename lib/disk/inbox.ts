@@ -52,6 +52,13 @@ export interface Sender {
   verified: boolean
 }
 
+export interface InboxOptions {
+  /** Whether mail of this contact (KEY) is linked into hooks/pending; own mail never is. */
+  hooks?: (key: string) => boolean
+  /** Whether mail without subject and reply is put into one thread a day; it is without. */
+  chatThreads?: () => boolean
+}
+
 export class Inbox {
   readonly #home: Home
   readonly #hash: Hash
@@ -60,6 +67,7 @@ export class Inbox {
   readonly #seen: Seen
   readonly #tag: string
   readonly #receiver: Receiver
+  readonly #chatThreads: () => boolean
   /** Ids that are arriving now; the promise ends with the arrival. */
   readonly #active = new Map<string, Promise<void>>()
   /** Contacts whose directory in part/ is there. */
@@ -70,24 +78,26 @@ export class Inbox {
   #unrecorded: Set<string> | undefined
   #lastTime = 0n
 
-  private constructor(home: Home, hash: Hash, self: Self, lock: Held, seen: Seen, tag: string, hooks: boolean) {
+  private constructor(home: Home, hash: Hash, self: Self, lock: Held, seen: Seen, tag: string, options: InboxOptions) {
     this.#home = home
     this.#hash = hash
     this.#self = self
     this.#lock = lock
     this.#seen = seen
     this.#tag = tag
-    this.#receiver = { home, hash, seen, tag, hooks }
+    this.#chatThreads = options.chatThreads ?? ((): boolean => true)
+    const hooks = options.hooks ?? ((): boolean => false)
+    this.#receiver = { home, hash, seen, tag, hooks: (key) => key !== self.key && hooks(key) }
   }
 
-  /** Opens the receiving side of a home and finishes what dead receivers left. `hooks`: link mail into hooks/pending. */
-  static async open(home: Home, hash: Hash, self: Self, options: { hooks?: boolean } = {}): Promise<Inbox> {
+  /** Opens the receiving side of a home and finishes what dead receivers left. */
+  static async open(home: Home, hash: Hash, self: Self, options: InboxOptions = {}): Promise<Inbox> {
     await checkOneDevice(home)
     const tag = hex(home.random.bytes(8))
     const lock = await tryLock(home, receiverLock(tag))
     if (lock === undefined) throw new Failure(EX.SOFTWARE, 'a fresh receiver tag is taken')
     try {
-      const inbox = new Inbox(home, hash, self, lock, await Seen.open(home), tag, options.hooks === true)
+      const inbox = new Inbox(home, hash, self, lock, await Seen.open(home), tag, options)
       await takeOverAll(inbox.#receiver)
       await inbox.#compareWithSeen()
       return inbox
@@ -113,6 +123,11 @@ export class Inbox {
     if (record.tag !== this.#tag) await finishFor(this.#receiver, record)
     else if (!this.isActive(key, id)) await finish(this.#receiver, record)
     return true
+  }
+
+  /** The offset behind the record of a delivered message; undefined if there is none. */
+  async cursorOf(key: string, id: string): Promise<number | undefined> {
+    return (await this.#seen.find(key, id))?.next
   }
 
   /** Resolves when nobody here works on this id; at once if nobody does. */
@@ -219,7 +234,7 @@ export class Inbox {
         continue
       }
       try {
-        const path = await place(this.#home, this.#hash, record, this.#receiver.hooks)
+        const path = await place(this.#home, this.#hash, record, this.#receiver.hooks(record.key))
         const { key, id, mail } = arrival
         if (path !== undefined && mail !== undefined) delivered.push({ id, key, path, mail, cursor: 0 })
       } catch (error) {
@@ -301,6 +316,7 @@ export class Inbox {
       received: Number(time / 1000n),
       verified: from.verified,
       possibleDuplicate: this.#unrecorded?.has(id.slice(0, 32)) === true ? true : undefined,
+      chatThreads: this.#chatThreads(),
       boundary: hex(this.#home.random.bytes(16)),
     }
   }

@@ -31,8 +31,8 @@ export interface Receiver {
   hash: Hash
   seen: Seen
   tag: string
-  /** Mail that is placed is linked into hooks/pending. */
-  hooks: boolean
+  /** Whether mail of this contact (KEY) is linked into hooks/pending when it is placed. */
+  hooks: (key: string) => boolean
 }
 
 /** Everything in part/; inbox/new is synced at the end. */
@@ -72,7 +72,7 @@ export async function finishFor(receiver: Receiver, record: SeenRecord): Promise
 
 /** R4 for a record of this receiver, or of a dead one whose lock is held. */
 export async function finish({ home, hash, hooks }: Receiver, record: SeenRecord): Promise<void> {
-  if ((await place(home, hash, record, hooks)) !== undefined) await home.files.syncDir(home.at('inbox', 'new'))
+  if ((await place(home, hash, record, hooks(record.key))) !== undefined) await home.files.syncDir(home.at('inbox', 'new'))
 }
 
 async function takeOver(receiver: Receiver, key: string, name: string): Promise<void> {
@@ -90,7 +90,7 @@ async function takeOver(receiver: Receiver, key: string, name: string): Promise<
     const record = await seen.find(key, id)
     const own = partPath(home, { key, id, tag: receiver.tag })
     if (record?.tag === tag) {
-      await place(home, hash, record, hooks)
+      await place(home, hash, record, hooks(key))
     } else if (stat.kind !== 'dir') {
       await files.unlink(path) // a small one that was never committed: its sender still has it
     } else if (record !== undefined || (await isOld(home, path)) || (await files.stat(own)) !== undefined) {

@@ -1,0 +1,303 @@
+// config.toml: what a person has set for all commands of a home, p2p-config(5). One table says which keys there are;
+// a file with anything else in it is refused whole, so that a typing error is never a setting that silently does
+// nothing. A flag counts before the environment, the environment before the file.
+
+import { EX, Failure, ioFailure, Malformed } from '../base/fail.ts'
+import { foldName, nearest, parseDuration, parseSize, quote } from '../base/text.ts'
+import { MESSAGE_MAX } from '../wire/envelope.ts'
+import type { Contact } from './contact.ts'
+import { readText } from './durable.ts'
+import type { Home } from './home.ts'
+import type { Keyring } from './keyring.ts'
+
+const FILE = 'config.toml'
+const FILE_MAX = 64 * 1024 // bytes: far more than the table can fill
+const LINES_MAX = 1000 // the line of a key is only looked for in files up to this
+
+/** duration: seconds. size: bytes. */
+export type Kind = 'duration' | 'size' | 'bool' | 'text'
+
+export interface Key {
+  /** With its table: `limits.message`; `contact.NAME.expires` stands for one contact's. */
+  name: string
+  kind: Kind
+  /** What holds if nobody says anything, as it would stand in the file. */
+  fallback: string
+}
+
+/** Every key there is: those without a dot can also be given in the environment, `delay_notice` as $P2P_DELAY_NOTICE. */
+export const KEYS: readonly Key[] = [
+  { name: 'expires', kind: 'duration', fallback: 'inf' },
+  { name: 'wait', kind: 'duration', fallback: '5s' },
+  { name: 'delay_notice', kind: 'duration', fallback: '3d' },
+  { name: 'chat_threads', kind: 'bool', fallback: 'true' },
+  { name: 'quiet_net', kind: 'bool', fallback: 'false' },
+  { name: 'limits.message', kind: 'size', fallback: '1G' },
+  { name: 'limits.quota', kind: 'size', fallback: '8G' },
+  { name: 'limits.free', kind: 'size', fallback: '' },
+  { name: 'hooks.message', kind: 'text', fallback: '' },
+  { name: 'hooks.auto', kind: 'bool', fallback: 'false' },
+  { name: 'contact.NAME.expires', kind: 'duration', fallback: 'expires' },
+  { name: 'contact.NAME.message', kind: 'size', fallback: 'limits.message' },
+  { name: 'contact.NAME.quota', kind: 'size', fallback: 'limits.quota' },
+  { name: 'contact.NAME.hook', kind: 'text', fallback: 'hooks.message' },
+]
+
+const CONTACT = 'contact'
+const WORDS: Record<Kind, string> = { duration: 'a duration', size: 'a size', bool: 'true or false', text: 'a text' }
+const QUOTA = 8 * 2 ** 30
+const DURATION_MAX = 1e11 // seconds, as parseDuration: the end of it is still a date
+
+type Value = number | boolean | string
+type Values = ReadonlyMap<string, Value>
+
+/** What holds for one contact. */
+export interface ContactSettings {
+  /** Seconds a message may wait to be delivered; Infinity: for ever. */
+  expires: number
+  /** Bytes of the largest message, in either direction. */
+  message: number
+  /** Bytes taken in a day. */
+  quota: number
+  /** The command for each message; empty: none. */
+  hook: string
+}
+
+export interface Given {
+  environment?: Values
+  file?: Values
+  /** By NAME or KEY as written. */
+  contacts?: ReadonlyMap<string, Values>
+}
+
+/** The settings of a home, checked. */
+export class Config {
+  readonly #environment: Values
+  readonly #file: Values
+  readonly #contacts: ReadonlyMap<string, Values>
+
+  constructor({ environment, file, contacts }: Given = {}) {
+    this.#environment = environment ?? new Map()
+    this.#file = file ?? new Map()
+    this.#contacts = contacts ?? new Map()
+  }
+
+  /** Seconds that p2p-send tries for. */
+  get wait(): number {
+    return this.#get('wait', 5)
+  }
+
+  /** Seconds after which the owner of a waiting message is told; Infinity: never. */
+  get delayNotice(): number {
+    return this.#get('delay_notice', 3 * 86_400)
+  }
+
+  /** Mail without subject and reply is put into one thread a day. */
+  get chatThreads(): boolean {
+    return this.#get('chat_threads', true)
+  }
+
+  /** Nothing is asked of anybody but contacts: host names are not looked up. */
+  get quietNet(): boolean {
+    return this.#get('quiet_net', false)
+  }
+
+  /** Bytes that stay free on the disk; undefined: the usual floor. */
+  get free(): number | undefined {
+    return this.#get<number | undefined>('limits.free', undefined)
+  }
+
+  /** Messages of programs have commands run as well. */
+  get hooksAuto(): boolean {
+    return this.#get('hooks.auto', false)
+  }
+
+  /** What the contact's own table says, else its file in the keyring, else what holds for all. */
+  of(contact: Pick<Contact, 'key' | 'name' | 'limits'>): ContactSettings {
+    const own = this.#tableOf(contact)
+    const at = <T extends Value>(name: string, otherwise: T): T => (own?.get(name) as T | undefined) ?? otherwise
+    const { maxMessage, quota } = contact.limits ?? {}
+    const expires = at('expires', this.#get('expires', Infinity))
+    return {
+      expires: (this.#environment.get('expires') as number | undefined) ?? expires,
+      message: at('message', maxMessage ?? this.#get('limits.message', MESSAGE_MAX)),
+      quota: at('quota', quota ?? this.#get('limits.quota', QUOTA)),
+      hook: at('hook', this.#get('hooks.message', '')),
+    }
+  }
+
+  /** Whether a command is to be run for messages of this contact (KEY). */
+  hasHook(keyring: Keyring, key: string): boolean {
+    const contact = keyring.byKey(key)
+    return contact !== undefined && this.of(contact).hook !== ''
+  }
+
+  /** For each table of somebody who is no contact: a line for people. It has no effect, which may be a typing error. */
+  strangers(keyring: Keyring): string[] {
+    const contacts = keyring.all()
+    const names = [...this.#contacts.keys()].filter((name) => !contacts.some((contact) => means(name, contact)))
+    return names.map((name) => {
+      const meant = nearest(name, contacts.map((contact) => contact.name))
+      return `${FILE}: no contact named ${quote(name)}${meant === undefined ? '' : `: did you mean '${meant}'?`}`
+    })
+  }
+
+  #get<T extends Value | undefined>(name: string, otherwise: T): T {
+    return ((this.#environment.get(name) ?? this.#file.get(name)) as T | undefined) ?? otherwise
+  }
+
+  /** A table by KEY counts before one by NAME: the name may have been somebody else's once. */
+  #tableOf(contact: Pick<Contact, 'key' | 'name'>): Values | undefined {
+    const found = [...this.#contacts.keys()].filter((name) => means(name, contact))
+    const name = found.find((each) => each === contact.key) ?? found[0]
+    return name === undefined ? undefined : this.#contacts.get(name)
+  }
+}
+
+function means(name: string, { key, name: own }: Pick<Contact, 'key' | 'name'>): boolean {
+  return name === key || foldName(name) === foldName(own)
+}
+
+/**
+ * The settings of a home. Throws Failure 78 naming file, line and key, or the variable, for what is not in the table
+ * or has no such value; 77 if the file may not be read.
+ */
+export async function loadConfig(home: Home, env: NodeJS.ProcessEnv = {}): Promise<Config> {
+  const environment = readEnvironment(env)
+  const path = home.at(FILE)
+  let text: string | undefined
+  try {
+    text = await readText(home.files, path)
+  } catch (error) {
+    if (error instanceof Malformed) throw new Failure(EX.CONFIG, `${path}: not UTF-8`)
+    throw ioFailure(error, `cannot read ${path}`)
+  }
+  if (text === undefined) return new Config({ environment })
+  if (text.length > FILE_MAX) throw new Failure(EX.CONFIG, `${path}: longer than ${FILE_MAX} bytes`)
+  const parse = await loadParser()
+  const parsed = parse(text)
+  if ('error' in parsed) throw wrong(path, parsed.line, parsed.error)
+  const reader = new Reader((at, message) => wrong(path, lineOf(text, at, parse), message))
+  reader.table(parsed.table, [])
+  return new Config({ environment, file: reader.values, contacts: reader.contacts })
+}
+
+function wrong(path: string, line: number | undefined, message: string): Failure {
+  return new Failure(EX.CONFIG, `${path}:${line === undefined ? '' : `${line}:`} ${message}`, 'man p2p-config')
+}
+
+type Table = Record<string, unknown>
+type Parse = (text: string) => { table: Table } | { error: string; line: number }
+
+async function loadParser(): Promise<Parse> {
+  const { parse, TomlError } = await import('smol-toml')
+  return (text) => {
+    try {
+      return { table: parse(text) }
+    } catch (error) {
+      if (!(error instanceof TomlError)) throw error
+      const [first = ''] = error.message.split('\n') // the rest quotes the file
+      return { error: first.replace(/^Invalid TOML document: /, 'not TOML: '), line: error.line }
+    }
+  }
+}
+
+/** The first line with which the file has this key; undefined if that cannot be told. */
+function lineOf(text: string, at: readonly string[], parse: Parse): number | undefined {
+  const lines = text.split('\n')
+  if (lines.length > LINES_MAX) return undefined
+  for (let count = 1; count <= lines.length; count++) {
+    const parsed = parse(lines.slice(0, count).join('\n'))
+    let found: unknown = 'table' in parsed ? parsed.table : undefined
+    for (const name of at) found = isTable(found) && Object.hasOwn(found, name) ? found[name] : undefined
+    if (found !== undefined) return count
+  }
+  return undefined
+}
+
+/** Walks through what the parser gives and keeps what the table of keys allows. */
+class Reader {
+  readonly values = new Map<string, Value>()
+  readonly contacts = new Map<string, Values>()
+  readonly #wrong: (at: readonly string[], message: string) => Failure
+
+  constructor(failure: (at: readonly string[], message: string) => Failure) {
+    this.#wrong = failure
+  }
+
+  table(table: Table, at: readonly string[]): void {
+    for (const [name, value] of Object.entries(table)) this.#entry([...at, name], value)
+  }
+
+  #entry(at: readonly string[], value: unknown): void {
+    const [first = '', second = '', third = ''] = at
+    const ofContact = first === CONTACT && at.length === 3
+    const name = ofContact ? `${CONTACT}.NAME.${third}` : at.join('.')
+    const key = first === CONTACT && at.length !== 3 ? undefined : KEYS.find((each) => each.name === name)
+    if (key !== undefined) {
+      const checked = this.#check(key, value, at)
+      if (!ofContact) this.values.set(name, checked)
+      else this.contacts.set(second, new Map([...(this.contacts.get(second) ?? []), [third, checked]]))
+      return
+    }
+    const within = first === CONTACT ? at.length < 3 : KEYS.some((each) => each.name.startsWith(`${name}.`))
+    if (!within) throw this.#unknown(at)
+    if (!isTable(value)) throw this.#wrong(at, `${quote(at.join('.'))} must be a table`)
+    if (at.length === 2) this.contacts.set(second, new Map())
+    this.table(value, at)
+  }
+
+  #unknown(at: readonly string[]): Failure {
+    const name = at.join('.')
+    const known = KEYS.map((key) => key.name.replace('NAME', at[0] === CONTACT ? (at[1] ?? '') : 'NAME'))
+    const last = known.find((each) => each.split('.').at(-1) === at.at(-1)) // in the wrong table
+    const meant = nearest(name, known) ?? last
+    return this.#wrong(at, `unknown key ${quote(name)}${meant === undefined ? '' : `: did you mean '${meant}'?`}`)
+  }
+
+  #check({ kind }: Key, value: unknown, at: readonly string[]): Value {
+    const name = quote(at.join('.'))
+    if (kind === 'bool' && typeof value === 'boolean') return value
+    if (kind === 'text' && typeof value === 'string') return value
+    const isSize = kind === 'size' && Number.isSafeInteger(value)
+    const isDuration = kind === 'duration' && (value === Infinity || Number(value) <= DURATION_MAX)
+    if ((isSize || isDuration) && typeof value === 'number' && value >= 0) return value
+    if ((kind !== 'size' && kind !== 'duration') || typeof value !== 'string') {
+      throw this.#wrong(at, `${name} must be ${WORDS[kind]}`)
+    }
+    try {
+      return readValue(kind, value)
+    } catch (error) {
+      throw error instanceof Failure ? this.#wrong(at, `${name}: ${error.message}`) : error
+    }
+  }
+}
+
+function isTable(value: unknown): value is Table {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date)
+}
+
+/** Throws Failure 64 if the text has another form. */
+function readValue(kind: Kind, text: string): Value {
+  if (kind === 'duration') return parseDuration(text)
+  if (kind === 'size') return parseSize(text)
+  if (kind === 'text') return text
+  if (text === 'true' || text === 'false') return text === 'true'
+  throw new Failure(EX.USAGE, `bad value ${quote(text)}: write true or false`)
+}
+
+/** $P2P_WAIT and the like; an empty one counts as absent. */
+function readEnvironment(env: NodeJS.ProcessEnv): Values {
+  const values = new Map<string, Value>()
+  for (const { name, kind } of KEYS.filter((key) => !key.name.includes('.'))) {
+    const variable = `P2P_${name.toUpperCase()}`
+    const text = env[variable] ?? ''
+    if (text === '') continue
+    try {
+      values.set(name, readValue(kind, text))
+    } catch (error) {
+      throw error instanceof Failure ? new Failure(EX.CONFIG, `$${variable}: ${error.message}`) : error
+    }
+  }
+  return values
+}

@@ -2,10 +2,10 @@
 // message is durable before anything is printed.
 
 import { EX, Failure } from '../lib/base/fail.ts'
-import { parseDuration } from '../lib/base/text.ts'
+import { parseDuration, printable } from '../lib/base/text.ts'
 import { loadSuite } from '../lib/crypto/suite.ts'
 import { compose, type Attachment, type Letter } from '../lib/delivery/compose.ts'
-import { batches, expiry, LINE_MAX, parseOrder } from '../lib/delivery/letters.ts'
+import { batches, checkTag, expiry, LINE_MAX, parseLine, parseOrder } from '../lib/delivery/letters.ts'
 import { Outbox, type Post, type Teller } from '../lib/delivery/outbox.ts'
 import { isRefusal, tellOutcome, words } from '../lib/delivery/telling.ts'
 import { checkSendable, type Contact } from '../lib/disk/contact.ts'
@@ -13,11 +13,13 @@ import { openHome, type Home } from '../lib/disk/home.ts'
 import type { Self } from '../lib/disk/identity.ts'
 import { findMessage, type Message } from '../lib/disk/inboxview.ts'
 import { loadKeyring, type Keyring } from '../lib/disk/keyring.ts'
+import type { Queued } from '../lib/disk/queued.ts'
+import { discard } from '../lib/disk/staging.ts'
 import { main, type Call } from '../lib/edge/cli.ts'
 import { p2pSend } from '../lib/edge/commands.ts'
 import { lines, stdinChunks, stdinIsTerminal, stopInput, type Line } from '../lib/edge/input.ts'
-import type { Hash } from '../lib/wire/envelope.ts'
-import { deliveredRecord, queuedRecord } from '../lib/wire/outrecord.ts'
+import type { Hash, Header } from '../lib/wire/envelope.ts'
+import { deliveredRecord, dryRunRecord, errorRecord, queuedRecord } from '../lib/wire/outrecord.ts'
 
 const WAIT_SECONDS = 5 // long enough for a handshake over a slow line, short enough for a person
 
@@ -29,6 +31,7 @@ interface Desk {
 }
 
 type Recipient = Contact | Self
+type Accept = (posts: Post[]) => Promise<void>
 
 async function send(call: Call): Promise<void> {
   checkUsage(call)
@@ -37,6 +40,7 @@ async function send(call: Call): Promise<void> {
   const desk = { call, home, keyring, hash: await loadSuite(process.env) }
   const told = new Told(desk)
   const outbox = new Outbox({ ...desk, teller: told, waitMs: waitOf(call), signal: call.signal })
+  const accept = call.flag('dry-run') ? (posts: Post[]) => rehearse(desk, posts) : (posts: Post[]) => outbox.accept(posts)
   const reply = call.value('reply')
   const to = call.args.map((name) => recipient(keyring, name))
   const answered = reply === undefined ? undefined : await replyTo(desk, reply, to)
@@ -45,11 +49,12 @@ async function send(call: Call): Promise<void> {
     reply: answered?.id,
     auto: insideHook(),
     expires: call.value('expires') === undefined ? undefined : expiry(call.value('expires') as string, home.clock.now()),
+    tag: call.value('replace') === undefined ? undefined : checkTag(call.value('replace') as string),
   }
   const recipients = unique(answered?.to ?? to)
-  if (call.flag('ndjson')) await sendLines(desk, outbox, (line) => orderPost(desk, line, recipients, base))
-  else if (call.flag('lines')) await sendLines(desk, outbox, (line) => linePost(desk, line, recipients, base))
-  else await sendOne(desk, outbox, recipients, base)
+  if (call.flag('ndjson')) await sendLines(desk, accept, (line, known) => orderPost(desk, line, recipients, base, known))
+  else if (call.flag('lines')) await sendLines(desk, accept, (line) => linePost(desk, line, recipients, base))
+  else await sendOne(desk, accept, recipients, base)
   const stop = call.waiting('trying to deliver')
   await outbox.finish().finally(stop)
   await told.rest()
@@ -107,7 +112,7 @@ async function replyTo(desk: Desk, text: string, to: Recipient[]): Promise<{ id:
   return { id, to: [recipient(keyring, author)] }
 }
 
-async function sendOne(desk: Desk, outbox: Outbox, to: Recipient[], base: Partial<Letter>): Promise<void> {
+async function sendOne(desk: Desk, accept: Accept, to: Recipient[], base: Partial<Letter>): Promise<void> {
   const { call, home, hash } = desk
   const message = call.value('message')
   if (message?.includes('\ufffd') === true) {
@@ -123,7 +128,20 @@ async function sendOne(desk: Desk, outbox: Outbox, to: Recipient[], base: Partia
   else if (attachments.length === 0) text = typed(call)
   const composed = await compose(home, hash, { ...base, text, textName: name, attachments })
   if (call.flag('skip-empty') && composed.staged.size === 0) return
-  await outbox.accept([{ to, composed }])
+  await accept([{ to, composed }])
+}
+
+/** Everything was read and checked: tells what would be queued, and forgets it. */
+async function rehearse({ call, home }: Desk, posts: Post[]): Promise<void> {
+  for (const { to, composed, ref } of posts) {
+    const { staged, header } = composed
+    for (const { name, key } of to) {
+      const { size, parts } = staged
+      const record = dryRunRecord({ to: name, key, size, subject: header.subject, parts, ref })
+      await call.out.record(record, () => printable(`${name}  would be sent  ${size} bytes`))
+    }
+    await discard(home, staged)
+  }
 }
 
 /** Standard input; a person at a terminal is told what is expected. */
@@ -132,16 +150,26 @@ function typed(call: Call): AsyncIterable<Uint8Array> {
   return stdinChunks()
 }
 
-async function sendLines(desk: Desk, outbox: Outbox, post: (line: Line) => Promise<Post | undefined>): Promise<void> {
+/** What is known of a line before it is understood. */
+interface Known {
+  ref?: unknown
+}
+
+async function sendLines(
+  desk: Desk,
+  accept: Accept,
+  post: (line: Line, known: Known) => Promise<Post | undefined>,
+): Promise<void> {
   const { call } = desk
   try {
     for await (const batch of batches(lines(typed(call), LINE_MAX))) {
       const posts: Post[] = []
       let fatal: unknown
       for (const line of batch) {
+        const known: Known = {}
         try {
           if (line.tooLong) throw new Failure(EX.DATA, `longer than ${LINE_MAX} bytes`)
-          const made = await post(line)
+          const made = await post(line, known)
           if (made !== undefined) posts.push(made)
         } catch (error) {
           if (!(error instanceof Failure) || error.exit === EX.IO) {
@@ -149,9 +177,11 @@ async function sendLines(desk: Desk, outbox: Outbox, post: (line: Line) => Promi
             break
           }
           call.report(new Failure(error.exit, `line ${line.number}: ${error.message}`, error.hint))
+          const { exit, message } = error
+          await call.out.record(errorRecord({ line: line.number, exit, text: message, ...known }), () => '')
         }
       }
-      await outbox.accept(posts)
+      await accept(posts)
       if (fatal !== undefined) throw fatal
       if (call.signal.aborted) break
     }
@@ -166,9 +196,17 @@ async function linePost(desk: Desk, line: Line, to: Recipient[], base: Partial<L
   return { to, composed: await compose(desk.home, desk.hash, { ...base, text: line.bytes, attachments: [] }) }
 }
 
-async function orderPost(desk: Desk, line: Line, to: Recipient[], base: Partial<Letter>): Promise<Post | undefined> {
+async function orderPost(
+  desk: Desk,
+  line: Line,
+  to: Recipient[],
+  base: Partial<Letter>,
+  known: Known,
+): Promise<Post | undefined> {
   if (line.bytes.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0d)) return undefined
-  const order = parseOrder(line.bytes, desk.home.clock.now())
+  const object = parseLine(line.bytes)
+  known.ref = object['ref']
+  const order = parseOrder(object, desk.home.clock.now())
   let named = await resolveAll(desk, order.to)
   let reply = base.reply
   if (order.reply !== undefined) {
@@ -178,11 +216,11 @@ async function orderPost(desk: Desk, line: Line, to: Recipient[], base: Partial<
   }
   const recipients = named.length > 0 ? unique(named) : to
   if (recipients.length === 0) throw new Failure(EX.DATA, "no 'to'")
-  const { letter, ref } = order
+  const { letter } = order
   const own = Object.fromEntries(Object.entries(letter).filter(([, value]) => value !== undefined)) as unknown as Letter
   const composed = await compose(desk.home, desk.hash, { ...base, ...own, reply })
   if (desk.call.flag('skip-empty') && composed.staged.size === 0 && letter.reaction === undefined) return undefined
-  return { to: recipients, composed, ref }
+  return { to: recipients, composed, ...known }
 }
 
 /** A coprocess may run for days: a contact that is not known is looked for on disk once more. */
@@ -209,10 +247,13 @@ class Told implements Teller {
   }
 
   async queued(...[queued, contact, header, ref]: Parameters<Teller['queued']>): Promise<void> {
+    this.#silent.set(queued.id, contact.name)
+    await this.#accepted(contact.name, queued, header, ref)
+  }
+
+  async #accepted(to: string, queued: Queued, { subject }: Omit<Header, 'parts'>, ref: unknown): Promise<void> {
     const { id, key, state, created, size, opts } = queued
-    const { subject } = header
-    const record = { id, to: contact.name, key, state, created, size, subject, attempts: 0, expires: opts.expires, ref }
-    this.#silent.set(id, contact.name)
+    const record = { id, to, key, state, created, size, subject, attempts: 0, expires: opts.expires, ref }
     await this.#call.out.record(queuedRecord(record), () => '')
   }
 
@@ -223,8 +264,10 @@ class Told implements Teller {
     await tellOutcome(this.#call.out, outcome, ref)
   }
 
-  async noted(id: string, ref: unknown): Promise<void> {
-    const { name, key } = this.#self
+  async noted(...[note, header, ref]: Parameters<Teller['noted']>): Promise<void> {
+    const { name } = this.#self
+    const { id, key } = note
+    await this.#accepted(name, note, header, ref)
     await this.#call.out.record(deliveredRecord({ id, to: name, key, ref }, 0), () => words('me', 'delivered', id))
   }
 

@@ -16,7 +16,7 @@ import * as assert from 'uvu/assert'
 import { concat, utf8 } from '../lib/base/bytes.ts'
 import { Failure } from '../lib/base/fail.ts'
 import { nodeSuite } from '../lib/crypto/suite-node.ts'
-import { batches, parseOrder } from '../lib/delivery/letters.ts'
+import { batches, parseLine, parseOrder } from '../lib/delivery/letters.ts'
 import { openHome, type Home } from '../lib/disk/home.ts'
 import { openOutgoing } from '../lib/disk/outgoing.ts'
 import { keys, list } from '../lib/disk/queue.ts'
@@ -277,12 +277,86 @@ test('--ndjson sends what is right, names what is broken, echoes ref', async () 
   ].join('\n')
   const ran = await send(['--ndjson', '--queue-only'], { input, cwd: place })
   assert.is(ran.code, 67, 'the worst of 65, 66 and 67')
-  assert.equal(records(ran).map(({ to, ref }) => [to, ref]), [['bob', 7], ['bob', { a: 1 }], ['eve', { a: 1 }], ['bob', undefined]])
+  const queued = records(ran).filter(({ type }) => type === 'queued')
+  assert.equal(queued.map(({ to, ref }) => [to, ref]), [['bob', 7], ['bob', { a: 1 }], ['eve', { a: 1 }], ['bob', undefined]])
+  const broken = records(ran).filter(({ type }) => type === 'error')
+  assert.equal(broken.map(({ line, exit, ref }) => [line, exit, ref]), [
+    [2, 65, undefined],
+    [5, 67, 'lost'],
+    [6, 65, undefined],
+    [7, 65, undefined],
+    [8, 65, undefined],
+    [9, 65, undefined],
+    [10, 66, undefined],
+  ])
   const told = ran.err.split('\n').filter((line) => !line.includes('hint:'))
   assert.equal(told.map((line) => /line (\d+):/.exec(line)?.[1]).filter(Boolean), ['2', '5', '6', '7', '8', '9', '10'])
   const bob = (await waiting()).filter(({ header }) => header.subject === 's')
   assert.equal(bob[0]?.header.parts, [{ type: 'text/plain', size: 3 }, { type: 'image/png', name: 'pic.png', size: 3 }])
   assert.is((await waiting()).length, 4)
+})
+
+test('--dry-run reads and checks everything, tells what would go, and leaves nothing', async () => {
+  const ran = await send(['bob', 'eve', '-n', '-s', 'hi', '-m', 'abc'])
+  assert.is(ran.code, 0, ran.err)
+  const parts = [{ type: 'text/plain', size: 3 }]
+  const shown = records(ran).map(({ key: _, ...rest }) => rest)
+  assert.equal(shown, ['bob', 'eve'].map((to) => ({ v: 1, type: 'dry-run', to, size: 3, subject: 'hi', parts })))
+  await truncate(`${place}/pic.png`, 1024).catch(() => writeFile(`${place}/pic.png`, new Uint8Array(1024)))
+  assert.is((await send(['bob', '-n', '-a', 'pic.png'], { cwd: place })).code, 0)
+  assert.is((await send(['bbo', '-n', '-m', 'x'])).code, 67)
+  assert.is((await send(['bob', '-n', '-a', 'missing'], { cwd: place })).code, 66)
+  const lines = await send(['-n', '--ndjson'], { input: '{"to":"bob","text":"x","ref":3}\n{"to":"me","text":"y"}\n{\n' })
+  assert.is(lines.code, 65)
+  const told = records(lines).map(({ type, to, ref }) => `${String(type)} ${String(to)} ${String(ref)}`)
+  assert.equal(told.toSorted(), ['dry-run alice undefined', 'dry-run bob 3', 'error undefined undefined'])
+  nothingLeft()
+})
+
+test('--replace takes the place of what waits under the same tag for the same contact', async () => {
+  const queue = (...args: string[]): Promise<Rec[]> => send([...args, '--queue-only']).then(records)
+  const [first] = await queue('bob', '-m', 'disk 90 %', '--replace', 'df')
+  await queue('bob', '-m', 'other tag', '--replace', 'load')
+  await queue('bob', '-m', 'no tag')
+  await queue('eve', '-m', 'other contact', '--replace', 'df')
+  const [queued, replaced, ...none] = await queue('bob', '-m', 'disk 95 %', '--replace', 'df')
+  assert.is(queued?.['type'], 'queued')
+  assert.equal(replaced, { v: 1, type: 'replaced', id: first?.['id'], to: 'bob', key: first?.['key'], tag: 'df' })
+  assert.equal(none, [])
+  const texts = (await waiting()).map(text).toSorted()
+  assert.equal(texts, ['disk 95 %', 'no tag', 'other contact', 'other tag'])
+  const copies = readdirSync(`${alice}/sent/cur`)
+  assert.not.ok(copies.some((name) => name.includes(String(first?.['id']).slice(0, 32))), 'its copy went too')
+  assert.ok(copies.some((name) => name.includes(String(queued?.['id']).slice(0, 32))))
+})
+
+test('within one stream the last of a tag stays, and each record has its ref', async () => {
+  const input = [1, 2, 3].map((ref) => JSON.stringify({ to: 'bob', text: `t${ref}`, replace: 'df', ref })).join('\n')
+  const told = records(await send(['--ndjson', '--queue-only'], { input }))
+  assert.equal(told.filter(({ type }) => type === 'replaced').map(({ ref }) => ref), [1, 2])
+  assert.equal((await waiting()).map(text), ['t3'])
+  for (const tag of ['', 'x'.repeat(65), 'a\nb']) assert.is((await send(['bob', '-m', 'x', '--replace', tag])).code, 64)
+  assert.is((await send(['--ndjson'], { input: '{"to":"bob","text":"x","replace":""}' })).code, 65)
+})
+
+test('a message that was held back, or whose contact was there, is not replaced', async () => {
+  const [held] = records(await send(['bob', '-m', 'held', '--replace', 'df', '--queue-only']))
+  await runCommand('p2p-queue', ['hold', String(held?.['id'])], { home: alice })
+  const [offered] = records(await send(['bob', '-m', 'offered', '--replace', 'df', '--queue-only']))
+  const at = Date.parse(String(offered?.['created'])) + 1
+  const event = { at, event: 'session' }
+  writeFileSync(`${alice}/queue/${String(offered?.['key'])}/log`, `\n${JSON.stringify(event)}`, { flag: 'a' })
+  const told = records(await send(['bob', '-m', 'new', '--replace', 'df', '--queue-only']))
+  assert.equal(told.map(({ type }) => type), ['queued'])
+  assert.equal((await waiting()).map(text), ['offered', 'new'])
+})
+
+test('the copy of a dropped message goes to the trash', async () => {
+  const [one] = records(await send(['bob', '-m', 'never mind', '--queue-only']))
+  const id = String(one?.['id'])
+  assert.is((await runCommand('p2p-queue', ['drop', id], { home: alice })).code, 0)
+  const copies = readdirSync(`${alice}/sent/cur`).filter((name) => name.includes(id.slice(0, 32)))
+  assert.equal(copies.map((name) => name.split(':2,')[1]), ['ST'])
 })
 
 test('only broken lines is 65', async () => {
@@ -363,7 +437,7 @@ test('what a hook sends is marked as automatic', async () => {
 test('a note to oneself lies in the own inbox', async () => {
   const ran = await send(['me', '-m', 'buy milk'])
   assert.is(ran.code, 0, ran.err)
-  assert.is(records(ran)[0]?.['type'], 'delivered')
+  assert.equal(records(ran).map(({ type, to }) => [type, to]), [['queued', 'alice'], ['delivered', 'alice']])
   const notes = readdirSync(`${alice}/inbox/new`).map((name) => readFileSync(`${alice}/inbox/new/${name}`, 'utf8'))
   assert.ok(notes.some((mail) => mail.includes('buy milk')))
   assert.equal(await waiting(), [])
@@ -381,7 +455,7 @@ test('an order is refused with 65 or understood, whatever stands in it', () => {
   fc.assert(
     fc.property(fc.dictionary(key, value, { noNullPrototype: true }), (object) => {
       try {
-        const order = parseOrder(utf8(JSON.stringify(object)), 0)
+        const order = parseOrder(parseLine(utf8(JSON.stringify(object))), 0)
         assert.ok(Array.isArray(order.to) && order.letter.attachments.every((file) => 'path' in file))
       } catch (error) {
         assert.instance(error, Failure)

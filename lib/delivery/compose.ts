@@ -44,6 +44,8 @@ export interface Letter {
   auto?: boolean | undefined
   /** Unix ms. */
   expires?: number | undefined
+  /** Takes the place of older ones of the same tag. */
+  tag?: string | undefined
 }
 
 /** A letter without its recipients, on disk or in memory; ends with discard(staged). */
@@ -58,7 +60,7 @@ export interface Composed {
  * name or a header that does not fit, 74 for a full disk; nothing is left behind then.
  */
 export async function compose(home: Home, hash: Hash, letter: Letter, limit = MESSAGE_MAX): Promise<Composed> {
-  const { reply, reaction, auto, expires } = letter
+  const { reply, reaction, auto, expires, tag } = letter
   const subject = letter.subject === undefined ? undefined : cleanSubject(letter.subject)
   const header = {
     ...(subject !== undefined && { subject }),
@@ -75,7 +77,7 @@ export async function compose(home: Home, hash: Hash, letter: Letter, limit = ME
     checkShape(header, sources)
     checkSize(letter, opened, limit)
     const staged = await stageBody(home, hash, sources, limit)
-    return { staged, header, opts: expires === undefined ? {} : { expires } }
+    return { staged, header, opts: { ...(expires !== undefined && { expires }), ...(tag !== undefined && { tag }) } }
   } catch (error) {
     if (error instanceof Error && 'code' in error) throw ioFailure(error, 'cannot queue the message')
     throw error

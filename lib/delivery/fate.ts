@@ -6,9 +6,9 @@ import { describe } from '../disk/queue.ts'
 import { type AddressFailure, readEvents } from '../disk/queuelog.ts'
 import { headPath, type Queued, type QueueState } from '../disk/queued.ts'
 
-/** What became of a message. refused: given up, it stands in failed/. */
+/** What became of a message. refused: given up, it stands in failed/. replaced: another of its tag goes instead. */
 export interface News {
-  type: 'delivered' | 'deferred' | 'refused'
+  type: 'delivered' | 'deferred' | 'refused' | 'replaced'
   reason?: string
   text?: string
   attempts?: number
@@ -31,8 +31,9 @@ export async function fatesOf(home: Home, messages: Queued[]): Promise<Map<strin
     // What leaves the queue without a word was delivered: only a full disk keeps that out of the log.
     for (const id of ids) fates.set(id, { type: 'delivered' })
     for await (const event of readEvents(home, key)) {
-      const dropped = event.event === 'drop' || event.event === 'replaced'
-      if (dropped && ids.has(event.id)) fates.set(event.id, { type: 'deferred', reason: 'held', text: 'it was dropped' })
+      if (event.event === 'replaced' && ids.has(event.id)) fates.set(event.id, { type: 'replaced' })
+      if (event.event !== 'drop' || !ids.has(event.id)) continue
+      fates.set(event.id, { type: 'deferred', reason: 'held', text: 'it was dropped' })
     }
   }
   return fates

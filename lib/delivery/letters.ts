@@ -4,7 +4,7 @@
 
 import { fromUtf8 } from '../base/bytes.ts'
 import { EX, Failure, Malformed } from '../base/fail.ts'
-import { parseDuration } from '../base/text.ts'
+import { parseDuration, quote } from '../base/text.ts'
 import type { Line } from '../edge/input.ts'
 import { parseStrict } from '../wire/strictjson.ts'
 import type { Attachment, Letter } from './compose.ts'
@@ -16,6 +16,9 @@ export const LINE_MAX = 2 * 1024 * 1024
 const AHEAD_LINES = 512
 const AHEAD_BYTES = 8 * 1024 * 1024
 
+/** Characters. */
+const TAG_MAX = 64
+
 const JSON_LIMITS = { depth: 4, size: LINE_MAX }
 
 /** A record of p2p-send --ndjson, p2p-record(5), "send". */
@@ -25,13 +28,10 @@ export interface Order {
   letter: Letter
   /** MSG, as typed. */
   reply: string | undefined
-  ref: unknown
 }
 
-/**
- * The letter that one line of NDJSON asks for; unknown keys are ignored. Throws Failure 65 saying what is wrong.
- */
-export function parseOrder(bytes: Uint8Array, now: number): Order {
+/** The object in one line of NDJSON. Throws Failure 65. */
+export function parseLine(bytes: Uint8Array): Record<string, unknown> {
   let value: unknown
   try {
     value = parseStrict(fromUtf8(bytes), JSON_LIMITS)
@@ -40,7 +40,11 @@ export function parseOrder(bytes: Uint8Array, now: number): Order {
     throw error
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Failure(EX.DATA, 'not an object')
-  const object = value as Record<string, unknown>
+  return value as Record<string, unknown>
+}
+
+/** The letter that such an object asks for; unknown keys are ignored. Throws Failure 65 saying what is wrong. */
+export function parseOrder(object: Record<string, unknown>, now: number): Order {
   const text = string(object, 'text')
   const files = strings(object, 'file')
   const letter: Letter = {
@@ -50,13 +54,14 @@ export function parseOrder(bytes: Uint8Array, now: number): Order {
     subject: string(object, 'subject'),
     reaction: string(object, 'reaction'),
     expires: expiryOf(object, now),
+    tag: tagOf(object),
   }
   const reply = string(object, 'reply')
   if (text === undefined && files.length === 0 && letter.reaction === undefined) {
     throw new Failure(EX.DATA, "neither 'text' nor 'file'")
   }
   if (letter.reaction !== undefined && reply === undefined) throw new Failure(EX.DATA, "'reaction' without 'reply'")
-  return { to: strings(object, 'to'), letter, reply, ref: object['ref'] }
+  return { to: strings(object, 'to'), letter, reply }
 }
 
 /** Unix ms from a duration from now; undefined for `inf`. Throws Failure 64. */
@@ -71,6 +76,21 @@ function expiryOf(object: Record<string, unknown>, now: number): number | undefi
   if (typeof value !== 'string' && typeof value !== 'number') throw new Failure(EX.DATA, "'expires' is not a duration")
   try {
     return expiry(String(value), now)
+  } catch (error) {
+    throw error instanceof Failure ? new Failure(EX.DATA, error.message) : error
+  }
+}
+
+/** Throws Failure 64 for what is no tag: 1 to 64 characters of text on one line. */
+export function checkTag(tag: string): string {
+  if (tag !== '' && Array.from(tag).length <= TAG_MAX && !/[\p{Cc}\u2028\u2029]/u.test(tag)) return tag
+  throw new Failure(EX.USAGE, `bad tag ${quote(tag)}: 1 to ${TAG_MAX} characters on one line`)
+}
+
+function tagOf(object: Record<string, unknown>): string | undefined {
+  const tag = string(object, 'replace')
+  try {
+    return tag === undefined ? undefined : checkTag(tag)
   } catch (error) {
     throw error instanceof Failure ? new Failure(EX.DATA, error.message) : error
   }

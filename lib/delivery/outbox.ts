@@ -8,6 +8,7 @@ import type { Home } from '../disk/home.ts'
 import type { Self } from '../disk/identity.ts'
 import type { Keyring } from '../disk/keyring.ts'
 import type { Queued } from '../disk/queued.ts'
+import { replaceOlder } from '../disk/replace.ts'
 import { discard } from '../disk/staging.ts'
 import type { Hash, Header } from '../wire/envelope.ts'
 import type { Composed } from './compose.ts'
@@ -27,7 +28,7 @@ export interface Teller {
   queued(queued: Queued, contact: Contact, header: Omit<Header, 'parts'>, ref: unknown): Promise<void>
   outcome(outcome: Outcome, ref: unknown): Promise<void>
   /** A note is in the own inbox. */
-  noted(id: string, ref: unknown): Promise<void>
+  noted(note: Queued, header: Omit<Header, 'parts'>, ref: unknown): Promise<void>
 }
 
 export interface OutboxOptions {
@@ -49,6 +50,8 @@ export class Outbox {
   readonly #options: OutboxOptions
   readonly #refs = new Map<string, unknown>()
   #waiting: Job[] = []
+  /** Ids of the pass under way: their outcomes are its to tell. */
+  #offered: ReadonlySet<string> = new Set()
   #pass: Promise<void> | undefined
   #error: unknown
 
@@ -76,16 +79,37 @@ export class Outbox {
         this.#waiting.push({ contact, queued })
         await teller.queued(queued, contact, draft.header, ref)
       }
+      await this.#replace(all, meant.map(({ contact }) => contact))
       this.#offer()
       for (const { to, composed, ref } of posts) {
         if (to.some((contact) => 'me' in contact)) {
           const note = await deliverToSelf(home, keyring, hash, composed)
-          await teller.noted(note.id, ref)
+          await teller.noted(note, composed.header, ref)
         }
       }
     } finally {
       for (const { composed } of posts) await discard(home, composed.staged)
     }
+  }
+
+  /** What older messages these take the place of is told, unless this process waits for it and tells it then. */
+  async #replace(all: Queued[], contacts: Contact[]): Promise<void> {
+    const { home } = this.#options
+    for (const queued of await replaceOlder(home, all)) {
+      const at = this.#waiting.findIndex((job) => job.queued.id === queued.id)
+      if (at >= 0) this.#waiting.splice(at, 1)
+      else if (this.#offered.has(queued.id)) continue
+      const contact = contacts.find(({ key }) => key === queued.key) as Contact
+      await this.#tell({ type: 'replaced', queued, contact, elapsedMs: 0 })
+    }
+  }
+
+  /** A ref is kept while a further record about its message may follow. */
+  #tell(outcome: Outcome): Promise<void> {
+    const { id, opts } = outcome.queued
+    const ref = this.#refs.get(id)
+    if (outcome.type !== 'deferred' || opts.tag === undefined) this.#refs.delete(id)
+    return this.#options.teller.outcome(outcome, ref)
   }
 
   /** Resolves when the last pass is over; throws what went wrong in one. */
@@ -98,26 +122,26 @@ export class Outbox {
     if (this.#options.waitMs === undefined || this.#pass !== undefined || this.#waiting.length === 0) return
     const jobs = this.#waiting
     this.#waiting = []
+    this.#offered = new Set(jobs.map(({ queued }) => queued.id))
     this.#pass = this.#deliver(jobs, this.#options.waitMs)
       .catch((error: unknown) => {
         this.#error ??= error
       })
       .then(() => {
         this.#pass = undefined
+        this.#offered = new Set()
         if (!this.#options.signal.aborted) this.#offer()
       })
   }
 
   async #deliver(jobs: Job[], waitMs: number): Promise<void> {
-    const { home, keyring, signal, teller } = this.#options
+    const { home, keyring, signal } = this.#options
     let told = Promise.resolve()
     await deliverNow(home, keyring, jobs, {
       waitMs,
       signal,
       onOutcome: (outcome) => {
-        const ref = this.#refs.get(outcome.queued.id)
-        this.#refs.delete(outcome.queued.id)
-        told = told.then(() => teller.outcome(outcome, ref))
+        told = told.then(() => this.#tell(outcome))
       },
     })
     await told

@@ -2,16 +2,18 @@
 
 import { printable } from '../base/text.ts'
 import type { Output } from '../edge/output.ts'
-import { deferredRecord, deliveredRecord, failedRecord } from '../wire/outrecord.ts'
+import { deferredRecord, deliveredRecord, failedRecord, replacedRecord } from '../wire/outrecord.ts'
 import type { Outcome } from './desk.ts'
 
-/** Writes `delivered`, `deferred` or `failed`; `ref` is echoed. */
+/** Writes `delivered`, `deferred`, `failed` or `replaced`; `ref` is echoed. */
 export async function tellOutcome(out: Output, outcome: Outcome, ref?: unknown): Promise<void> {
   const { type, queued, contact, reason = 'local-error', text, attempts, addresses, next, elapsedMs } = outcome
   const message = { id: queued.id, to: contact.name, key: queued.key, ref }
   if (type === 'delivered') {
     const seconds = `${(elapsedMs / 1000).toFixed(1)} s`
     await out.record(deliveredRecord(message, elapsedMs), () => words(contact.name, type, queued.id, seconds))
+  } else if (type === 'replaced') {
+    await out.record(replacedRecord({ ...message, tag: queued.opts.tag }), () => words(contact.name, type, queued.id))
   } else if (type === 'refused') {
     const why = text ?? reason
     await out.record(failedRecord(message, reason, text), () => words(contact.name, 'failed', queued.id, why))

@@ -4,6 +4,7 @@
 
 import { isCode } from '../base/fail.ts'
 import { composeMail, type MailFields } from '../wire/mail.ts'
+import { removeTree } from './durable.ts'
 import type { FileHandle, Files } from './files.ts'
 import type { Home } from './home.ts'
 
@@ -165,4 +166,23 @@ export async function setFlags(
     }
   }
   return undefined
+}
+
+/**
+ * Deletes a message wherever a mail program has moved it, and its files in files/ID unless the other box holds a copy
+ * of the same message (a note to oneself). False if it was gone already. Not fsynced.
+ */
+export async function removeMail(home: Home, entry: MailEntry, id: string): Promise<boolean> {
+  let at: MailEntry | undefined = entry
+  let removed = false
+  for (let tries = 0; at !== undefined && !removed && tries < MOVE_TRIES; tries++) {
+    removed = await home.files.unlink(at.path)
+    if (!removed) at = await relocate(home, at)
+  }
+  const outside = home.at('files', id)
+  if (removed && (await home.files.stat(outside)) !== undefined) {
+    const other = await listMaildir(home, entry.box === 'sent' ? 'inbox' : 'sent')
+    if (!other.some(({ id32 }) => id32 === id.slice(0, 32))) await removeTree(home.files, outside)
+  }
+  return removed
 }

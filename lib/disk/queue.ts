@@ -21,7 +21,7 @@ import {
   type QueueState,
 } from './queued.ts'
 import { note, type LogEvent } from './queuelog.ts'
-import { markDelivered } from './sent.ts'
+import { markDelivered, withdrawSent } from './sent.ts'
 
 /** System calls at once. */
 const PARALLEL = 16
@@ -123,9 +123,10 @@ export async function settle(home: Home, settled: Queued[], elapsed?: Map<string
   await remove(home, settled)
 }
 
-/** Removes messages undelivered, at their owner's wish. */
+/** Removes messages undelivered, at their owner's wish; their copies in sent/ follow. */
 export async function drop(home: Home, dropped: Queued[], event: 'drop' | 'replaced' = 'drop'): Promise<void> {
   await logByKey(home, dropped, ({ id }) => ({ event, id }))
+  await withdrawSent(home, dropped, event === 'drop' ? 'trash' : 'nothing')
   await remove(home, dropped)
 }
 

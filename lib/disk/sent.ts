@@ -7,7 +7,7 @@ import { isCode } from '../base/fail.ts'
 import { externalPath, hasText, isExternal, mailFromHead, type MailHead, type Party } from '../wire/mail.ts'
 import { collect } from '../wire/mailread.ts'
 import type { Home } from './home.ts'
-import { listMaildir, mailName, setFlags, writeMail, writeNew, type MailEntry } from './maildir.ts'
+import { listMaildir, mailName, removeMail, setFlags, writeMail, writeNew, type MailEntry } from './maildir.ts'
 
 /** Not delivered yet (F), and seen by its author (S). */
 const UNDELIVERED = 'FS'
@@ -89,6 +89,26 @@ async function keepLargeParts(home: Home, head: MailHead, parts: SentPart[]): Pr
   }
   await home.files.syncDir(directory)
   await home.files.syncDir(home.at('files'))
+}
+
+/**
+ * These messages left the queue undelivered: their copies go to the trash (flag T, for a mail program to empty), or away
+ * altogether where another message has taken their place.
+ */
+export async function withdrawSent(
+  home: Home,
+  messages: { id: string; created: bigint }[],
+  to: 'trash' | 'nothing',
+): Promise<void> {
+  if (messages.length === 0) return
+  const copies = new Map((await listMaildir(home, 'sent')).map((entry) => [entry.base, entry]))
+  for (const { id, created } of messages) {
+    const copy = copies.get(mailName(created, id))
+    if (copy?.flags.includes('F') !== true) continue
+    if (to === 'trash') await setFlags(home, copy, { remove: 'F', add: 'T' })
+    else await removeMail(home, copy, id)
+  }
+  await home.files.syncDir(home.at('sent', 'cur'))
 }
 
 /** The recipients have these messages: flag F goes from their copies, durably, one fsync for all. */

@@ -60,6 +60,29 @@ export function droppedRecord({ id, to, key }: OutMessage): object {
   return record('dropped', { id, to, key })
 }
 
+/** Another message of the same tag took its place before it was offered. */
+export function replacedRecord({ id, to, key, ref, tag }: OutMessage & { tag: string | undefined }): object {
+  return record('replaced', { id, to, key, tag, ref })
+}
+
+/** What p2p-send --dry-run would queue; `size` in bytes of the parts together. */
+export function dryRunRecord(m: {
+  to: string
+  key: string
+  size: number
+  subject: string | undefined
+  parts: readonly { type: string; name?: string; size: number }[]
+  ref: unknown
+}): object {
+  const { to, key, size, subject, parts, ref } = m
+  return record('dry-run', { to, key, size, subject, parts, ref })
+}
+
+/** A line of standard input that was not accepted; `exit` as the process would end with it. */
+export function errorRecord(m: { line: number; exit: number; text: string; ref?: unknown }): object {
+  return record('error', { line: m.line, exit: m.exit, text: m.text, ref: m.ref })
+}
+
 function record(type: string, fields: Record<string, unknown>): object {
   return Object.fromEntries(Object.entries({ v: 1, type, ...fields }).filter(([, value]) => value !== undefined))
 }

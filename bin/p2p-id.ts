@@ -8,11 +8,19 @@ import { loadSuite } from '../lib/crypto/suite.ts'
 import { tellListener } from '../lib/delivery/control.ts'
 import { fingerprintWords, sameWords } from '../lib/crypto/words.ts'
 import { isWelcome } from '../lib/disk/contact.ts'
-import { locateHome, openHome, realDoors } from '../lib/disk/home.ts'
-import { checkOwnName, createIdentity, loadSelf, openSeed, refuseIdentity, renewToken } from '../lib/disk/identity.ts'
+import { locateHome, openHome, realDoors, refuseIdentity } from '../lib/disk/home.ts'
+import { checkOwnName, createIdentity, loadSelf, openSeed, renewToken } from '../lib/disk/identity.ts'
 import { importToken } from '../lib/disk/import.ts'
 import { loadKeyring, removeContact, renameContact, updateContact } from '../lib/disk/keyring.ts'
-import { contactRecord, selfRecord, showContact, showSelf, standing, twoLines } from '../lib/disk/person.ts'
+import {
+  contactRecord,
+  selfRecord,
+  showContact,
+  showSelf,
+  standing,
+  suggestedName,
+  twoLines,
+} from '../lib/disk/person.ts'
 import { count, drop, list } from '../lib/disk/queue.ts'
 import { main } from '../lib/edge/cli.ts'
 import { p2pId } from '../lib/edge/commands.ts'
@@ -134,7 +142,10 @@ async function add(call: Call): Promise<void> {
   }
   const words = await fingerprintWords(contact.identity, suite)
   const human = (): string => `${contact.name}  ${outcome}  ${contact.key}`
-  await call.out.record(contactRecord(contact, words, { outcome }), human)
+  const suggested = suggestedName(contact)
+  const more = { outcome, ...(suggested !== undefined && { suggested }) }
+  await call.out.record(contactRecord(contact, words, more), human)
+  if (suggested !== undefined && suggested !== contact.name) call.info(`their token calls them ${quote(suggested)}`)
   if (contact.name !== name && keyring.byKey(key) !== undefined) call.tell(`known as '${contact.name}'`)
   if (contact.verified === undefined && isWelcome(contact)) call.info(`compare words: p2p-id verify ${contact.name}`)
 }
@@ -158,7 +169,11 @@ async function show(call: Call): Promise<void> {
   const who = keyring.resolveAny(call.args[0] ?? 'me')
   const words = await fingerprintWords(who.identity, suite)
   if ('me' in who) await call.out.record(selfRecord(who, home, words), () => showSelf(who, home, words))
-  else await call.out.record(contactRecord(who, words), () => showContact(who, words))
+  else {
+    const suggested = suggestedName(who)
+    const more = suggested === undefined ? {} : { suggested }
+    await call.out.record(contactRecord(who, words, more), () => showContact(who, words, suggested))
+  }
 }
 
 /** Tells of a contact after a change. */
@@ -187,7 +202,7 @@ async function remove(call: Call): Promise<void> {
   await changed(home)
   for (const state of ['new', 'hold'] as const) await drop(home, await list(home, key, state))
   const record = { v: 1, type: 'removed', name, key, dropped: waiting }
-  await call.out.record(record, () => `${name}  removed  ${waiting === 0 ? key : `${waiting} messages dropped`}`)
+  await call.out.record(record, () => `${name}  removed  ${waiting === 0 ? key : `${waiting} ${waiting === 1 ? 'message' : 'messages'} dropped`}`)
 }
 
 function setBlocked(blocked: boolean): (call: Call) => Promise<void> {

@@ -87,6 +87,16 @@ test('init with a passphrase seals the identity; without a way to ask it is refu
   assert.is((await readdir(bob)).includes('identity.key'), false)
 })
 
+test('of several inits at once one wins, and its port is in its token', async () => {
+  const home = `${place}/race`
+  const all = await Promise.all(
+    [1, 2, 3].map((n) => id(home, ['init', '--name', `n${n}`, '--no-passphrase', '--addr', '192.0.2.1'])),
+  )
+  assert.equal(all.map(({ code }) => code).sort(), [0, 73, 73], all.map(({ err }) => err).join(''))
+  const self = record(await id(home, ['show']))
+  assert.equal(self.addresses, [`192.0.2.1:${String(self.port)}`])
+})
+
 test('init refuses what makes no sense', async () => {
   const bad: [string[], number, string][] = [
     [['--name', 'me'], 64, 'reserved'],
@@ -184,6 +194,19 @@ test('a name and an identity that do not belong together are 77, with the words 
   for (const name of ['me', 'a\u202eb', 'a\x07b']) {
     assert.is((await id(alice, ['add', name], { input: token })).code, 64)
   }
+})
+
+test('the name that a token suggests is told, and shown', async () => {
+  const home = `${place}/frank`
+  await id(home, ['init', '--name', 'frank', '--no-passphrase'])
+  const added = await id(home, ['add', 'robert'], { input: bobToken })
+  assert.is(record(added).suggested, 'bob')
+  assert.match(added.err, "their token calls them 'bob'")
+  assert.is(record(await id(home, ['show', 'robert'])).suggested, 'bob')
+  const human = await id(home, ['show', '--text', 'robert'])
+  assert.match(human.out, /^suggested +bob$/m)
+  assert.match(human.out, /^added +\d{4}-\d\d-\d\d \d\d:\d\d$/m)
+  assert.not.match((await id(home, ['add', 'robert', '--text'], { input: bobToken })).out, 'calls them')
 })
 
 test('list is NDJSON in a pipe, lines on demand, and 1 with -q if empty', async () => {

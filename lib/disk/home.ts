@@ -5,7 +5,7 @@ import { fromHex, fromUtf8, hex, utf8 } from '../base/bytes.ts'
 import { systemClock, type Clock } from '../base/clock.ts'
 import { EX, Failure, ioFailure, isCode } from '../base/fail.ts'
 import { systemRandom, type Random } from '../base/random.ts'
-import { createFile } from './durable.ts'
+import { readText, replaceFile } from './durable.ts'
 import { nodeFiles, type Files } from './files.ts'
 
 /** The version of the layout that this program reads and writes. */
@@ -115,18 +115,21 @@ class OpenHome implements Home {
   }
 }
 
+/** A new home: prepareHome and writeHomeFile. */
+export async function createHome(location: Location, port: number, doors: Doors = realDoors): Promise<Home> {
+  const home = await prepareHome(location, port, doors)
+  await writeHomeFile(home)
+  return home
+}
+
 /**
- * Makes the directories and home.json of a new home. Refuses a home that has an identity (73) and a file system
+ * Makes the directories of a new home, with a new instance. Refuses a home that has an identity (73) and a file system
  * that cannot keep the promise (78). What an interrupted call left behind is completed.
  */
-export async function createHome(location: Location, port: number, doors: Doors = realDoors): Promise<Home> {
+export async function prepareHome(location: Location, port: number, doors: Doors = realDoors): Promise<Home> {
   const { files, random } = doors
   const { path } = location
-  for (const name of ['identity.age', 'identity.key']) {
-    if ((await files.stat(`${path}/${name}`)) !== undefined) {
-      throw new Failure(EX.CANNOT_CREATE, `${path} already holds an identity`, 'p2p-id show')
-    }
-  }
+  await refuseIdentity(path, files)
   try {
     let built = ''
     for (const part of path.split('/').slice(1)) {
@@ -138,20 +141,55 @@ export async function createHome(location: Location, port: number, doors: Doors 
     const unsound = UNSOUND.get(type)
     if (unsound !== undefined) throw new Failure(EX.CONFIG, `${path} is on ${unsound}, which cannot keep messages safe`)
     for (const name of DIRECTORIES) await files.mkdir(`${path}/${name}`)
-    const instance = random.bytes(8)
-    await files.unlink(`${path}/home.json`)
-    const text = JSON.stringify({ v: LAYOUT, instance: hex(instance), port }) + '\n'
-    await createFile(files, `${path}/home.json`, utf8(text))
     await files.syncDir(path)
-    return new OpenHome(location, instance, port, doors)
+    return new OpenHome(location, random.bytes(8), port, doors)
   } catch (error) {
     throw ioFailure(error, `cannot create ${path}`)
   }
 }
 
-/** The home that the options and the environment name. 78 if there is none, or if it is not safe to use. */
+/**
+ * Writes home.json durably; `retired` (Unix ms) marks a home that was moved elsewhere. Where two may write, the caller
+ * holds the lock `identity`.
+ */
+export async function writeHomeFile(home: Home, retired?: number): Promise<void> {
+  const { files, random, instance, port } = home
+  const mark = retired === undefined ? {} : { retired: new Date(retired).toISOString() }
+  const path = home.at('home.json')
+  try {
+    await replaceFile(files, random, path, utf8(JSON.stringify({ v: LAYOUT, instance: hex(instance), port, ...mark }) + '\n'))
+  } catch (error) {
+    throw ioFailure(error, `cannot write ${path}`)
+  }
+}
+
+/** Throws Failure 73 if an identity lies at this path, 78 if it was moved elsewhere. */
+export async function refuseIdentity(path: string, files: Files): Promise<void> {
+  for (const name of ['identity.age', 'identity.key']) {
+    if ((await files.stat(`${path}/${name}`)) === undefined) continue
+    await refuseRetired(path, files)
+    throw new Failure(EX.CANNOT_CREATE, `${path} already holds an identity`, 'p2p-id show')
+  }
+}
+
+/** Throws Failure 78 if the home at this path has been moved elsewhere by now. */
+export async function refuseRetired(path: string, files: Files): Promise<void> {
+  const text = await readText(files, `${path}/home.json`)
+  const retired = text === undefined ? undefined : parseHomeFile(text, path).retired
+  if (retired !== undefined) throw moved(path, retired)
+}
+
+function moved(path: string, retired: string): Failure {
+  const day = retired.slice(0, 10)
+  return new Failure(EX.CONFIG, `this home was moved on ${day}: the identity of ${path} lives elsewhere`, 'p2p-id unretire')
+}
+
+/**
+ * The home that the options and the environment name. 78 if there is none, if it is not safe to use, or if it was moved
+ * elsewhere (unless `evenRetired`).
+ */
 export async function openHome(
-  from: { flag: string | undefined; env: NodeJS.ProcessEnv },
+  from: { flag: string | undefined; env: NodeJS.ProcessEnv; evenRetired?: boolean },
   doors: Doors = realDoors,
 ): Promise<Home> {
   const location = locateHome(from.flag, from.env)
@@ -163,22 +201,33 @@ export async function openHome(
     if (isCode(error, 'ENOENT')) throw noIdentity(location)
     throw ioFailure(error, `cannot read ${location.path}/home.json`)
   }
-  const { v, instance, port } = parseHomeFile(text, location)
+  const { v, instance, port, retired } = parseHomeFile(text, location.path)
   if (v > LAYOUT) {
     throw new Failure(EX.CONFIG, `${location.path} was made by a newer version of p2p (layout ${v})`)
   }
+  if (retired !== undefined && from.evenRetired !== true) throw moved(location.path, retired)
   return new OpenHome(location, instance, port, doors)
 }
 
-function parseHomeFile(text: string, location: Location): { v: number; instance: Uint8Array; port: number } {
+export interface HomeFile {
+  v: number
+  instance: Uint8Array
+  port: number
+  /** RFC 3339: when it was moved elsewhere. */
+  retired: string | undefined
+}
+
+/** What home.json says. Throws Failure 78 naming the home at `path`. */
+export function parseHomeFile(text: string, path: string): HomeFile {
   try {
-    const { v, instance, port } = JSON.parse(text) as Record<string, unknown>
+    const { v, instance, port, retired } = JSON.parse(text) as Record<string, unknown>
+    if (retired !== undefined && typeof retired !== 'string') throw new Error('shape')
     if (typeof v !== 'number' || typeof instance !== 'string' || typeof port !== 'number') throw new Error('shape')
     const bytes = fromHex(instance)
     if (bytes.length !== 8 || !Number.isInteger(port) || port < 1 || port > 65535) throw new Error('range')
-    return { v, instance: bytes, port }
+    return { v, instance: bytes, port, retired }
   } catch {
-    throw new Failure(EX.CONFIG, `${location.path}/home.json is damaged`)
+    throw new Failure(EX.CONFIG, `${path}/home.json is damaged`)
   }
 }
 

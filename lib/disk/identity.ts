@@ -8,13 +8,12 @@ import { base58 } from '../base/key.ts'
 import { checkName } from '../base/text.ts'
 import { encodeToken, formatToken, parseToken, REVOKED_SEQ, TOKEN_NAME_MAX } from '../wire/token.ts'
 import { readText, replaceFile } from './durable.ts'
-import { createHome } from './home.ts'
+import { prepareHome, refuseIdentity, writeHomeFile } from './home.ts'
 import { withLock } from './lock.ts'
 
 import type { PrivateKey, Suite } from '../crypto/suite.ts'
 import type { Address } from '../wire/address.ts'
 import type { Token } from '../wire/token.ts'
-import type { Files } from './files.ts'
 import type { Doors, Home, Location } from './home.ts'
 
 export interface Self {
@@ -158,9 +157,10 @@ export async function createIdentity(
 ): Promise<{ home: Home; self: Self; revocation: string }> {
   const { generateSeed, publicKeyOf, sign } = await import('../crypto/ed25519.ts')
   const { encodeIdentity, encryptWithPassphrase } = await import('../crypto/agefile.ts')
-  const home = await createHome(location, fields.port, doors)
+  const home = await prepareHome(location, fields.port, doors)
   return withLock(home, LOCK, async () => {
     await refuseIdentity(home.path, home.files)
+    await writeHomeFile(home) // under the lock: of two who begin at once one has both the port and the token
     const { files, random, clock } = home
     const seed = generateSeed(random)
     const secret = random.bytes(32)
@@ -188,15 +188,6 @@ export async function createIdentity(
       secret.fill(0)
     }
   })
-}
-
-/** Throws Failure 73 if an identity lies at this path. */
-export async function refuseIdentity(path: string, files: Files): Promise<void> {
-  for (const name of [SEALED, PLAIN]) {
-    if ((await files.stat(`${path}/${name}`)) !== undefined) {
-      throw new Failure(EX.CANNOT_CREATE, `${path} already holds an identity`, 'p2p-id show')
-    }
-  }
 }
 
 /**

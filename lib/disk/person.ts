@@ -1,7 +1,9 @@
 // How p2p-id tells of people: the records of p2p-record(5) and the lines for a terminal, for a contact and for oneself.
 // Names and addresses in them were checked when they came in; the edge makes the rest printable.
 
+import { localTime, printable } from '../base/text.ts'
 import { formatAddress } from '../wire/address.ts'
+import { parseToken } from '../wire/token.ts'
 
 import type { Contact } from './contact.ts'
 import type { Home } from './home.ts'
@@ -61,17 +63,26 @@ function table(rows: readonly [string, string | readonly string[]][]): string {
   return lines.join('\n')
 }
 
-export function showContact(contact: Contact, words: readonly string[]): string {
+/** The name that a contact's own token suggests; undefined if it suggests none, or if the token is not held. */
+export function suggestedName(contact: Contact): string | undefined {
+  try {
+    return (contact.tokenText === '' ? '' : parseToken(contact.tokenText).name) || undefined
+  } catch {
+    return undefined // damaged on disk: nothing else needs it
+  }
+}
+
+export function showContact(contact: Contact, words: readonly string[], suggested?: string): string {
   const { verified, added } = contact
-  const when = (ms: number): string => new Date(ms).toLocaleString()
   return table([
     ['name', contact.name],
+    ...(suggested === undefined ? [] : [['suggested', printable(suggested)] as [string, string]]),
     ['key', contact.key],
-    ['standing', `${standing(contact)}${verified === undefined ? '' : ` since ${when(verified)}`}`],
+    ['standing', `${standing(contact)}${verified === undefined ? '' : ` since ${localTime(verified)}`}`],
     ['words', twoLines(words)],
     ['addresses', contact.addresses.map(formatAddress)],
     ['last known', contact.sessionAddresses.map(formatAddress)],
-    ['added', when(added)],
+    ['added', localTime(added)],
   ])
 }
 

@@ -2,7 +2,7 @@
 
 import { EX, Failure } from '../lib/base/fail.ts'
 import { forAll } from '../lib/base/parallel.ts'
-import { parseDuration, printable, printableLines } from '../lib/base/text.ts'
+import { localTime, parseDuration, printable, printableLines } from '../lib/base/text.ts'
 import { loadSuite } from '../lib/crypto/suite.ts'
 import { tellListener } from '../lib/delivery/control.ts'
 import { flushAll } from '../lib/delivery/flush.ts'
@@ -69,13 +69,6 @@ async function tell(desk: Desk, queued: Queued, head: Head | undefined, log: Log
     const when = localTime(Number(queued.created / 1000n))
     return `${when}  ${words(to, state, id, parts.filter((part) => part !== '').join('  '))}`
   })
-}
-
-function localTime(ms: number): string {
-  const date = new Date(ms)
-  const two = (value: number): string => String(value).padStart(2, '0')
-  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`
-  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`
 }
 
 async function show(call: Call): Promise<void> {

@@ -99,6 +99,15 @@ export function parseTime(text: string, now: number): number {
   return utc - (zone.startsWith('-') ? -1 : 1) * (zoneHour * 60 + zoneMinute) * 60_000
 }
 
+/** `YYYY-MM-DD HH:MM` in local time, for people; of an unknown time as many blanks. Takes Unix milliseconds. */
+export function localTime(ms: number | undefined): string {
+  if (ms === undefined) return ' '.repeat(16)
+  const date = new Date(ms)
+  const two = (value: number): string => String(value).padStart(2, '0')
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`
+}
+
 export const NAME_MAX = 64 // characters (code points) of a NAME
 const RESERVED = new Set(['p2p', 'all', 'me', 'mailer-daemon', 'postmaster'])
 const KEY_SHAPE = /^[1-9a-z]{32,44}$/ // of a KEY whose case a mail program has folded

@@ -1,7 +1,7 @@
 // p2p-inbox: read what came. Lists, shows, prints, saves and marks messages of the own Maildir; touches nothing else.
 
 import { EX, Failure, ioFailure } from '../lib/base/fail.ts'
-import { parseTime, printable, printableLines } from '../lib/base/text.ts'
+import { localTime, parseTime, printable, printableLines } from '../lib/base/text.ts'
 import { arrivals, cursorsOf, parseCursor, type Arrival } from '../lib/disk/arrivals.ts'
 import { openHome, type Home } from '../lib/disk/home.ts'
 import {
@@ -16,13 +16,14 @@ import {
   type Message,
   type View,
 } from '../lib/disk/inboxview.ts'
+import { words } from '../lib/delivery/telling.ts'
 import { loadKeyring, type Keyring } from '../lib/disk/keyring.ts'
-import { setFlags } from '../lib/disk/maildir.ts'
+import { removeMail, setFlags } from '../lib/disk/maildir.ts'
 import { saveFile } from '../lib/disk/savefile.ts'
 import { seenEnd } from '../lib/disk/seen.ts'
 import { main, type Call } from '../lib/edge/cli.ts'
 import { p2pInbox } from '../lib/edge/commands.ts'
-import { goneRecord, mainPart, messageRecord, type MessageInfo } from '../lib/wire/record.ts'
+import { deletedRecord, goneRecord, mainPart, messageRecord, type MessageInfo } from '../lib/wire/record.ts'
 
 /** Messages that a terminal shows if nothing else was asked for. */
 const TERMINAL_LAST = 20
@@ -165,14 +166,6 @@ function line(info: MessageInfo): string {
   return `${start.join('  ')}  ${printable(info.subject ?? '')}${files}`.trimEnd()
 }
 
-function localTime(ms: number | undefined): string {
-  if (ms === undefined) return ' '.repeat(16)
-  const date = new Date(ms)
-  const two = (value: number): string => String(value).padStart(2, '0')
-  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`
-  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`
-}
-
 /** The message that an argument means; with @N, standard error says which one that is. */
 async function meant({ call, view }: Context, text: string): Promise<Message> {
   const message = await findMessage(view, text)
@@ -260,4 +253,22 @@ async function seen(call: Call): Promise<void> {
   }
 }
 
-main(p2pInbox, { list, show, cat, save, seen })
+/** All are found before the first goes: otherwise @2 would be another message after @1 is gone. */
+async function remove(call: Call): Promise<void> {
+  const context = await open(call)
+  const found: Message[] = []
+  for (const text of call.args) {
+    try {
+      found.push(await meant(context, text))
+    } catch (error) {
+      call.report(error)
+    }
+  }
+  for (const { entry, info } of found) {
+    const { id, from, key } = info
+    if (!(await removeMail(context.home, entry, id ?? ''))) continue // by a mail program meanwhile, or named twice
+    await call.out.record(deletedRecord({ id, from, key }), () => words(from, 'deleted', id ?? ''))
+  }
+}
+
+main(p2pInbox, { list, show, cat, save, seen, delete: remove })

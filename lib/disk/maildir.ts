@@ -170,7 +170,7 @@ export async function setFlags(
 
 /**
  * Deletes a message wherever a mail program has moved it, and its files in files/ID unless the other box holds a copy
- * of the same message (a note to oneself). False if it was gone already. Not fsynced.
+ * of the same message (a note to oneself); `id`: 64 hex digits, or empty. False if it was gone already. Not fsynced.
  */
 export async function removeMail(home: Home, entry: MailEntry, id: string): Promise<boolean> {
   let at: MailEntry | undefined = entry
@@ -179,8 +179,9 @@ export async function removeMail(home: Home, entry: MailEntry, id: string): Prom
     removed = await home.files.unlink(at.path)
     if (!removed) at = await relocate(home, at)
   }
+  if (!removed || entry.id32 !== id.slice(0, 32)) return removed // of another program: nothing else is its
   const outside = home.at('files', id)
-  if (removed && (await home.files.stat(outside)) !== undefined) {
+  if ((await home.files.stat(outside)) !== undefined) {
     const other = await listMaildir(home, entry.box === 'sent' ? 'inbox' : 'sent')
     if (!other.some(({ id32 }) => id32 === id.slice(0, 32))) await removeTree(home.files, outside)
   }

@@ -3,6 +3,7 @@
 // terminal makes it printable. What is not known is absent.
 
 import { EX, Failure } from '../base/fail.ts'
+import { looksLikeKey } from '../base/key.ts'
 import { mediaType } from './envelope.ts'
 import { subjectOf, type MailFields } from './mail.ts'
 import { collect, looseText, type Headers, type ReadMail, type ReadPart } from './mailread.ts'
@@ -52,7 +53,7 @@ export function messageRecord(m: MessageInfo): Record<string, unknown> {
   }
   put('id', m.id)
   put('from', m.from)
-  put('key', m.key)
+  if (m.key !== undefined && looksLikeKey(m.key)) put('key', m.key) // mail of other programs may have any address
   put('verified', m.verified)
   put('created', time(m.created))
   put('received', time(m.received))
@@ -75,13 +76,20 @@ function fileRecord({ type, name, size }: FileInfo): FileInfo {
   return name === undefined ? { type, size } : { type, name, size }
 }
 
+/** Absent for a year that RFC 3339 has no form for: mail of other programs may say anything. */
 function time(ms: number | undefined): string | undefined {
-  return ms === undefined ? undefined : new Date(ms).toISOString()
+  const text = ms === undefined ? '' : new Date(ms).toISOString()
+  return text.length === 'YYYY-MM-DDTHH:MM:SS.sssZ'.length ? text : undefined
 }
 
 /** The record of a message that a mail program deleted before it was read from the log. */
 export function goneRecord(m: { id: string; from: string; key: string; received: number; cursor: number }): object {
   return { v: 1, type: 'message', id: m.id, from: m.from, key: m.key, received: time(m.received), gone: true, cursor: m.cursor }
+}
+
+/** A message that its reader deleted; one that some other program had put into the inbox has no id and KEY. */
+export function deletedRecord({ id, from, key }: { id: string | undefined; from: string; key: string | undefined }): object {
+  return { v: 1, type: 'deleted', ...(id !== undefined && { id }), from, ...(key !== undefined && looksLikeKey(key) && { key }) }
 }
 
 /** What p2p-listen tells of a message that it just delivered as `mail`. */

@@ -8,6 +8,7 @@ import { compose, type Attachment, type Letter } from '../lib/delivery/compose.t
 import { batches, checkTag, expiry, LINE_MAX, parseLine, parseOrder } from '../lib/delivery/letters.ts'
 import { Outbox, type Post, type Teller } from '../lib/delivery/outbox.ts'
 import { isRefusal, tellOutcome, words } from '../lib/delivery/telling.ts'
+import { loadConfig, type Config } from '../lib/disk/config.ts'
 import { checkSendable, type Contact } from '../lib/disk/contact.ts'
 import { openHome, type Home } from '../lib/disk/home.ts'
 import type { Self } from '../lib/disk/identity.ts'
@@ -21,12 +22,11 @@ import { lines, stdinChunks, stdinIsTerminal, stopInput, type Line } from '../li
 import type { Hash, Header } from '../lib/wire/envelope.ts'
 import { deliveredRecord, dryRunRecord, errorRecord, queuedRecord } from '../lib/wire/outrecord.ts'
 
-const WAIT_SECONDS = 5 // long enough for a handshake over a slow line, short enough for a person
-
 interface Desk {
   call: Call
   home: Home
   keyring: Keyring
+  config: Config
   hash: Hash
 }
 
@@ -37,9 +37,11 @@ async function send(call: Call): Promise<void> {
   checkUsage(call)
   const home = await openHome({ flag: call.value('home'), env: process.env })
   const keyring = await loadKeyring(home)
-  const desk = { call, home, keyring, hash: await loadSuite(process.env) }
+  const config = await loadConfig(home, process.env)
+  for (const text of config.strangers(keyring)) call.warn(text)
+  const desk = { call, home, keyring, config, hash: await loadSuite(process.env) }
   const told = new Told(desk)
-  const outbox = new Outbox({ ...desk, teller: told, waitMs: waitOf(call), signal: call.signal })
+  const outbox = new Outbox({ ...desk, teller: told, waitMs: waitOf(call, config), signal: call.signal })
   const accept = call.flag('dry-run') ? (posts: Post[]) => rehearse(desk, posts) : (posts: Post[]) => outbox.accept(posts)
   const reply = call.value('reply')
   const to = call.args.map((name) => recipient(keyring, name))
@@ -74,9 +76,9 @@ function checkUsage(call: Call): void {
 }
 
 /** Milliseconds; undefined with --queue-only. */
-function waitOf(call: Call): number | undefined {
+function waitOf(call: Call, config: Config): number | undefined {
   const wait = call.value('wait')
-  const seconds = wait === undefined ? WAIT_SECONDS : parseDuration(wait)
+  const seconds = wait === undefined ? config.wait : parseDuration(wait)
   return call.flag('queue-only') ? undefined : seconds * 1000
 }
 
@@ -89,6 +91,11 @@ function recipient(keyring: Keyring, name: string): Recipient {
   const found = keyring.resolveAny(name)
   if (!('me' in found)) checkSendable(found)
   return found
+}
+
+/** Bytes of the largest body that goes to all of them. */
+function limitFor({ config }: Desk, to: Recipient[]): number {
+  return Math.min(...to.map((one) => config.of('me' in one ? { key: one.key, name: 'me' } : one).message))
 }
 
 function unique(list: Recipient[]): Recipient[] {
@@ -126,7 +133,7 @@ async function sendOne(desk: Desk, accept: Accept, to: Recipient[], base: Partia
   let text: Letter['text']
   if (message !== undefined) text = new TextEncoder().encode(message)
   else if (attachments.length === 0) text = typed(call)
-  const composed = await compose(home, hash, { ...base, text, textName: name, attachments })
+  const composed = await compose(home, hash, { ...base, text, textName: name, attachments }, limitFor(desk, to))
   if (call.flag('skip-empty') && composed.staged.size === 0) return
   await accept([{ to, composed }])
 }
@@ -135,7 +142,9 @@ async function sendOne(desk: Desk, accept: Accept, to: Recipient[], base: Partia
 async function rehearse({ call, home }: Desk, posts: Post[]): Promise<void> {
   for (const { to, composed, ref } of posts) {
     const { staged, header } = composed
-    for (const { name, key } of to) {
+    for (const one of to) {
+      const name = 'me' in one ? 'me' : one.name
+      const { key } = one
       const { size, parts } = staged
       const record = dryRunRecord({ to: name, key, size, subject: header.subject, parts, ref })
       await call.out.record(record, () => printable(`${name}  would be sent  ${size} bytes`))
@@ -193,7 +202,8 @@ async function sendLines(
 
 async function linePost(desk: Desk, line: Line, to: Recipient[], base: Partial<Letter>): Promise<Post | undefined> {
   if (line.bytes.length === 0) return undefined
-  return { to, composed: await compose(desk.home, desk.hash, { ...base, text: line.bytes, attachments: [] }) }
+  const letter = { ...base, text: line.bytes, attachments: [] }
+  return { to, composed: await compose(desk.home, desk.hash, letter, limitFor(desk, to)) }
 }
 
 async function orderPost(
@@ -218,7 +228,7 @@ async function orderPost(
   if (recipients.length === 0) throw new Failure(EX.DATA, "no 'to'")
   const { letter } = order
   const own = Object.fromEntries(Object.entries(letter).filter(([, value]) => value !== undefined)) as unknown as Letter
-  const composed = await compose(desk.home, desk.hash, { ...base, ...own, reply })
+  const composed = await compose(desk.home, desk.hash, { ...base, ...own, reply }, limitFor(desk, recipients))
   if (desk.call.flag('skip-empty') && composed.staged.size === 0 && letter.reaction === undefined) return undefined
   return { to: recipients, composed, ...known }
 }
@@ -237,13 +247,11 @@ async function resolveAll(desk: Desk, names: string[]): Promise<Recipient[]> {
 /** Records on standard output, the exit code, and on a terminal the one line a message that nothing else was said of. */
 class Told implements Teller {
   readonly #call: Call
-  readonly #self: Self
   /** Recipients by id of what no outcome was told of: on a terminal `queued` is said only of these. */
   readonly #silent = new Map<string, string>()
 
-  constructor({ call, keyring }: Desk) {
+  constructor({ call }: Desk) {
     this.#call = call
-    this.#self = keyring.self
   }
 
   async queued(...[queued, contact, header, ref]: Parameters<Teller['queued']>): Promise<void> {
@@ -265,10 +273,9 @@ class Told implements Teller {
   }
 
   async noted(...[note, header, ref]: Parameters<Teller['noted']>): Promise<void> {
-    const { name } = this.#self
     const { id, key } = note
-    await this.#accepted(name, note, header, ref)
-    await this.#call.out.record(deliveredRecord({ id, to: name, key, ref }, 0), () => words('me', 'delivered', id))
+    await this.#accepted('me', note, header, ref)
+    await this.#call.out.record(deliveredRecord({ id, to: 'me', key, ref }, 0), () => words('me', 'delivered', id))
   }
 
   /** What was only queued, said at the end. */

@@ -309,7 +309,7 @@ test('--dry-run reads and checks everything, tells what would go, and leaves not
   const lines = await send(['-n', '--ndjson'], { input: '{"to":"bob","text":"x","ref":3}\n{"to":"me","text":"y"}\n{\n' })
   assert.is(lines.code, 65)
   const told = records(lines).map(({ type, to, ref }) => `${String(type)} ${String(to)} ${String(ref)}`)
-  assert.equal(told.toSorted(), ['dry-run alice undefined', 'dry-run bob 3', 'error undefined undefined'])
+  assert.equal(told.toSorted(), ['dry-run bob 3', 'dry-run me undefined', 'error undefined undefined'])
   nothingLeft()
 })
 
@@ -437,7 +437,7 @@ test('what a hook sends is marked as automatic', async () => {
 test('a note to oneself lies in the own inbox', async () => {
   const ran = await send(['me', '-m', 'buy milk'])
   assert.is(ran.code, 0, ran.err)
-  assert.equal(records(ran).map(({ type, to }) => [type, to]), [['queued', 'alice'], ['delivered', 'alice']])
+  assert.equal(records(ran).map(({ type, to }) => [type, to]), [['queued', 'me'], ['delivered', 'me']])
   const notes = readdirSync(`${alice}/inbox/new`).map((name) => readFileSync(`${alice}/inbox/new/${name}`, 'utf8'))
   assert.ok(notes.some((mail) => mail.includes('buy milk')))
   assert.equal(await waiting(), [])

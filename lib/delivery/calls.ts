@@ -4,11 +4,13 @@
 import { sleep } from '../base/clock.ts'
 import { forAll } from '../base/parallel.ts'
 import { fraction } from '../base/random.ts'
+import type { Config } from '../disk/config.ts'
 import type { Contact } from '../disk/contact.ts'
 import type { Home } from '../disk/home.ts'
 import type { Delivered } from '../disk/inbox.ts'
 import type { Keyring } from '../disk/keyring.ts'
 import { attempt } from './attempt.ts'
+import type { Backoff } from './backoff.ts'
 import type { Desk } from './desk.ts'
 import type { Session } from './session.ts'
 import { DIAL_MS, Station } from './station.ts'
@@ -29,6 +31,10 @@ export interface CallOptions {
   signal: AbortSignal
   /** Take messages in, too; else a call is over once every message of the desk for that contact has its outcome. */
   receive: boolean
+  /** The defaults without. */
+  config?: Config | undefined
+  /** Contacts that are not called for now, and where those called in vain are noted. */
+  backoff?: Backoff | undefined
   onReceived?(message: Delivered, contact: Contact): void
 }
 
@@ -40,13 +46,14 @@ export async function callContacts(
   desk: Desk,
   options: CallOptions,
 ): Promise<void> {
-  const { waitMs, signal, receive } = options
+  const { waitMs, signal, receive, config, backoff } = options
   const sessions = new Map<string, Session>()
   const over = new AbortController()
   const stopIfDone = (key: string): void => {
     if (over.signal.aborted || (!receive && desk.isDone(key))) sessions.get(key)?.stop()
   }
   const station = await Station.open(home, keyring, {
+    ...(config !== undefined && { config }),
     events: {
       delivered(queued, contact) {
         desk.tell(queued.id, { type: 'delivered' })
@@ -73,6 +80,8 @@ export async function callContacts(
   if (signal.aborted) end()
   try {
     await forAll(contacts, PARALLEL, async (contact) => {
+      const resting = backoff?.rests(contact.key)
+      if (resting !== undefined) return desk.tellRest(resting, contact.key)
       for (let again = 0; !over.signal.aborted; again++) {
         const outcome = await attempt(station, contact, {
           receive,
@@ -87,6 +96,7 @@ export async function callContacts(
         await desk.look(home)
         if (!outcome.reached) {
           const { trouble, attempts, next } = outcome
+          backoff?.note(contact.key, { ...trouble, attempts, next })
           return desk.tellRest({ type: 'deferred', ...trouble, attempts, next }, contact.key)
         }
         if (desk.isDone(contact.key)) return

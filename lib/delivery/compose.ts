@@ -42,7 +42,7 @@ export interface Letter {
   reply?: string | undefined
   reaction?: string | undefined
   auto?: boolean | undefined
-  /** Unix ms. */
+  /** Unix ms; Infinity: never. Without: as configured for each recipient. */
   expires?: number | undefined
   /** Takes the place of older ones of the same tag. */
   tag?: string | undefined

@@ -1,9 +1,11 @@
 // Offering freshly queued messages now: through the listener of this home if one runs, else by calls of our own.
 // Nothing here decides whether a message is safe: it was before, and it stays queued until its ACK.
 
+import type { Config } from '../disk/config.ts'
 import type { Home } from '../disk/home.ts'
 import type { Keyring } from '../disk/keyring.ts'
 import type { AddressFailure } from '../disk/queuelog.ts'
+import type { Backoff } from './backoff.ts'
 import { callContacts } from './calls.ts'
 import { ask, type Message } from './control.ts'
 import { Desk, type Job, type Outcome } from './desk.ts'
@@ -16,6 +18,10 @@ export interface DeliverOptions {
   /** Infinity: until every message has its outcome. 0: offered by a running listener, not waited for. */
   waitMs: number
   signal: AbortSignal
+  /** The defaults without. */
+  config?: Config | undefined
+  /** Contacts called in vain a moment ago. */
+  backoff?: Backoff | undefined
   onOutcome(outcome: Outcome): void
 }
 
@@ -23,7 +29,7 @@ export interface DeliverOptions {
 export async function deliverNow(home: Home, keyring: Keyring, jobs: Job[], options: DeliverOptions): Promise<void> {
   if (jobs.length === 0) return
   const desk = new Desk(home.clock, jobs, (outcome) => options.onOutcome(outcome))
-  const { waitMs, signal } = options
+  const { waitMs, signal, config, backoff } = options
   const request = {
     op: 'deliver',
     ids: jobs.map((job) => job.queued.id),
@@ -33,7 +39,7 @@ export async function deliverNow(home: Home, keyring: Keyring, jobs: Job[], opti
   const byListener = await ask(home, request, { signal, timeoutMs: waitMs + GRACE_MS }, (record) => tellNews(desk, record))
   if (!byListener && waitMs > 0) {
     const contacts = [...new Map(jobs.map(({ contact }) => [contact.key, contact])).values()]
-    await callContacts(home, keyring, contacts, desk, { waitMs, signal, receive: false })
+    await callContacts(home, keyring, contacts, desk, { waitMs, signal, config, backoff, receive: false })
   }
   await desk.close(home)
 }

@@ -5,6 +5,7 @@
 import { fromUtf8 } from '../base/bytes.ts'
 import { EX, Failure, Malformed } from '../base/fail.ts'
 import { parseDuration, quote } from '../base/text.ts'
+import type { QueuedOptions } from '../disk/queued.ts'
 import type { Line } from '../edge/input.ts'
 import { parseStrict } from '../wire/strictjson.ts'
 import type { Attachment, Letter } from './compose.ts'
@@ -64,10 +65,15 @@ export function parseOrder(object: Record<string, unknown>, now: number): Order 
   return { to: strings(object, 'to'), letter, reply }
 }
 
-/** Unix ms from a duration from now; undefined for `inf`. Throws Failure 64. */
-export function expiry(duration: string, now: number): number | undefined {
-  const seconds = parseDuration(duration)
-  return seconds === Infinity ? undefined : now + Math.round(seconds * 1000)
+/** Unix ms from a duration from now; Infinity for `inf`. Throws Failure 64. */
+export function expiry(duration: string, now: number): number {
+  return now + Math.round(parseDuration(duration) * 1000)
+}
+
+/** The options of one recipient's message: without an expiry of its own it gets the `lifetime` (seconds) of the others. */
+export function lasting(opts: QueuedOptions, lifetime: number, now: number): QueuedOptions {
+  const { expires = now + Math.round(lifetime * 1000), ...others } = opts
+  return Number.isFinite(expires) ? { expires, ...others } : others
 }
 
 function expiryOf(object: Record<string, unknown>, now: number): number | undefined {

@@ -3,6 +3,7 @@
 
 import { EX, Failure, Malformed } from '../base/fail.ts'
 import { acceptAll, type Draft } from '../disk/accept.ts'
+import type { Config } from '../disk/config.ts'
 import type { Contact } from '../disk/contact.ts'
 import type { Home } from '../disk/home.ts'
 import type { Self } from '../disk/identity.ts'
@@ -11,9 +12,11 @@ import type { Queued } from '../disk/queued.ts'
 import { replaceOlder } from '../disk/replace.ts'
 import { discard } from '../disk/staging.ts'
 import type { Hash, Header } from '../wire/envelope.ts'
+import { Backoff } from './backoff.ts'
 import type { Composed } from './compose.ts'
 import { deliverNow } from './deliver.ts'
 import type { Outcome } from './desk.ts'
+import { lasting } from './letters.ts'
 import { deliverToSelf } from './self.ts'
 
 export interface Post {
@@ -34,6 +37,7 @@ export interface Teller {
 export interface OutboxOptions {
   home: Home
   keyring: Keyring
+  config: Config
   hash: Hash
   teller: Teller
   /** How long one pass may take; undefined: nothing is offered. */
@@ -48,6 +52,7 @@ interface Job {
 
 export class Outbox {
   readonly #options: OutboxOptions
+  readonly #backoff: Backoff
   readonly #refs = new Map<string, unknown>()
   #waiting: Job[] = []
   /** Ids of the pass under way: their outcomes are its to tell. */
@@ -57,6 +62,7 @@ export class Outbox {
 
   constructor(options: OutboxOptions) {
     this.#options = options
+    this.#backoff = new Backoff(options.home.clock)
   }
 
   /**
@@ -64,15 +70,19 @@ export class Outbox {
    * discarded in any case. Throws Failure 74 and 65.
    */
   async accept(posts: Post[]): Promise<void> {
-    const { home, keyring, hash, teller } = this.#options
+    const { home, keyring, config, hash, teller } = this.#options
+    const { chatThreads } = config
     try {
       const meant: { contact: Contact; draft: Draft; ref: unknown }[] = []
       for (const { to, composed, ref } of posts) {
         for (const contact of to) {
-          if (!('me' in contact)) meant.push({ contact, draft: { to: contact, ...composed }, ref })
+          if ('me' in contact) continue
+          const opts = lasting(composed.opts, config.of(contact).expires, home.clock.now())
+          meant.push({ contact, draft: { to: contact, ...composed, opts }, ref })
         }
       }
-      const all = await acceptAll(home, hash, keyring.self, meant.map(({ draft }) => draft)).catch(malformed)
+      const drafts = meant.map(({ draft }) => draft)
+      const all = await acceptAll(home, hash, keyring.self, drafts, { chatThreads }).catch(malformed)
       for (const [at, queued] of all.entries()) {
         const { contact, draft, ref } = meant[at] as (typeof meant)[number]
         if (ref !== undefined) this.#refs.set(queued.id, ref)
@@ -83,7 +93,7 @@ export class Outbox {
       this.#offer()
       for (const { to, composed, ref } of posts) {
         if (to.some((contact) => 'me' in contact)) {
-          const note = await deliverToSelf(home, keyring, hash, composed)
+          const note = await deliverToSelf(home, keyring, hash, config, composed)
           await teller.noted(note, composed.header, ref)
         }
       }
@@ -135,11 +145,13 @@ export class Outbox {
   }
 
   async #deliver(jobs: Job[], waitMs: number): Promise<void> {
-    const { home, keyring, signal } = this.#options
+    const { home, keyring, config, signal } = this.#options
     let told = Promise.resolve()
     await deliverNow(home, keyring, jobs, {
       waitMs,
       signal,
+      config,
+      backoff: this.#backoff,
       onOutcome: (outcome) => {
         told = told.then(() => this.#tell(outcome))
       },

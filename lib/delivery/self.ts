@@ -2,6 +2,7 @@
 
 import { Malformed } from '../base/fail.ts'
 import type { Arrival } from '../disk/arrival.ts'
+import type { Config } from '../disk/config.ts'
 import type { Home } from '../disk/home.ts'
 import { Inbox } from '../disk/inbox.ts'
 import { accept } from '../disk/accept.ts'
@@ -20,11 +21,17 @@ export async function deliverToSelf(
   home: Home,
   keyring: Keyring,
   hash: Hash,
+  config: Config,
   message: { staged: Staged; header: Omit<Header, 'parts'> },
 ): Promise<Queued> {
   const { self } = keyring
-  const queued = await accept(home, hash, self, { to: self, ...message })
-  const inbox = await Inbox.open(home, hash, self)
+  const { staged, header } = message
+  const { chatThreads } = config
+  const queued = await accept(home, hash, self, { to: self, staged, header }, { chatThreads })
+  const inbox = await Inbox.open(home, hash, self, {
+    hooks: (key) => config.hasHook(keyring, key),
+    chatThreads: () => chatThreads,
+  })
   try {
     for (const waiting of await list(home, self.key)) await carry(home, hash, inbox, keyring, waiting)
   } finally {

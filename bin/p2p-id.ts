@@ -3,10 +3,13 @@
 import { userInfo } from 'node:os'
 
 import { EX, Failure } from '../lib/base/fail.ts'
+import { forHome } from '../lib/base/quoting.ts'
 import { quote } from '../lib/base/text.ts'
 import { loadSuite } from '../lib/crypto/suite.ts'
+import { checkLines } from '../lib/delivery/check.ts'
 import { tellListener } from '../lib/delivery/control.ts'
 import { fingerprintWords, sameWords } from '../lib/crypto/words.ts'
+import { aliasLine, fits, queryLine } from '../lib/disk/addressbook.ts'
 import { isWelcome } from '../lib/disk/contact.ts'
 import { locateHome, openHome, realDoors, refuseIdentity } from '../lib/disk/home.ts'
 import { checkOwnName, createIdentity, loadSelf, openSeed, renewToken } from '../lib/disk/identity.ts'
@@ -153,6 +156,7 @@ async function add(call: Call): Promise<void> {
 async function listContacts(call: Call): Promise<void> {
   const { suite, keyring } = await open(call)
   const contacts = keyring.all()
+  if (call.flag('aliases') || call.flag('query')) return listForMutt(call, contacts)
   const width = Math.max(0, ...contacts.map(({ name }) => name.length))
   for (const contact of contacts) {
     const words = await fingerprintWords(contact.identity, suite)
@@ -162,6 +166,22 @@ async function listContacts(call: Call): Promise<void> {
   for (const { failure } of keyring.problems) call.report(failure)
   if (contacts.length === 0 && call.quiet) call.exit(EX.NEGATIVE)
   if (contacts.length === 0) call.tell('no contacts yet: p2p-id add NAME < TOKEN')
+}
+
+/** mutt's two forms: bare lines whatever the output is, since mutt reads them from a pipe. */
+async function listForMutt(call: Call, contacts: Contact[]): Promise<void> {
+  const word = call.value('query')
+  if (word !== undefined && call.flag('aliases')) {
+    throw new Failure(EX.USAGE, "'--aliases' and '--query' exclude each other")
+  }
+  if (word === undefined) {
+    for (const contact of contacts) await call.out.datum(aliasLine(contact))
+    return
+  }
+  const found = contacts.filter((contact) => fits(contact, word))
+  await call.out.datum(`p2p: ${found.length} of ${contacts.length} contacts`)
+  for (const contact of found) await call.out.datum(queryLine(contact))
+  if (found.length === 0) call.exit(EX.NEGATIVE)
 }
 
 async function show(call: Call): Promise<void> {
@@ -244,6 +264,27 @@ async function verify(call: Call): Promise<void> {
   call.hint(`p2p-id verify --ok ${contact.name}`)
 }
 
+async function doctor(call: Call): Promise<void> {
+  const { examine } = await import('../lib/delivery/doctor.ts')
+  const stop = call.waiting('looking at the home')
+  for await (const check of examine({ flag: call.value('home'), env: process.env })) {
+    const { name, ok, text, hint } = check
+    if (!ok) call.exit(EX.NEGATIVE)
+    const command = hint === undefined ? undefined : forHome(hint, call.value('home'))
+    const record = { v: 1, type: 'check', name, ok, text, ...(command !== undefined && { hint: command }) }
+    await call.out.record(record, () => checkLines(check, command))
+  }
+  stop()
+}
+
+async function setup(call: Call): Promise<void> {
+  const { snippet } = await import('../lib/edge/setup.ts')
+  const { surroundings } = await import('../lib/delivery/surroundings.ts')
+  const home = await openHome({ flag: call.value('home'), env: process.env })
+  const text = snippet(call.args[0] ?? '', await surroundings(home))
+  await call.out.raw(new TextEncoder().encode(text))
+}
+
 main(p2pId, {
   init,
   token,
@@ -255,4 +296,6 @@ main(p2pId, {
   block: setBlocked(true),
   unblock: setBlocked(false),
   verify,
+  doctor,
+  setup,
 })

@@ -28,8 +28,8 @@ const path = (home: Home, key: string): string => home.at('hello', `${key}.met`)
 export async function readMeeting(home: Home, key: string): Promise<Meeting | undefined> {
   try {
     const found = JSON.parse(fromUtf8(await home.files.read(path(home, key)))) as Partial<Meeting>
-    if (typeof found.at !== 'number' || !Array.isArray(found.instances)) return undefined
-    return found as Meeting
+    const { at, instances, newerToken = '0' } = found
+    return typeof at === 'number' && Array.isArray(instances) && /^\d{1,20}$/.test(newerToken) ? (found as Meeting) : undefined
   } catch {
     return undefined // absent, torn, or not ours: the next session writes it anew
   }

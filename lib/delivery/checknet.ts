@@ -1,0 +1,144 @@
+// Doctor's look at what is outside of the home: the listener, the port, the ways in, the clocks, and what the queue
+// says of contacts. Asks nobody: what contacts know of this side was noted when they were last met.
+
+import { version } from '../base/version.ts'
+import type { Contact } from '../disk/contact.ts'
+import { readText } from '../disk/durable.ts'
+import { isAlive } from '../disk/lock.ts'
+import { count } from '../disk/queue.ts'
+import { readLog } from '../disk/queuelog.ts'
+import { bindsTcp, bindsUdp } from '../net/freeport.ts'
+import { globalAddresses } from '../net/interfaces.ts'
+import { formatAddress, isReachable } from '../wire/address.ts'
+import { bad, type Check, few, good, type Patient, plural, span } from './check.ts'
+import { startCommand } from './status.ts'
+
+/** Clocks may differ by this much: two that flush by cron for 50 s still meet. */
+const SKEW_MS = 30_000
+
+/** What is older says nothing about today's clock. */
+const SKEW_FRESH_MS = 30 * 86_400_000
+
+const NODE = [20, 19]
+
+export async function checkNode(): Promise<Check> {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+  const [least = 0, after = 0] = NODE
+  const enough = major > least || (major === least && minor >= after)
+  const text = `node ${process.versions.node} at ${process.execPath}, p2p ${version}`
+  return enough ? good('node', text) : bad('node', `${text}: too old, 20.19 is needed`)
+}
+
+export async function checkListener({ home, listener }: Patient): Promise<Check> {
+  const start = await startCommand(home)
+  if (listener === 'hung') return bad('listener', 'something holds its socket and does not answer', 'ps -C node -o pid,args')
+  if (listener !== undefined) {
+    const { pid, version: runs } = listener
+    if (runs === version) return good('listener', `up, pid ${pid}`)
+    const restart = start.startsWith('systemctl') ? start.replace('start', 'restart') : `kill ${pid}`
+    return bad('listener', `pid ${pid} is still of version ${runs}, this is ${version}: end it, start it anew`, restart)
+  }
+  const lock = home.at('lock', 'listener.lock')
+  const left = await home.files.stat(lock)
+  if (left === undefined) {
+    return good('listener', 'not running: messages come and go only while a command calls', start)
+  }
+  if (await isAlive(home, home.at('lock', 'listener.owner'))) {
+    return bad('listener', 'a process holds its lock and does not answer', `cat ${home.at('lock', 'listener.owner')}`)
+  }
+  return bad('listener', 'it died and was not started again', start)
+}
+
+export async function checkPort({ home, listener }: Patient): Promise<Check> {
+  const { port } = home
+  if (listener !== undefined) return good('port', `${port}, held by the listener`)
+  const taken = [...((await bindsTcp(port)) ? [] : ['TCP']), ...((await bindsUdp(port)) ? [] : ['UDP'])]
+  if (taken.length === 0) return good('port', `${port} is free for the listener`)
+  const flags = taken.includes('TCP') ? '-ltnp' : '-lunp'
+  return bad('port', `${taken.join(' and ')} port ${port} is taken by another program`, `ss ${flags} 'sport = :${port}'`)
+}
+
+/** Whether others can find a way here. */
+export async function checkToken({ self, home, meetings }: Patient): Promise<Check> {
+  if (self === undefined) return bad('token', 'it cannot be read')
+  const { addresses } = self.token
+  const outside = addresses.filter(isReachable)
+  const fresh = globalAddresses(home.port).find(({ host }) => !addresses.some((address) => address.host === host))
+  const hint = fresh === undefined ? 'p2p-id token --addr HOST' : `p2p-id token --addr ${fresh.host}`
+  if (outside.length > 0) return good('token', `names ${few(outside.map(formatAddress))}`)
+  const text =
+    addresses.length === 0
+      ? 'it names no address: nobody can call here'
+      : 'no address in it can be reached from outside the local network'
+  if (meetings.size === 0) return bad('token', `${text}, and nobody was met yet`, hint)
+  return good('token', `${text}; contacts are met all the same, since one reachable side is enough`, hint)
+}
+
+export async function checkReached({ home, self, keyring, meetings }: Patient): Promise<Check> {
+  const calls = [...meetings].flatMap(([key, { outside }]) => {
+    const contact = keyring?.byKey(key)
+    return outside === undefined || contact === undefined ? [] : [{ contact, ...outside }]
+  })
+  const last = calls.sort((a, b) => b.at - a.at)[0]
+  if (last === undefined) {
+    const forward = `open TCP and UDP port ${home.port} in the firewall, and let your router forward it to this machine`
+    const named = self?.token.addresses.some(isReachable) === true
+    return good('reached', `never from outside: ${forward}`, named ? undefined : 'p2p-id token --addr HOST')
+  }
+  const { contact, address, at } = last
+  return good('reached', `from outside by ${contact.name}, TCP from ${address}, ${ago(home.clock.now() - at)}`)
+}
+
+const ago = (ms: number): string => `${span(ms)} ago`
+
+/** The own clock against itself and against contacts: one contact apart is its trouble, most of them are ours. */
+export async function checkClock({ home, keyring, meetings }: Patient): Promise<Check> {
+  const now = home.clock.now()
+  const set = process.platform === 'linux' ? 'timedatectl' : 'date -u'
+  const text = (await readText(home.files, home.at('hello', 'last')).catch(() => undefined)) ?? ''
+  const used = /^\d{1,18}\n$/.test(text) ? Number(BigInt(text.trim()) / 1000n) : 0
+  if (used > now + SKEW_MS) return bad('clock', `it was set back by ${span(used - now)}, or was wrong before`, set)
+  const apart: { contact: Contact; skew: number }[] = []
+  let compared = 0
+  for (const [key, { at, skew }] of meetings) {
+    const contact = keyring?.byKey(key)
+    if (contact === undefined || skew === undefined || now - at > SKEW_FRESH_MS) continue
+    compared++
+    if (Math.abs(skew) > SKEW_MS) apart.push({ contact, skew })
+  }
+  if (compared === 0) return good('clock', 'no contact was met lately to compare it with')
+  if (apart.length === 0) return good('clock', `agrees with ${plural(compared, 'contact')}`)
+  const words = apart.map(({ contact, skew }) => `${contact.name}'s is ${span(skew)} ${skew > 0 ? 'ahead' : 'behind'}`)
+  if (apart.length * 2 > compared) {
+    const whose = compared === 1 ? 'one of the two is wrong' : 'this one is likely wrong'
+    return bad('clock', `${few(words)}: ${whose}`, set)
+  }
+  return good('clock', `agrees with most contacts; ${few(words)}`)
+}
+
+/** Contacts whose home runs in two copies: the two take turns. */
+export async function checkClones({ keyring, meetings }: Patient): Promise<Check> {
+  const names = [...meetings].flatMap(([key, { instances }]) => {
+    const last = instances.at(-1)
+    const again = last !== undefined && instances.indexOf(last) < instances.length - 1
+    return again ? [keyring?.byKey(key)?.name ?? key] : []
+  })
+  if (names.length === 0) return good('clones', 'no home of a contact was seen in two copies')
+  return bad('clones', `two copies of the home of ${few(names)} are in use at once: tell them to stop one`)
+}
+
+/** What waits and why, what was given up. */
+export async function checkQueue({ home, keyring }: Patient): Promise<Check[]> {
+  const checks: Check[] = []
+  let failed = 0
+  for (const { key, name } of keyring?.all() ?? []) {
+    failed += await count(home, key, 'failed')
+    const waiting = (await count(home, key, 'new')) + (await count(home, key, 'hold'))
+    if (waiting === 0) continue
+    const { last } = await readLog(home, key)
+    const why = last === undefined ? 'not tried yet' : (last.text ?? last.reason)
+    checks.push(good('queue', `${plural(waiting, 'message')} for ${name}: ${why}`, `p2p-queue flush ${name}`))
+  }
+  if (failed > 0) checks.unshift(bad('queue', `${plural(failed, 'message')} could not be delivered`, 'p2p-queue list'))
+  return checks.length > 0 ? checks : [good('queue', 'nothing waits')]
+}

@@ -1,0 +1,124 @@
+// How things stand in a home, for `p2p` alone: a few counts and the one step that leads on. Reads file names and the
+// keyring, asks the listener for its greeting, and nobody else.
+
+import { EX, Failure } from '../base/fail.ts'
+import { type Contact, isWelcome } from '../disk/contact.ts'
+import { type Doors, type Home, locateHome, openHome, realDoors } from '../disk/home.ts'
+import { type Keyring, loadKeyring } from '../disk/keyring.ts'
+import { listMaildir } from '../disk/maildir.ts'
+import { readMeeting } from '../disk/meetings.ts'
+import { count, keys } from '../disk/queue.ts'
+import { systemdHome } from '../edge/setupservice.ts'
+import { findListener } from './control.ts'
+
+export interface Step {
+  /** Runnable, without --home. */
+  readonly command: string
+  /** What it is good for, in a few words. */
+  readonly why: string
+}
+
+export interface Status {
+  readonly name?: string
+  readonly key?: string
+  /** Absolute. */
+  readonly home: string
+  readonly port?: number
+  readonly listener: boolean
+  /** Of the listener. */
+  readonly pid?: number
+  readonly contacts: number
+  readonly unverified: number
+  /** Received and not marked as seen. */
+  readonly unread: number
+  /** Not delivered yet, held ones included. */
+  readonly waiting: number
+  /** Given up. */
+  readonly failed: number
+  readonly next: Step
+  /** Why the home cannot be used. */
+  readonly failure?: Failure
+}
+
+const NOTHING = { listener: false, contacts: 0, unverified: 0, unread: 0, waiting: 0, failed: 0 }
+
+/** Never throws for a home that is not there or not usable: that is a status, with `failure`. */
+export async function statusOf(
+  from: { flag: string | undefined; env: NodeJS.ProcessEnv },
+  doors: Doors = realDoors,
+): Promise<Status> {
+  const { path } = locateHome(from.flag, from.env)
+  let home: Home
+  let keyring: Keyring
+  try {
+    home = await openHome(from, doors)
+    keyring = await loadKeyring(home)
+  } catch (failure) {
+    if (!(failure instanceof Failure)) throw failure
+    return { ...NOTHING, home: path, next: await firstStep(failure), failure }
+  }
+  const { self } = keyring
+  const listener = await findListener(home)
+  const contacts = keyring.all().filter(isWelcome)
+  const counts = { waiting: 0, failed: 0 }
+  for (const key of await keys(home)) {
+    counts.waiting += (await count(home, key, 'new')) + (await count(home, key, 'hold'))
+    counts.failed += await count(home, key, 'failed')
+  }
+  const unread = (await listMaildir(home, 'inbox')).filter(({ flags }) => !flags.includes('S')).length
+  const status = {
+    name: self.name,
+    key: self.key,
+    home: home.path,
+    port: home.port,
+    listener: listener !== undefined && listener !== 'hung',
+    ...(typeof listener === 'object' && { pid: listener.pid }),
+    contacts: keyring.all().length,
+    unverified: contacts.filter(({ verified }) => verified === undefined).length,
+    unread,
+    ...counts,
+  }
+  return { ...status, next: await nextStep(home, keyring, status, contacts, listener === 'hung') }
+}
+
+/** Without a usable home: to make one, or whatever its failure says. */
+async function firstStep(failure: Failure): Promise<Step> {
+  if (failure.exit === EX.CONFIG && failure.hint === 'p2p-id init') {
+    return { command: 'p2p-id init', why: 'makes your identity; the other person does the same' }
+  }
+  return { command: failure.hint ?? 'p2p-id doctor', why: 'the home cannot be used' }
+}
+
+type Counts = Pick<Status, 'listener' | 'unread' | 'waiting' | 'failed'>
+
+/** The first of these that is not done: be somebody, know somebody, be reachable, mend, read, trust, write. */
+async function nextStep(home: Home, keyring: Keyring, counts: Counts, contacts: Contact[], hung: boolean): Promise<Step> {
+  const [first] = contacts
+  if (hung || keyring.problems.length > 0) return { command: 'p2p-id doctor', why: 'something is wrong' }
+  if (first === undefined) {
+    return { command: 'p2p-id token', why: 'hand this line to the other person, and add theirs: p2p-id add NAME' }
+  }
+  if (!counts.listener) return { command: await startCommand(home), why: 'receives, and delivers what waits' }
+  if (counts.failed > 0) return { command: 'p2p-queue list', why: 'shows what could not be delivered, and why' }
+  if (counts.unread > 0) return { command: 'p2p-inbox list --new', why: 'then: p2p-inbox show @' }
+  const stranger = contacts.find(({ verified }) => verified === undefined)
+  if (stranger !== undefined) {
+    const { name } = stranger
+    return { command: `p2p-id verify ${name}`, why: `compare 12 words by telephone; or write at once: p2p-send ${name}` }
+  }
+  if (counts.waiting > 0) return { command: 'p2p-queue list', why: 'shows what waits, and why' }
+  const met = await readMeeting(home, first.key)
+  const why = met === undefined ? `reaches ${first.name} once you are added there, too` : 'type a message, end with Ctrl-D'
+  return { command: `p2p-send ${first.name}`, why }
+}
+
+/** How the listener of this home is started here: by the user's service manager if it knows this home. */
+export async function startCommand(home: Home, env = process.env): Promise<string> {
+  const base = env['XDG_CONFIG_HOME'] ?? (env['HOME'] === undefined ? undefined : `${env['HOME']}/.config`)
+  if (base !== undefined) {
+    const unit = await home.files.read(`${base}/systemd/user/p2p-listen.service`).catch(() => new Uint8Array(0))
+    const text = new TextDecoder().decode(unit)
+    if (text.includes(systemdHome(home.path))) return 'systemctl --user start p2p-listen'
+  }
+  return 'p2p-listen -q &'
+}

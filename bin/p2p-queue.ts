@@ -236,6 +236,7 @@ async function stat(call: Call): Promise<void> {
     if (counted === undefined) continue
     const { states, ages, oldest, log } = counted
     const { count, last } = log
+    const why = last?.text ?? last?.reason
     const to = nameOf(desk, key)
     const record = {
       v: 1,
@@ -246,14 +247,13 @@ async function stat(call: Call): Promise<void> {
       oldest: new Date(oldest).toISOString(),
       ages,
       attempts: count,
-      ...(last !== undefined && { reason: last.reason, last: new Date(last.at).toISOString() }),
+      ...(last !== undefined && { reason: last.reason, text: why, last: new Date(last.at).toISOString() }),
       ...(last?.next !== undefined && { next: new Date(last.next).toISOString() }),
     }
     await call.out.record(record, () => {
-      const why = last === undefined ? '' : `  ${last.text ?? last.reason}`
       const many = `${states.new} waiting  ${states.hold} held  ${states.failed} failed`
       const old = `(1 h: ${ages.hour}, 1 d: ${ages.day}, 7 d: ${ages.week}, older: ${ages.older})`
-      return printable(`${to}  ${many}  ${old}${why}`)
+      return printable(`${to}  ${many}  ${old}  ${why ?? ''}`.trimEnd())
     })
   }
 }

@@ -1,16 +1,18 @@
 // Commands that run for each message after it is delivered. A message waits in hooks/pending/ (a link to its mail)
 // until its command has ended with anything but 75, so a run survives every crash: at least once. The command gets
-// the exact body on stdin, the record on descriptor 3 and only ids, own names and paths in its environment.
+// the exact body on stdin, p2p-inbox's record on descriptor 3 and only ids, own names and paths in its environment.
 
 import { spawn } from 'node:child_process'
 
 import type { Clock } from '../base/clock.ts'
 import { isCode } from '../base/fail.ts'
+import { cursorsOf } from '../disk/arrivals.ts'
 import type { Home } from '../disk/home.ts'
+import { partContent } from '../disk/inboxview.ts'
 import { listMaildir } from '../disk/maildir.ts'
+import { ndjson } from '../edge/output.ts'
 import { openSource, readMail, type ReadMail } from '../wire/mailread.ts'
 import { infoOfRead, mainPart, type MessageInfo, messageRecord } from '../wire/record.ts'
-import { partContent } from '../disk/inboxview.ts'
 
 /** Commands at once. */
 const PARALLEL = 4
@@ -126,19 +128,22 @@ export class Hooks {
     this.#known.delete(name)
   }
 
-  /** Where a mail program may have moved the message meanwhile. */
-  async #whereIs(name: string): Promise<string> {
-    const fresh = this.#home.at('inbox', 'new', name)
-    if ((await this.#home.files.stat(fresh)) !== undefined) return fresh
-    const entry = (await listMaildir(this.#home, 'inbox')).find(({ base }) => base === name)
-    return entry?.path ?? this.#home.at('hooks', 'pending', name)
+  /** Where a mail program may have moved the message meanwhile, and what it made of its flags. */
+  async #whereIs(name: string): Promise<{ path: string; flags: string; cursor: number | undefined }> {
+    const home = this.#home
+    const [time = '', id32 = ''] = name.split('.')
+    const cursor = (await cursorsOf(home, [{ id32, time: /^\d+$/.test(time) ? BigInt(time) : 0n }])).get(id32)
+    const fresh = home.at('inbox', 'new', name)
+    if ((await home.files.stat(fresh)) !== undefined) return { path: fresh, flags: '', cursor }
+    const entry = (await listMaildir(home, 'inbox')).find(({ base }) => base === name)
+    return { path: entry?.path ?? home.at('hooks', 'pending', name), flags: entry?.flags ?? '', cursor }
   }
 
   async #spawn(name: string, mail: ReadMail, info: MessageInfo): Promise<number> {
-    const path = await this.#whereIs(name)
+    const where = await this.#whereIs(name)
     const child = spawn('/bin/sh', ['-c', this.#command], {
       detached: true, // a process group of its own, to be ended as one
-      env: { ...process.env, ...hookEnvironment(this.#home, info, path) },
+      env: { ...process.env, ...hookEnvironment(this.#home, info, where.path) },
       stdio: ['pipe', 2, 2, 'pipe'], // stdout of the listener carries records only
     })
     return new Promise((resolve) => {
@@ -164,7 +169,7 @@ export class Hooks {
       child.on('exit', (code) => over(this.#stopped && code !== 0 ? LATER : (code ?? 124)))
       const fed = [
         feed(child.stdin, partContent(this.#home, mainPart(mail))),
-        feed(child.stdio?.[3] as NodeJS.WritableStream | undefined, record(info, path)),
+        feed(child.stdio?.[3] as NodeJS.WritableStream | undefined, record({ ...info, ...where })),
       ]
       Promise.all(fed).catch((error: unknown) => {
         if (this.#children.has(kill)) this.#events.trouble(error instanceof Error ? error.message : String(error))
@@ -192,8 +197,8 @@ function hookEnvironment(home: Home, info: MessageInfo, path: string): Record<st
   }
 }
 
-async function* record(info: MessageInfo, path: string): AsyncGenerator<Uint8Array> {
-  yield new TextEncoder().encode(JSON.stringify(messageRecord({ ...info, path })) + '\n')
+async function* record(info: MessageInfo): AsyncGenerator<Uint8Array> {
+  yield new TextEncoder().encode(`${ndjson(messageRecord(info))}\n`)
 }
 
 /** A command need not read what it is given. */

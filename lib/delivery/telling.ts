@@ -7,7 +7,7 @@ import type { Outcome } from './desk.ts'
 
 /** Writes `delivered`, `deferred`, `failed` or `replaced`; `ref` is echoed. */
 export async function tellOutcome(out: Output, outcome: Outcome, ref?: unknown): Promise<void> {
-  const { type, queued, contact, reason = 'local-error', text, attempts, addresses, next, elapsedMs } = outcome
+  const { type, queued, contact, reason = 'local-error', text = reason, attempts, addresses, next, elapsedMs } = outcome
   const message = { id: queued.id, to: contact.name, key: queued.key, ref }
   if (type === 'delivered') {
     const seconds = `${(elapsedMs / 1000).toFixed(1)} s`
@@ -15,11 +15,10 @@ export async function tellOutcome(out: Output, outcome: Outcome, ref?: unknown):
   } else if (type === 'replaced') {
     await out.record(replacedRecord({ ...message, tag: queued.opts.tag }), () => words(contact.name, type, queued.id))
   } else if (type === 'refused') {
-    const why = text ?? reason
-    await out.record(failedRecord(message, reason, text), () => words(contact.name, 'failed', queued.id, why))
+    await out.record(failedRecord(message, reason, text), () => words(contact.name, 'failed', queued.id, text))
   } else {
     const record = deferredRecord({ ...message, reason, text, attempts, addresses, next })
-    await out.record(record, () => words(contact.name, type, queued.id, text ?? reason))
+    await out.record(record, () => words(contact.name, type, queued.id, text))
   }
 }
 

@@ -157,7 +157,7 @@ class Bell {
 }
 
 /** The cursors of inbox entries by the first 32 digits of their ids; of what is not in the log there is none. */
-export async function cursorsOf(home: Home, entries: MailEntry[]): Promise<Map<string, number>> {
+export async function cursorsOf(home: Home, entries: Pick<MailEntry, 'id32' | 'time'>[]): Promise<Map<string, number>> {
   const wanted = new Map(entries.flatMap(({ id32, time }) => (id32 === undefined ? [] : [[id32, time]])))
   const cursors = new Map<string, number>()
   if (wanted.size === 0) return cursors

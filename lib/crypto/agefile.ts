@@ -1,16 +1,18 @@
-// The identity's secret at rest: an age v1 file with a passphrase (scrypt), so that `age -d` opens it without us. Also
-// the text inside: comment lines and one P2P-SECRET-KEY-1 line, which is all of an unencrypted identity.key. It trusts
-// the age-encryption package for format and STREAM; scrypt is node:crypto's, which runs off the main thread and takes
-// the passphrase as bytes that the caller can wipe. Loaded only when a passphrase is asked for.
+// age v1 files with a passphrase (scrypt), so that `age -d` opens them without us: the identity's secret at rest, and
+// streams of any length (archives of a home). Also the text inside the former: comment lines and one P2P-SECRET-KEY-1
+// line, which is all of an unencrypted identity.key. It trusts the age-encryption package for format and STREAM; scrypt
+// is node:crypto's, which runs off the main thread and takes the passphrase as bytes that the caller can wipe. Loaded
+// only when a passphrase is asked for.
 
 import { createHash, scrypt } from 'node:crypto'
 
-import { type Identity, type Recipient } from 'age-encryption'
+import { type Decrypter, type Encrypter, type Identity, type Recipient } from 'age-encryption'
 
 import { concat, equal, fromUtf8, utf8 } from '../base/bytes.ts'
 import { EX, Failure, Malformed } from '../base/fail.ts'
 import { base58, fromBase58 } from '../base/key.ts'
 import { type Random, systemRandom } from '../base/random.ts'
+import { openPayload, sealPayload } from './agestream.ts'
 
 export const WORK_FACTOR = 18 // log2 of scrypt's N: 256 MiB and 0.7 s a guess; age's own default
 const WORK_FACTOR_MAX = 20 // 1 GiB: a file that asks for more is an attack on the reader
@@ -18,6 +20,8 @@ const SCRYPT_R = 8
 const STANZA_LABEL = utf8('age-encryption.org/v1/scrypt') // C2SP age, section "The scrypt recipient type"
 const FILE_KEY = 16
 const TAG = 16
+const VERSION_LINE = 'age-encryption.org/v1\n'
+const HEADER_MAX = 4096 // bytes: a header for one passphrase has about 150
 const NONCE = new Uint8Array(12) // the wrapping key is used once
 
 const LINE = 'P2P-SECRET-KEY-1'
@@ -55,6 +59,31 @@ export async function encryptWithPassphrase(
   logN: number = WORK_FACTOR,
   random: Random = systemRandom,
 ): Promise<Uint8Array> {
+  return (await encrypterFor(passphrase, logN, random)).encrypt(bytes)
+}
+
+/** The same for a stream of any length, of which nothing is kept; throws what the source throws. */
+export async function* encryptStream(
+  source: AsyncIterable<Uint8Array>,
+  passphrase: Uint8Array,
+  logN: number = WORK_FACTOR,
+  random: Random = systemRandom,
+): AsyncGenerator<Uint8Array> {
+  let key: Uint8Array | undefined
+  const encrypter = await encrypterFor(passphrase, logN, random, (fileKey) => (key = fileKey.slice()))
+  const empty = await encrypter.encrypt(new Uint8Array(0))
+  if (key === undefined) throw new Error('no file key')
+  yield empty.subarray(0, headerEnd(empty))
+  yield* sealPayload(source, key, random)
+  key.fill(0)
+}
+
+async function encrypterFor(
+  passphrase: Uint8Array,
+  logN: number,
+  random: Random,
+  tell?: (fileKey: Uint8Array) => void,
+): Promise<Encrypter> {
   if (!Number.isInteger(logN) || logN < 1 || logN > WORK_FACTOR_MAX) throw new RangeError('bad scrypt work factor')
   const [{ Encrypter, Stanza }, { chacha20poly1305 }] = await Promise.all([
     import('age-encryption'),
@@ -62,6 +91,7 @@ export async function encryptWithPassphrase(
   ])
   const recipient: Recipient = {
     async wrapFileKey(fileKey) {
+      tell?.(fileKey)
       const salt = random.bytes(16)
       const key = await deriveKey(passphrase, salt, logN)
       const body = chacha20poly1305(key, NONCE).encrypt(fileKey)
@@ -71,7 +101,7 @@ export async function encryptWithPassphrase(
   }
   const encrypter = new Encrypter()
   encrypter.addRecipient(recipient)
-  return encrypter.encrypt(bytes)
+  return encrypter
 }
 
 /**
@@ -79,6 +109,77 @@ export async function encryptWithPassphrase(
  * age file, or not for a passphrase. (Damage of the wrapped key itself cannot be told from a wrong passphrase.)
  */
 export async function decryptWithPassphrase(file: Uint8Array, passphrase: Uint8Array): Promise<Uint8Array> {
+  const decrypter = await decrypterFor(() => Promise.resolve(passphrase))
+  try {
+    return await decrypter.decrypt(file)
+  } catch (error) {
+    throw asMalformed(error)
+  }
+}
+
+/**
+ * The bytes inside an age v1 file as they come: each 64 KiB are authentic, but only the end of the stream says that
+ * nothing is missing. `ask` is called for the passphrase once the header is seen to be right. Throws as
+ * decryptWithPassphrase, and what the source throws.
+ */
+export async function* decryptStream(
+  source: AsyncIterable<Uint8Array>,
+  ask: () => Promise<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  const pieces = source[Symbol.asyncIterator]()
+  try {
+    let held: Uint8Array = new Uint8Array(0)
+    let end: number | undefined
+    while (end === undefined) {
+      const next = await pieces.next()
+      if (next.done === true) throw new Malformed('not an age file, or truncated')
+      held = concat(held, next.value)
+      end = headerEnd(held)
+    }
+    const key = await fileKeyOf(held.slice(0, end), ask)
+    const start = held.subarray(end)
+    const payload = async function* (): AsyncGenerator<Uint8Array> {
+      yield start
+      yield* { [Symbol.asyncIterator]: () => pieces }
+    }
+    yield* openPayload(payload(), key)
+    key.fill(0)
+  } finally {
+    await pieces.return?.()
+  }
+}
+
+/** Where the header in the first bytes of a file ends; undefined while it does not. Throws Malformed for what is none. */
+function headerEnd(bytes: Uint8Array): number | undefined {
+  const text = Buffer.from(bytes.subarray(0, HEADER_MAX)).toString('latin1')
+  if (!text.startsWith(VERSION_LINE.slice(0, text.length))) throw new Malformed('not an age file')
+  const mac = text.indexOf('\n---')
+  const end = mac < 0 ? -1 : text.indexOf('\n', mac + 1)
+  if (end < 0 && text.length === HEADER_MAX) throw new Malformed('not an age file')
+  return end < 0 ? undefined : end + 1
+}
+
+async function fileKeyOf(header: Uint8Array, ask: () => Promise<Uint8Array>): Promise<Uint8Array> {
+  const decrypter = await decrypterFor(ask)
+  try {
+    return await decrypter.decryptHeader(header)
+  } catch (error) {
+    throw asMalformed(error)
+  }
+}
+
+function asMalformed(error: unknown): unknown {
+  const own = error instanceof Failure || error instanceof Malformed || (error instanceof Error && 'code' in error)
+  const aborted = error instanceof Error && error.name === 'AbortError'
+  return own || aborted ? error : new Malformed('not an age file, or damaged')
+}
+
+/** True if these bytes begin as an age file does. */
+export function looksSealed(file: Uint8Array): boolean {
+  return Buffer.from(file.subarray(0, VERSION_LINE.length)).toString('latin1') === VERSION_LINE
+}
+
+async function decrypterFor(ask: () => Promise<Uint8Array>): Promise<Decrypter> {
   const [{ Decrypter }, { chacha20poly1305 }] = await Promise.all([
     import('age-encryption'),
     import('@noble/ciphers/chacha.js'),
@@ -94,7 +195,7 @@ export async function decryptWithPassphrase(file: Uint8Array, passphrase: Uint8A
       if (Number(factor) > WORK_FACTOR_MAX) throw new Malformed(`scrypt work factor ${factor} is too high`)
       const saltBytes = fromBase64(salt)
       if (saltBytes.length !== 16 || stanza.body.length !== FILE_KEY + TAG) throw new Malformed('bad age header')
-      const key = await deriveKey(passphrase, saltBytes, Number(factor))
+      const key = await deriveKey(await ask(), saltBytes, Number(factor))
       try {
         return chacha20poly1305(key, NONCE).decrypt(stanza.body)
       } catch {
@@ -106,12 +207,7 @@ export async function decryptWithPassphrase(file: Uint8Array, passphrase: Uint8A
   }
   const decrypter = new Decrypter()
   decrypter.addIdentity(identity)
-  try {
-    return await decrypter.decrypt(file)
-  } catch (error) {
-    if (error instanceof Failure || error instanceof Malformed) throw error
-    throw new Malformed('not an age file, or damaged')
-  }
+  return decrypter
 }
 
 function sum(seed: Uint8Array): Uint8Array {

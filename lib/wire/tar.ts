@@ -1,0 +1,75 @@
+// Plain files in a POSIX tar stream, ustar with pax headers where that is too narrow, so that every tar lists and
+// unpacks it. Streams both ways: memory does not grow with what goes through. What comes out is read strictly (sums,
+// ends) but its names are whatever the archive says: the caller judges them. Trusts the modern-tar package for blocks.
+
+import { Failure, Malformed } from '../base/fail.ts'
+
+export interface TarFile {
+  name: string
+  /** Exactly what `content` yields. */
+  size: number
+  /** Unix ms; kept to the second. */
+  mtimeMs: number
+  content: AsyncIterable<Uint8Array>
+}
+
+export interface TarItem extends TarFile {
+  /** file, or what is none: directory, link, symlink, fifo and the like. */
+  type: string
+}
+
+const MODE = 0o600
+
+/** The archive of these files, in this order. What their source throws ends the stream with that error. */
+export async function packTar(files: AsyncIterable<TarFile>): Promise<ReadableStream<Uint8Array>> {
+  const { createTarPacker } = await import('modern-tar')
+  const { readable, controller } = createTarPacker()
+  const feed = async (): Promise<void> => {
+    try {
+      for await (const { name, size, mtimeMs, content } of files) {
+        const header = { name, size, mode: MODE, mtime: new Date(mtimeMs), type: 'file' as const }
+        const writer = controller.add(header).getWriter()
+        writer.closed.catch(() => undefined) // write() tells it
+        for await (const piece of content) await writer.write(piece)
+        await writer.close()
+      }
+      controller.finalize()
+    } catch (error) {
+      controller.error(error) // the reader hears of it, unless it is the reader who left
+    }
+  }
+  void feed()
+  return readable
+}
+
+/**
+ * What is in an archive, in order; the content of one is to be read before the next is asked for, or is passed over.
+ * Throws Malformed for what is no tar or ends too early, and whatever the source throws.
+ */
+export async function* unpackTar(source: AsyncIterable<Uint8Array>): AsyncGenerator<TarItem> {
+  const { createTarDecoder } = await import('modern-tar')
+  try {
+    for await (const { header, body } of ReadableStream.from(source).pipeThrough(createTarDecoder({ strict: true }))) {
+      const { name, size, type = 'file', mtime } = header
+      let read = false
+      const content = async function* (): AsyncGenerator<Uint8Array> {
+        read = true
+        try {
+          yield* body
+        } catch (error) {
+          throw asMalformed(error)
+        }
+      }
+      yield { name, size, type, mtimeMs: mtime?.getTime() ?? 0, content: { [Symbol.asyncIterator]: content } }
+      if (!read) await body.cancel()
+    }
+  } catch (error) {
+    throw asMalformed(error)
+  }
+}
+
+/** What modern-tar says of an archive; errors of the source pass. */
+function asMalformed(error: unknown): unknown {
+  const own = error instanceof Failure || error instanceof Malformed || !(error instanceof Error) || 'code' in error
+  return own || error.name === 'AbortError' ? error : new Malformed(`no tar archive: ${error.message}`)
+}

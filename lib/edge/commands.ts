@@ -26,7 +26,7 @@ export const p2pId: Command = {
       max: 0,
       text: 'create the home with a new identity',
       options: [
-        value('name', 'NAME', 'the name suggested to others (default: the login name)'),
+        value('name', 'NAME', 'the name suggested to others (default: the login name)', undefined, []),
         value('port', 'PORT', 'the port to listen on for good (default: a free one)'),
         ADDR,
         NO_PASSPHRASE,
@@ -68,6 +68,7 @@ export const p2pId: Command = {
     {
       name: 'show',
       usage: '[NAME]',
+      offer: 'anyone',
       min: 0,
       max: 1,
       text: 'show a contact, or oneself',
@@ -77,6 +78,7 @@ export const p2pId: Command = {
     {
       name: 'rename',
       usage: 'OLD NEW',
+      offer: 'contact',
       min: 2,
       max: 2,
       text: 'give a contact another name',
@@ -95,20 +97,22 @@ export const p2pId: Command = {
     {
       name: 'block',
       usage: 'NAME',
+      offer: 'welcome',
       min: 1,
       max: 1,
       text: 'take nothing from a contact any more',
       options: [],
-      examples: ['p2p-id block bob', 'p2p-id block bob && p2p-id show bob'],
+      examples: ['p2p-id block bob', 'p2p-id block bob@p2p.invalid'],
     },
     {
       name: 'unblock',
       usage: 'NAME',
+      offer: 'blocked',
       min: 1,
       max: 1,
       text: 'undo block',
       options: [],
-      examples: ['p2p-id unblock bob', 'p2p-id unblock bob && p2p-queue flush bob'],
+      examples: ['p2p-id unblock bob', 'p2p-id unblock bob@p2p.invalid'],
     },
     {
       name: 'verify',
@@ -200,6 +204,7 @@ export const p2pSend: Command = {
     {
       name: '',
       usage: '[NAME...]',
+      offer: 'recipient',
       min: 0,
       max: Infinity,
       text: 'accept a message, deliver it if the peer is up',
@@ -213,7 +218,7 @@ export const p2pSend: Command = {
           value: 'FILE',
           text: 'send FILE along (-: standard input)',
         },
-        value('name', 'NAME', 'the name of a file that comes from standard input'),
+        value('name', 'NAME', 'the name of a file that comes from standard input', undefined, []),
         value('subject', 'TEXT', 'a subject', 's'),
         value('reply', 'MSG', 'answer this message; without NAME to its sender', 'r'),
         value('expires', 'DURATION', 'give up after so long (default: never)'),
@@ -273,6 +278,7 @@ export const p2pQueue: Command = {
     {
       name: 'show',
       usage: 'MSG',
+      offer: 'new+hold+failed',
       min: 1,
       max: 1,
       text: 'show a message and what happened to it',
@@ -294,6 +300,7 @@ export const p2pQueue: Command = {
     {
       name: 'hold',
       usage: 'MSG...',
+      offer: 'new',
       min: 1,
       max: Infinity,
       text: 'keep messages back',
@@ -303,6 +310,7 @@ export const p2pQueue: Command = {
     {
       name: 'release',
       usage: 'MSG...',
+      offer: 'hold',
       min: 1,
       max: Infinity,
       text: 'undo hold',
@@ -312,6 +320,7 @@ export const p2pQueue: Command = {
     {
       name: 'retry',
       usage: 'MSG...',
+      offer: 'new+failed',
       min: 1,
       max: Infinity,
       text: 'try soon again, also what had failed',
@@ -321,6 +330,7 @@ export const p2pQueue: Command = {
     {
       name: 'drop',
       usage: '[MSG...]',
+      offer: 'new+hold+failed',
       min: 0,
       max: Infinity,
       text: 'delete messages from the queue',
@@ -352,10 +362,10 @@ export const p2pInbox: Command = {
       text: 'list messages, oldest first',
       options: [
         flag('new', 'only those not yet seen'),
-        value('from', 'NAME', 'only those of one contact'),
+        value('from', 'NAME', 'only those of one contact', undefined, 'anyone'),
         value('since', 'TIME', 'only those received since TIME'),
         value('until', 'TIME', 'only those received before TIME'),
-        value('after', 'CURSOR', "only those after CURSOR ('start': all)"),
+        value('after', 'CURSOR', "only those after CURSOR ('start': all)", undefined, ['start']),
         value('number', 'N', 'at most the last N', 'n'),
         flag('follow', 'go on with what arrives', 'f'),
         flag('id', 'only the ids'),

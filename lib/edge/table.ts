@@ -1,5 +1,27 @@
 // What the tables of the commands are made of: a command has verbs, a verb has options. No behaviour lives here.
 
+/**
+ * What the completions offer. NAMEs: contact (all), recipient (who may be written to, and me), anyone (all, and me),
+ * welcome (not blocked), blocked. MSGs: received, or states of the queue. A list: these words.
+ */
+export type Offer =
+  | 'file'
+  | 'directory'
+  | 'command'
+  | 'duration'
+  | 'time'
+  | 'contact'
+  | 'recipient'
+  | 'anyone'
+  | 'welcome'
+  | 'blocked'
+  | 'received'
+  | 'new'
+  | 'hold'
+  | 'new+failed'
+  | 'new+hold+failed'
+  | readonly string[]
+
 export interface Option {
   /** Long name without dashes. */
   name: string
@@ -11,6 +33,8 @@ export interface Option {
   kind: 'flag' | 'value' | 'list'
   /** What the value is, e.g. 'TEXT'. */
   value?: string
+  /** Offered for the value, where that does not follow from what it is. */
+  offer?: Offer
   text: string
 }
 
@@ -19,10 +43,14 @@ export interface Verb {
   name: string
   /** The arguments, e.g. 'NAME [TOKEN]'. */
   usage: string
+  /** Offered for the first argument, where that does not follow from its name. */
+  offer?: Offer
   min: number
   max: number
   options: Option[]
   text: string
+  /** Runnable lines; at least two where an argument is required. */
+  examples: string[]
 }
 
 export interface Command {
@@ -31,8 +59,6 @@ export interface Command {
   verbs: Verb[]
   /** Of every verb, beside those all commands share. */
   options: Option[]
-  /** Runnable lines; a verb's usage shows those that name it first. */
-  examples: string[]
   /** The verb meant when none is given; without it a verb is required. */
   defaultVerb?: string
   /** clean: SIGINT and SIGTERM are the normal end, exit 0. die (the rule): the process dies by the signal. */
@@ -45,12 +71,13 @@ export const flag = (name: string, text: string, short?: string): Option => ({
   text,
   ...(short !== undefined && { short }),
 })
-export const value = (name: string, value: string, text: string, short?: string): Option => ({
+export const value = (name: string, value: string, text: string, short?: string, offer?: Offer): Option => ({
   name,
   kind: 'value',
   value,
   text,
   ...(short !== undefined && { short }),
+  ...(offer !== undefined && { offer }),
 })
 
 /** Options of every command and verb. */

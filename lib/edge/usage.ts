@@ -57,7 +57,7 @@ export async function helpText(command: Command, verb: Verb | undefined): Promis
     .replace(/^USAGE .*$/m, () => `USAGE ${synopsis(command, only)}`)
     .replace(/^Use .* <command> --help.*$/m, `Use ${command.name} COMMAND --help for the options of one command.`)
     .replace(/[ \t]+$/gm, '')
-  return `${rendered.trimEnd()}\n\nEXAMPLES\n\n${examples(command, verb, Infinity)}\n`
+  return `${rendered.trimEnd()}\n\nEXAMPLES\n\n${examples(command, only, Infinity)}\n`
 }
 
 /** The usage line and two examples: what a call without its required arguments gets to see. */
@@ -65,14 +65,10 @@ export function shortUsage(command: Command, verb: Verb | undefined): string {
   return `usage: ${synopsis(command, verb)}\n${examples(command, verb, 2)}`
 }
 
+/** Those of the verb; of a whole command the first of each verb. */
 function examples(command: Command, verb: Verb | undefined, count: number): string {
-  const own =
-    verb === undefined || verb.name === ''
-      ? []
-      : command.examples.filter((line) => line.includes(`${command.name} ${verb.name}`))
-  const list =
-    own.length > 0 && count === Infinity ? own : [...own, ...command.examples.filter((line) => !own.includes(line))]
-  return list
+  const all = verb === undefined ? command.verbs.map((each) => each.examples[0] ?? '') : verb.examples
+  return all
     .slice(0, count)
     .map((line) => `  ${line}`)
     .join('\n')

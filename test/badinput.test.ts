@@ -32,7 +32,8 @@ import type { Frame } from '../lib/wire/frame.ts'
 import { encodeToken, formatToken, type TokenFields } from '../lib/wire/token.ts'
 import { callAs, hear, SETTINGS } from './caller.ts'
 import { argvOf, runCommand } from './command.ts'
-import { noise, pause, type Peer, port, records, sha256, Stage, until } from './peer.ts'
+import { noise, pause, type Peer, port, sha256, Stage, until } from './peer.ts'
+import { records } from './records.ts'
 import { Proxy } from './proxy.ts'
 
 const MIB = 1 << 20

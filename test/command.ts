@@ -1,9 +1,12 @@
-// Runs a command as users do, for tests: the built bundle if it is newer than the sources, else the sources.
+// Runs a command as users do, for tests: the built bundle if it is newer than the sources, else the sources. Whatever it
+// prints must be records of p2p-record(5), unless it was asked for something else.
 
 import { readdirSync, statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 import { execa } from 'execa'
+
+import { checkLines } from './records.ts'
 
 export interface Ran {
   code: number | undefined
@@ -54,5 +57,7 @@ export async function runCommand(command: string, args: string[], options: RunOp
     timeout: 60_000,
     ...(cwd !== undefined && { cwd }),
   })
-  return { code: ran.exitCode, signal: ran.signal, out: String(ran.stdout), err: String(ran.stderr) }
+  const out = String(ran.stdout)
+  if (!args.includes('--text') && !args.slice(0, 2).includes('cat')) checkLines(out)
+  return { code: ran.exitCode, signal: ran.signal, out, err: String(ran.stderr) }
 }

@@ -9,8 +9,9 @@ import * as assert from 'uvu/assert'
 
 import { concat, utf8 } from '../lib/base/bytes.ts'
 import { runCommand } from './command.ts'
-import { type Held, noise, type Peer, port, records, sha256, Stage, until } from './peer.ts'
+import { type Held, noise, type Peer, port, sha256, Stage, until } from './peer.ts'
 import { Proxy } from './proxy.ts'
+import { records } from './records.ts'
 
 const MIB = 1 << 20
 

@@ -21,6 +21,7 @@ import { collect } from '../lib/wire/mailread.ts'
 import { parseMessageRef } from '../lib/wire/msgref.ts'
 import { mainPart } from '../lib/wire/record.ts'
 import { BINARY, BOB, bytesOf, deliver, deliverNotice, EVE, freshId, logSeen, mailOf, TEXTS, withHome, type Draft } from './mailbox.ts'
+import { records } from './records.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
@@ -340,8 +341,6 @@ function run(home: Home, ...args: string[]): Run {
   const { status, stdout, stderr } = spawnSync(process.execPath, argv, { cwd: ROOT, maxBuffer: 1 << 28 })
   return { status, out: stdout.toString(), bytes: stdout, err: stderr.toString() }
 }
-
-const records = (out: string): Record<string, unknown>[] => out.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as Record<string, unknown>)
 
 test('p2p-inbox list, show, cat, save and seen', async () => {
   await withHome(async (home) => {

@@ -23,18 +23,10 @@ import { freePort } from '../lib/net/freeport.ts'
 import { parseAddress } from '../lib/wire/address.ts'
 import { parseToken } from '../lib/wire/token.ts'
 import { argvOf, type Ran, runCommand, type RunOptions } from './command.ts'
+import { checkRecord, type Rec, records } from './records.ts'
 
 /** For things that happen in the end; busy machines are slow. */
 const PATIENCE_MS = 60_000
-
-export type Rec = Record<string, unknown>
-
-export function records(text: string): Rec[] {
-  return text
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as Rec)
-}
 
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
@@ -65,6 +57,7 @@ export class Running {
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
   #rest = ''
   #over = false
+  #wrong: unknown
 
   constructor(child: ChildProcess) {
     this.child = child
@@ -93,8 +86,20 @@ export class Running {
     for (let end = this.#rest.indexOf('\n'); end >= 0; end = this.#rest.indexOf('\n')) {
       const line = this.#rest.slice(0, end)
       this.#rest = this.#rest.slice(end + 1)
-      if (line.startsWith('{')) this.records.push(JSON.parse(line) as Rec)
+      if (!line.startsWith('{')) continue
+      const record = JSON.parse(line) as Rec
+      this.records.push(record)
+      try {
+        checkRecord(record)
+      } catch (error) {
+        this.#wrong ??= error // told to whoever asks next: nobody catches what is thrown here
+      }
     }
+  }
+
+  /** Throws if it printed a record that is not as documented. */
+  check(): void {
+    if (this.#wrong !== undefined) throw this.#wrong as Error
   }
 
   /** Records of one type so far. */
@@ -106,6 +111,7 @@ export class Running {
   async until(type: string, fits: (record: Rec) => boolean = () => true, ms = PATIENCE_MS): Promise<Rec> {
     let found: Rec | undefined
     const look = (): boolean => {
+      this.check()
       found = this.of(type).find(fits)
       if (found === undefined && this.#over) throw new Error(`ended before a record '${type}': ${this.out}${this.err}`)
       return found !== undefined
@@ -189,6 +195,7 @@ export class Stage {
     await Promise.all(this.#running.map((running) => running.kill()))
     for (const close of this.#closers.splice(0)) await close()
     rmSync(this.dir, { recursive: true, force: true, maxRetries: 3 })
+    for (const running of this.#running) running.check()
   }
 
   /** Somebody new, with an identity and an open door. */

@@ -13,6 +13,7 @@
 //   skip-without PROGRAM              ends here, with a skip line, where PROGRAM is not installed
 //
 // A background command writes to $WORK/bg1.out and bg1.err, then bg2.out ... After the lines come files: `-- NAME --`.
+// What looks like a record on standard output must be one of p2p-record(5).
 
 import {
   chmodSync,
@@ -30,6 +31,8 @@ import { tmpdir } from 'node:os'
 import { delimiter, dirname, join, resolve } from 'node:path'
 
 import { execa } from 'execa'
+
+import { checkLines } from './records.ts'
 
 const LINE_TIMEOUT_MS = 60_000
 const WAIT_MS = 20_000
@@ -143,9 +146,20 @@ class Runner {
     }
   }
 
+  /** Throws if a background command printed a record that is not as documented. */
+  check(): void {
+    for (const name of this.#written().filter((file) => file.endsWith('.out'))) {
+      checkLines(readFileSync(join(this.#work, name), 'utf8'), true)
+    }
+  }
+
+  #written(): string[] {
+    return readdirSync(this.#work).filter((name) => /^bg\d+\.(?:out|err)$/.test(name))
+  }
+
   /** What the last exec and the background commands wrote, for a failure's report. */
   report(): string {
-    const files = readdirSync(this.#work).filter((name) => /^bg\d+\.(?:out|err)$/.test(name))
+    const files = this.#written()
     const texts = files.map((name) => [name, readFileSync(join(this.#work, name), 'utf8')] as const)
     return [['stdout', this.#last.stdout.toString()], ['stderr', this.#last.stderr.toString()], ...texts]
       .filter(([, text]) => text !== '')
@@ -174,6 +188,7 @@ class Runner {
     })
     const code = done.exitCode ?? (done.signal === undefined ? 255 : 128)
     this.#last = { code, stdout: Buffer.from(done.stdout), stderr: Buffer.from(done.stderr) }
+    checkLines(this.#last.stdout.toString(), true)
     if (done.timedOut) throw new Error(`no end within ${LINE_TIMEOUT_MS / 1000} s`)
     if (mark === '' && code !== 0) throw new Error(`exit ${code}`)
     if (mark === '!' && code === 0) throw new Error('exit 0, but it should fail')
@@ -224,13 +239,15 @@ export async function runScript(path: string): Promise<void> {
   try {
     for (const { number, text } of script.lines) {
       try {
-        if (!(await runner.line(text))) return
+        if (!(await runner.line(text))) break
       } catch (error) {
         throw new Error(
           `${path}:${number}: ${text}\n${error instanceof Error ? error.message : String(error)}${runner.report()}`,
         )
       }
     }
+    await runner.close()
+    runner.check()
   } finally {
     await runner.close()
     rmSync(root, { recursive: true, force: true, maxRetries: 3 })

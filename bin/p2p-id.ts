@@ -110,6 +110,8 @@ async function init(call: Call): Promise<void> {
   call.info('keep the next line offline: whoever gives it to your contacts ends this identity for good')
   call.info(made.revocation)
   warnUnreachable(call, addresses)
+  call.info(`to be reached from outside, let TCP and UDP port ${port} through the firewall and forward it in the router`)
+  call.tell('next: hand the line of p2p-id token to the other person, who does the same, and add theirs')
   call.hint('p2p-id token')
 }
 
@@ -125,6 +127,8 @@ async function token(call: Call): Promise<void> {
   }
   await call.out.datum(self.tokenText)
   warnUnreachable(call, self.token.addresses)
+  call.tell('hand this line to the other person, by mail or any messenger; they hand you theirs, to be added under a name')
+  call.tell(`hint: ${forHome('p2p-id add NAME', call.value('home'))}`)
 }
 
 /** The token in the second argument, else in standard input. */
@@ -150,7 +154,9 @@ async function add(call: Call): Promise<void> {
   await call.out.record(contactRecord(contact, words, more), human)
   if (suggested !== undefined && suggested !== contact.name) call.info(`their token calls them ${quote(suggested)}`)
   if (contact.name !== name && keyring.byKey(key) !== undefined) call.tell(`known as '${contact.name}'`)
+  if (outcome === 'added') call.tell(`${contact.name} must add you, too: p2p-id token prints the line to hand over`)
   if (contact.verified === undefined && isWelcome(contact)) call.info(`compare words: p2p-id verify ${contact.name}`)
+  if (outcome === 'added') call.tell(`hint: ${forHome('p2p', call.value('home'))}`)
 }
 
 async function listContacts(call: Call): Promise<void> {

@@ -37,6 +37,7 @@ async function listen(call: Call): Promise<void> {
       const places = addresses.map(({ ip, port }) => formatAddress({ host: ip, port }))
       const record = { v: 1, type: 'listening', name: self.name, key: self.key, port: home.port, addresses: places }
       told.tell(() => out.record({ ...record, home: home.path, pid: process.pid }, () => `listening on port ${home.port}`))
+      call.tell(`others call TCP port ${home.port}: let it through the firewall and forward it in the router; end with Ctrl-C`)
     },
     onMessage(message, contact) {
       told.tell(() => out.record(...describe(message, contact, !call.flag('no-text'))))

@@ -6,6 +6,7 @@ import { parseDuration, printable } from '../lib/base/text.ts'
 import { loadSuite } from '../lib/crypto/suite.ts'
 import { compose, type Attachment, type Letter } from '../lib/delivery/compose.ts'
 import { batches, checkTag, expiry, LINE_MAX, parseLine, parseOrder } from '../lib/delivery/letters.ts'
+import { adviceFor } from '../lib/delivery/meeting.ts'
 import { Outbox, type Post, type Teller } from '../lib/delivery/outbox.ts'
 import { isRefusal, tellOutcome, words } from '../lib/delivery/telling.ts'
 import { loadConfig, type Config } from '../lib/disk/config.ts'
@@ -249,9 +250,13 @@ class Told implements Teller {
   readonly #call: Call
   /** Recipients by id of what no outcome was told of: on a terminal `queued` is said only of these. */
   readonly #silent = new Map<string, string>()
+  /** Who was called in vain, by KEY. */
+  readonly #away = new Map<string, string>()
+  readonly #home: Home
 
-  constructor({ call }: Desk) {
+  constructor({ call, home }: Desk) {
     this.#call = call
+    this.#home = home
   }
 
   async queued(...[queued, contact, header, ref]: Parameters<Teller['queued']>): Promise<void> {
@@ -269,6 +274,7 @@ class Told implements Teller {
     this.#silent.delete(outcome.queued.id)
     if (isRefusal(outcome)) this.#call.exit(EX.REFUSED)
     if (outcome.type === 'deferred' && this.#waited()) this.#call.exit(EX.TEMPORARY)
+    if (outcome.type === 'deferred') this.#away.set(outcome.contact.key, outcome.contact.name)
     await tellOutcome(this.#call.out, outcome, ref)
   }
 
@@ -285,6 +291,7 @@ class Told implements Teller {
       for (const [id, name] of this.#silent) await this.#call.out.record({}, () => words(name, 'queued', id))
     }
     this.#silent.clear()
+    for (const [key, name] of this.#away) this.#call.tell(await adviceFor(this.#home, key, name))
   }
 
   /** True if the user asked to wait: then it matters whether the message arrived. */

@@ -48,3 +48,14 @@ function cameFromOutside(ip: string): boolean {
 function added(instances: readonly string[], now: string): string[] {
   return instances.at(-1) === now ? [...instances] : [...instances, now].slice(-INSTANCES_MAX)
 }
+
+/** For a sender at a terminal, when a contact was called in vain: what is missing, or who tries again. */
+export async function adviceFor(home: Home, key: string, name: string): Promise<string> {
+  if ((await readMeeting(home, key)) === undefined) {
+    return (
+      `${name} was never met yet: ${name} must have added you (p2p-id token prints what to hand over) and run ` +
+      'p2p-listen, and one of you two must be reachable through firewall and router'
+    )
+  }
+  return `tried again when ${name} shows up, as long as p2p-listen runs here, or by p2p-queue flush ${name}`
+}

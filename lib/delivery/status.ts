@@ -100,7 +100,7 @@ async function nextStep(home: Home, keyring: Keyring, counts: Counts, contacts: 
   }
   if (!counts.listener) return { command: await startCommand(home), why: 'receives, and delivers what waits' }
   if (counts.failed > 0) return { command: 'p2p-queue list', why: 'shows what could not be delivered, and why' }
-  if (counts.unread > 0) return { command: 'p2p-inbox list --new', why: 'then: p2p-inbox show @' }
+  if (counts.unread > 0) return { command: 'p2p-inbox list --new', why: 'then p2p-inbox show @, and when it is read p2p-inbox seen @' }
   const stranger = contacts.find(({ verified }) => verified === undefined)
   if (stranger !== undefined) {
     const { name } = stranger

@@ -20,8 +20,8 @@ export function explain(contact: Contact, failures: DialFailure[], quiet = false
   const { name } = contact
   const texts: Record<DialReason, string> = {
     silent:
-      `something listens but did not answer as ${name}: ${name} removed or blocked you, has a new key, ` +
-      'or a home was restored from an old copy',
+      `something listens but did not answer as ${name}: ${name} has not added you yet, removed or blocked you, ` +
+      'has a new key, or a home was restored from an old copy',
     lost: `the connection to ${name} broke`,
     refused: 'the machine answers but p2p is not running there, or the port is wrong',
     timeout: `${name}'s machine is off or asleep, or a router blocks the port`,

@@ -86,8 +86,12 @@ async function show(call: Call): Promise<void> {
 }
 
 function timesOf(rest: object): object {
-  const { next, id: _, ...others } = rest as { next?: number; id?: string }
-  return next === undefined ? others : { ...others, next: new Date(next).toISOString() }
+  const { next, elapsed, id: _, ...others } = rest as { next?: number; elapsed?: number; id?: string }
+  return {
+    ...others,
+    ...(next !== undefined && { next: new Date(next).toISOString() }),
+    ...(elapsed !== undefined && { elapsed: elapsed / 1000 }),
+  }
 }
 
 async function showMore(call: Call, queued: Queued, head: Head | undefined, events: (LogEvent & { at: number })[]): Promise<void> {

@@ -216,7 +216,7 @@ async function orderPost(
 ): Promise<Post | undefined> {
   if (line.bytes.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0d)) return undefined
   const object = parseLine(line.bytes)
-  known.ref = object['ref']
+  known.ref = object['ref'] ?? undefined // null is as good as absent: no record has it
   const order = parseOrder(object, desk.home.clock.now())
   let named = await resolveAll(desk, order.to)
   let reply = base.reply

@@ -1,94 +1,267 @@
-# make all test bench lint demo install uninstall clean
+# make all test bench lint demo install uninstall deb nodes clean
 #
 #   make demo                        two identities in a temporary place exchange a message
 #   make test T='token queue'        only the test files whose names contain these words
+#   make test NODE=/opt/node/bin/node    with another node than the first in $PATH
 #   make bench T='ndjson flush'      only these figures; all of them take some minutes and 4 GiB in $TMPDIR
 #   make install PREFIX=$HOME/.local
+#   make deb                         a package for dpkg from the same files
+#   make nodes                       what matters most of the tests on the newer lines of node
 
 PREFIX = /usr/local
 BINDIR = $(PREFIX)/bin
 LIBDIR = $(PREFIX)/lib/p2p
+DATADIR = $(PREFIX)/share/p2p
+DOCDIR = $(PREFIX)/share/doc/p2p-messenger
 MANDIR = $(PREFIX)/share/man
+UNITDIR = $(PREFIX)/share/systemd/user
+BASHCOMPDIR = $(PREFIX)/share/bash-completion/completions
+ZSHCOMPDIR = $(PREFIX)/share/zsh/site-functions
+FISHCOMPDIR = $(PREFIX)/share/fish/vendor_completions.d
 
-NODE := $(shell command -v node)
+# A word for the shell, whatever is in it.
+q = '$(subst ','\'',$(1))'
+
+# The node that builds, tests and is written into what is installed: an absolute path that works where nothing is set,
+# as under cron. Of a version manager's shim, or a link that ends with the session, what it stands for.
+NODE = node
+ifeq ($(origin NODE),command line)
+export PATH := $(shell node=$$(command -v -- $(call q,$(NODE))) && cd "$$(dirname -- "$$node")" && pwd):$(PATH)
+endif
+override NODE := $(shell node=$$(command -v -- $(call q,$(NODE))) || exit 0; \
+    case $$node in (/*) ;; (*) node=$$PWD/$$node ;; esac; \
+    case $$node in (/run/* | */fnm_multishells/*) false ;; esac && env -i "$$node" -e 0 2>/dev/null || \
+    node=$$("$$node" -p process.execPath 2>/dev/null); printf %s "$$node")
+
 VERSION := $(shell sed -n 's/^  "version": "\(.*\)",*/\1/p' package.json)
 COMMANDS := $(patsubst bin/%.ts,%,$(wildcard bin/*.ts))
 BUNDLES := $(COMMANDS:%=dist/%.cjs)
 PAGES := $(wildcard man/*.[1-8])
+SCHEMAS := $(wildcard man/*.schema.json)
 SOURCES := $(wildcard lib/*/*.ts)
 SCRIPTS := $(wildcard test/*.sh completions/*.bash) .ci/run
 MODULES = node_modules/.package-lock.json
 
-all: $(BUNDLES)
+all: $(BUNDLES) dist/THIRD-PARTY
 
 # Anything needs a new enough node; the check itself runs on the oldest.
 node:
-	@test -n '$(NODE)' || { echo 'p2p needs Node.js 20.19 or newer: no node in $$PATH' >&2; exit 1; }
-	@'$(NODE)' -e 'var v = process.versions.node.split("."); if (v[0] < 20 || (v[0] == 20 && v[1] < 19)) { console.error("p2p needs Node.js 20.19 or newer: $(NODE) is " + process.version); process.exit(1) }'
+	@test -n $(call q,$(NODE)) || { echo 'p2p needs Node.js 20.19 or newer: no node in $$PATH' >&2; exit 1; }
+	@$(call q,$(NODE)) -e 'var v = process.versions.node.split("."); if (v[0] < 20 || (v[0] == 20 && v[1] < 19)) { console.error("p2p needs Node.js 20.19 or newer: " + process.execPath + " is " + process.version); process.exit(1) }'
 
 $(MODULES): package-lock.json | node
 	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
+# The first lines of every bundle. An old node, which npm and dpkg do not stop, is told apart from a bug; node 16 still
+# understands the whole file.
+define BANNER
+#!/usr/bin/env node
+'use strict'
+;(function (v) {
+  if (v[0] > 20 || (v[0] == 20 && v[1] >= 19)) return
+  console.error('p2p needs Node.js 20.19 or newer: ' + process.execPath + ' is ' + process.version)
+  process.exit(78)
+})(process.versions.node.split('.'))
+endef
+
 # One file a command, readable, without its packages: starting is then 100 ms faster than from the sources.
-dist/%.cjs: bin/%.ts $(SOURCES) package.json $(MODULES) | node
+dist/%.cjs: export BANNER := $(BANNER)
+dist/%.cjs: bin/%.ts $(SOURCES) package.json Makefile $(MODULES) | node
 	@node_modules/.bin/esbuild $< --bundle --platform=node --format=cjs --target=node20 --log-level=warning \
-	    --define:VERSION='"$(VERSION)"' --banner:js='#!/usr/bin/env node' --outfile=$@
+	    --define:VERSION='"$(VERSION)"' --banner:js="$$BANNER" --metafile=dist/$*.meta.json --outfile=$@
 	@chmod 755 $@
 	@echo '  $@'
 
+# Who wrote what the bundles contain, with their licences.
+dist/THIRD-PARTY: $(BUNDLES) .ci/third-party.ts
+	@$(call q,$(NODE)) --import tsx .ci/third-party.ts $(COMMANDS:%=dist/%.meta.json) >$@
+	@echo '  $@'
+
 test: all
-	@'$(NODE)' --import tsx test/run.ts $(T)
+	@$(call q,$(NODE)) --import tsx test/run.ts $(T)
 
 # Speed is told, never asserted: it fails only if something could not be run.
 bench: all
-	@'$(NODE)' --import tsx test/bench/run.ts $(T)
+	@$(call q,$(NODE)) --import tsx test/bench/run.ts $(T)
 
 demo: all
-	@bash test/demo.sh
+	@NODE=$(call q,$(NODE)) bash test/demo.sh
 
 # Programs that are not on every machine are passed over with a line, except where CI=true.
 lint: $(MODULES)
 	node_modules/.bin/tsc --noEmit -p .
-	node_modules/.bin/oxlint --type-aware --deny-warnings bin lib test
+	node_modules/.bin/oxlint --type-aware --deny-warnings bin lib test .ci
 	for script in $(SCRIPTS); do bash -n $$script || exit 1; done
 	$(call optional,shellcheck,$(SCRIPTS))
 	$(if $(PAGES),$(call optional,mandoc -T lint -W warning,$(PAGES)))
+	$(if $(wildcard completions/_p2p),$(call optional,zsh -n,completions/_p2p))
+	$(if $(wildcard completions/p2p.fish),$(call optional,fish -n,completions/p2p.fish))
 
 optional = @if command -v $(firstword $(1)) >/dev/null; then echo '$(1) $(2)'; $(1) $(2); \
     elif [ "$$CI" = true ]; then echo 'lint: $(firstword $(1)) is not installed' >&2; exit 1; \
     else echo 'skip: $(firstword $(1)): not installed'; fi
 
-# The bundles get the absolute path of node, since cron has another PATH, and links in BINDIR.
+# All that is installed; install and uninstall give `put FILE TARGET`, `start COMMAND TARGET` and `link TO TARGET` each
+# its meaning.
+in = $(call q,$(DESTDIR)$(1))
+EVERYTHING = for name in $(COMMANDS); do \
+        put "dist/$$name.cjs" $(call in,$(LIBDIR))/"$$name.cjs"; \
+        start "$$name" $(call in,$(BINDIR))/"$$name"; \
+        [ ! -e completions/p2p.bash ] || [ $$name = p2p ] || link p2p $(call in,$(BASHCOMPDIR))/$$name; \
+        [ ! -e completions/p2p.fish ] || [ $$name = p2p ] || link p2p.fish $(call in,$(FISHCOMPDIR))/$$name.fish; \
+    done; \
+    [ ! -e completions/p2p.bash ] || put completions/p2p.bash $(call in,$(BASHCOMPDIR))/p2p; \
+    [ ! -e completions/_p2p ] || put completions/_p2p $(call in,$(ZSHCOMPDIR))/_p2p; \
+    [ ! -e completions/p2p.fish ] || put completions/p2p.fish $(call in,$(FISHCOMPDIR))/p2p.fish; \
+    for page in $(PAGES); do put $$page $(call in,$(MANDIR))/man$${page\#\#*.}/$${page\#\#*/}; done; \
+    for schema in $(SCHEMAS); do put $$schema $(call in,$(DATADIR))/$${schema\#\#*/}; done; \
+    put 'LICENSE dist/THIRD-PARTY' $(call in,$(DOCDIR))/copyright; \
+    put UNIT $(call in,$(UNITDIR))/p2p-listen.service
+
+# For every user's systemd: systemctl --user enable --now p2p-listen. As p2p-id setup systemd prints it for one home.
+define UNIT
+[Unit]
+Description=p2p: be reachable for messages
+Documentation=man:p2p-listen(1) man:p2p(7)
+
+[Service]
+ExecStart="$(subst %,%%,$(subst ",\",$(subst \,\\,$(BINDIR))))/p2p-listen" -q
+ExecReload=/bin/kill -HUP $$MAINPID
+Restart=on-failure
+RestartSec=10
+# Wrong usage, not permitted, bad configuration: trying again would change nothing.
+RestartPreventExitStatus=64 77 78
+
+UMask=0077
+LimitCORE=0
+NoNewPrivileges=yes
+LockPersonality=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+SystemCallArchitectures=native
+
+[Install]
+WantedBy=default.target
+endef
+
+# A bundle gets the absolute path of node, since cron has another PATH, and a link in BINDIR, relative inside PREFIX, so
+# that PREFIX can be moved. Where a #! line does not do (blanks; more than some 120 bytes; a package, which cannot know
+# where node is) three lines of shell in BINDIR start it.
+PLAIN_NODE := $(shell printf %s $(call q,$(NODE)) | LC_ALL=C grep -Ex '[^[:space:]]{1,120}')
+HEAD = $(if $(ANYNODE),,$(PLAIN_NODE))
+TO_LIB = $(if $(subst $(PREFIX)/bin:$(PREFIX)/lib/p2p:,,$(BINDIR):$(LIBDIR):),$(LIBDIR),../lib/p2p)
+TRIED = $(if $(ANYNODE),/usr/local/bin/node /usr/bin/node "$$(command -v node)",$(call q,$(NODE)))
+
+install uninstall: export UNIT := $(UNIT)
 install: all
-	@case '$(NODE)' in *' '*) echo 'install: the path of node has a blank: $(NODE)' >&2; exit 1 ;; esac
-	install -d '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(BINDIR)'
-	@set -e; for name in $(COMMANDS); do \
-	    echo "  $(DESTDIR)$(BINDIR)/$$name"; \
-	    sed '1s|.*|#!$(NODE)|' "dist/$$name.cjs" >'$(DESTDIR)$(LIBDIR)/'"$$name.cjs.new"; \
-	    chmod 755 '$(DESTDIR)$(LIBDIR)/'"$$name.cjs.new"; \
-	    mv -f '$(DESTDIR)$(LIBDIR)/'"$$name.cjs.new" '$(DESTDIR)$(LIBDIR)/'"$$name.cjs"; \
-	    ln -sfn '$(LIBDIR)/'"$$name.cjs" '$(DESTDIR)$(BINDIR)/'"$$name"; \
-	done
-	@set -e; for page in $(PAGES); do \
-	    section='$(DESTDIR)$(MANDIR)/man'"$${page##*.}"; \
-	    echo "  $$section/$${page##*/}"; \
-	    install -d "$$section"; \
-	    install -m 644 "$$page" "$$section/"; \
-	done
+	@set -e; umask 022; \
+	new() { \
+	    echo "  $$2"; \
+	    install -d "$${2%/*}"; \
+	    cat >"$$2.new"; \
+	    chmod "$$1" "$$2.new"; \
+	    mv -f "$$2.new" "$$2"; \
+	}; \
+	put() { \
+	    case $$1 in \
+	        UNIT) printf '%s\n' "$$UNIT" | new 644 "$$2" ;; \
+	        *.cjs) { $(if $(HEAD),printf '#!%s\n' $(call q,$(HEAD)); )sed 1d "$$1"; } | new $(if $(HEAD),755,644) "$$2" ;; \
+	        *) cat $$1 | new 644 "$$2" ;; \
+	    esac; \
+	}; \
+	link() { \
+	    echo "  $$2"; \
+	    install -d "$${2%/*}"; \
+	    ln -sfn "$$1" "$$2"; \
+	}; \
+	start() { \
+	    $(if $(HEAD),link $(call q,$(TO_LIB))"/$$1.cjs" "$$2",{ \
+	        printf '#!/bin/sh\nfor node in %s; do\n' $(call q,$(TRIED)); \
+	        printf '  [ ! -x "$$node" ] || exec "$$node" %s "$$@"\ndone\n' $(call q,$(call q,$(LIBDIR)))"/$$1.cjs"; \
+	        printf 'echo "%s: no node: it needs Node.js 20.19 or newer" >&2\nexit 78\n' "$$1"; \
+	    } | new 755 "$$2"); \
+	}; \
+	$(EVERYTHING)
 
 uninstall:
-	@for name in $(COMMANDS); do \
-	    rm -f '$(DESTDIR)$(LIBDIR)/'"$$name.cjs" '$(DESTDIR)$(BINDIR)/'"$$name"; \
+	@put() { rm -f "$$2"; }; \
+	start() { rm -f "$$2"; }; \
+	link() { rm -f "$$2"; }; \
+	$(EVERYTHING); \
+	rmdir $(call in,$(LIBDIR)) $(call in,$(DATADIR)) $(call in,$(DOCDIR)) 2>/dev/null; \
+	[ -z "$$SUDO_USER" ] || HOME=$$(getent passwd "$$SUDO_USER" | cut -d: -f6); \
+	left() { \
+	    what=$$1; shift; \
+	    for path; do if [ -e "$$path" ] || [ -h "$$path" ]; then echo "left in place: $$path ($$what)"; fi; done; \
+	}; \
+	left 'identity, contacts, messages' "$${P2P_HOME:-$${XDG_DATA_HOME:-$$HOME/.local/share}/p2p}"; \
+	units=$${XDG_CONFIG_HOME:-$$HOME/.config}/systemd/user; \
+	left unit "$$units"/p2p*.service "$$units"/p2p*.timer "$$units"/*.wants/p2p* "$$HOME"/Library/LaunchAgents/*p2p*; \
+	if crontab -l 2>/dev/null | grep -q '^[^#]*p2p-'; then echo 'left in place: lines of crontab -l that call p2p'; fi
+
+# A package for dpkg of what install puts in place: the same bytes from the same commit, whoever builds it. It only
+# recommends nodejs: where Debian's is too old, node comes from elsewhere, and dpkg would not know of it.
+DEB = dist/p2p-messenger_$(VERSION)_all.deb
+MAINTAINER = the p2p authors <nobody@p2p.invalid>
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y package.json)
+define CONTROL
+Package: p2p-messenger
+Version: $(VERSION)
+Section: net
+Priority: optional
+Architecture: all
+Maintainer: $(MAINTAINER)
+Recommends: nodejs (>= 20.19)
+Description: messages from machine to machine, with nobody in between
+ Text and files piped into p2p-send travel encrypted over one connection and
+ land in a Maildir on the other side. While the other side is away they wait
+ in the own queue, on disk. No server, no relay, no account.
+ .
+ The commands need Node.js 20.19 or newer as node in /usr/local/bin, /usr/bin
+ or $$PATH.
+endef
+
+deb: export CONTROL := $(CONTROL)
+deb: all
+	@set -e; umask 022; root=dist/deb; doc=$$root/usr/share/doc/p2p-messenger; \
+	rm -rf "$$root"; \
+	$(MAKE) --no-print-directory install ANYNODE=yes DESTDIR="$$PWD/$$root" PREFIX=/usr UNITDIR=/usr/lib/systemd/user >/dev/null; \
+	install -m 644 CHANGELOG.md README.md SECURITY.md "$$doc"; \
+	printf 'p2p-messenger ($(VERSION)) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- %s  %s\n' \
+	    $(call q,$(MAINTAINER)) "$$(LC_ALL=C date -u -R -d "@$$SOURCE_DATE_EPOCH")" >"$$doc/changelog"; \
+	gzip -9n "$$root"/usr/share/man/man*/* "$$doc/changelog" "$$doc/CHANGELOG.md"; \
+	mkdir "$$root/DEBIAN"; \
+	(cd "$$root" && find usr -type f | LC_ALL=C sort | xargs md5sum >DEBIAN/md5sums); \
+	size=$$(find "$$root/usr" -printf '%y %s\n' | awk '{ k += $$1 == "f" ? int(($$2 + 1023) / 1024) : 1 } END { print k }'); \
+	printf '%s\nInstalled-Size: %s\n' "$$CONTROL" "$$size" >"$$root/DEBIAN/control"; \
+	dpkg-deb --root-owner-group -Zxz --build "$$root" $(call q,$(DEB)); \
+	rm -rf "$$root"
+
+# The newer lines of node beside the one in $PATH, as npm has them: the last that was given long term support, and the
+# newest. Each runs the demo and what depends on node most: processes, cryptography, connections.
+NODES = 24.21.0 26.10.0
+NODES_TESTS = scripts cli suite noise exchange
+NODES_KEPT = node_modules/.cache/node
+nodes: all
+	@set -e; kept="$$PWD/$(NODES_KEPT)"; mkdir -p "$$kept"; \
+	case $$(uname -m) in (x86_64) machine=x64 ;; (aarch64) machine=arm64 ;; (*) machine=$$(uname -m) ;; esac; \
+	for version in $(NODES); do \
+	    if [ ! -x "$$kept/$$version/bin/node" ]; then \
+	        archive=$$(cd "$$kept" && npm pack --silent "node-linux-$$machine@$$version"); \
+	        mkdir -p "$$kept/$$version.new"; \
+	        tar -xzf "$$kept/$$archive" -C "$$kept/$$version.new" --strip-components=1 package/bin package/LICENSE; \
+	        mv "$$kept/$$version.new" "$$kept/$$version"; \
+	        rm "$$kept/$$archive"; \
+	    fi; \
+	    echo "node $$version"; \
+	    $(MAKE) --no-print-directory demo NODE="$$kept/$$version/bin/node" >/dev/null; \
+	    $(MAKE) --no-print-directory test NODE="$$kept/$$version/bin/node" T='$(NODES_TESTS)'; \
 	done
-	@for page in $(PAGES); do rm -f '$(DESTDIR)$(MANDIR)/man'"$${page##*.}/$${page##*/}"; done
-	@rmdir '$(DESTDIR)$(LIBDIR)' 2>/dev/null || true
-	@home="$${P2P_HOME:-$${XDG_DATA_HOME:-$$HOME/.local/share}/p2p}"; \
-	if [ -e "$$home" ]; then echo "left in place: $$home (identity, contacts, messages)"; \
-	else echo 'no home was there to be left'; fi
 
 clean:
 	rm -rf dist
 
-.PHONY: all node test bench demo lint install uninstall clean
+.PHONY: all node test bench demo lint install uninstall deb nodes clean
 .DELETE_ON_ERROR:

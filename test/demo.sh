@@ -29,6 +29,7 @@ for bundle in dist/p2p-*.cjs; do
   name=${bundle##*/}
   ln -s "$PWD/$bundle" "$work/bin/${name%.cjs}"
 done
+[ -z "${NODE:-}" ] || ln -s "$NODE" "$work/bin/node" # make demo NODE=...
 export PATH="$work/bin:$PATH"
 unset P2P_HOME XDG_DATA_HOME
 

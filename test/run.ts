@@ -10,9 +10,9 @@
 // A file that needs more time than the rule says `// test timeout: 600 s` in a line of its own.
 
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { delimiter, join, resolve } from 'node:path'
 
 const TIMEOUT_S = 300 // a file takes up to 30 s; the rest is for slow and busy machines
 const OUTPUT_MAX = 1 << 20 // characters of one file that are kept
@@ -68,6 +68,7 @@ function judge(
 async function runFile(dir: string, job: Job, scratch: string): Promise<Result> {
   const own = mkdtempSync(join(scratch, 't'))
   const env: NodeJS.ProcessEnv = { ...process.env, NO_COLOR: '1', TMPDIR: own, HOME: own, LC_ALL: 'C.UTF-8' }
+  env['PATH'] = `${join(scratch, 'bin')}${delimiter}${process.env['PATH'] ?? ''}`
   for (const name of Object.keys(env)) {
     if (/^(?:P2P_(?!VECTORS$|CRYPTO$)|XDG_|FORCE_COLOR$|JOURNAL_STREAM$)/.test(name)) delete env[name]
   }
@@ -141,6 +142,8 @@ async function main(argv: string[]): Promise<void> {
   jobs.sort((a, b) => b.timeout - a.timeout || a.file.localeCompare(b.file)) // the long ones first
 
   const scratch = mkdtempSync(join(tmpdir(), 'p2p-')) // short: the paths of sockets must fit
+  mkdirSync(join(scratch, 'bin'))
+  symlinkSync(process.execPath, join(scratch, 'bin/node')) // `#!/usr/bin/env node` is the node that runs the tests
   const results: Result[] = []
   const work = async (): Promise<void> => {
     for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) {

@@ -1,0 +1,28 @@
+// make dist/THIRD-PARTY: which packages the bundles contain, by what esbuild's metafiles say went into them, and the
+// licence of each as it came with it. A package without a licence text ends the build: it could not be handed on.
+
+import { readdirSync, readFileSync } from 'node:fs'
+
+interface Metafile {
+  inputs: Record<string, unknown>
+}
+
+/** The folder of the package that a file belongs to, e.g. node_modules/@noble/curves. */
+const FOLDER = /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/
+
+const folders = new Set<string>()
+for (const path of process.argv.slice(2)) {
+  for (const input of Object.keys((JSON.parse(readFileSync(path, 'utf8')) as Metafile).inputs)) {
+    const folder = FOLDER.exec(input)?.[0]
+    if (folder !== undefined) folders.add(folder)
+  }
+}
+
+console.log('The programs contain these packages, each under its licence.')
+for (const folder of [...folders].sort()) {
+  const { name, version, license } = JSON.parse(readFileSync(`${folder}/package.json`, 'utf8')) as Record<string, string>
+  const file = readdirSync(folder).find((entry) => /^licen[cs]e(?:\.(?:md|txt))?$/i.test(entry))
+  if (file === undefined) throw new Error(`${folder} has no licence text`)
+  const text = readFileSync(`${folder}/${file}`, 'utf8').replaceAll('\r\n', '\n').trim()
+  console.log(`\n${'-'.repeat(80)}\n${name} ${version} (${license})\n\n${text}`)
+}

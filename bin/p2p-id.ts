@@ -12,7 +12,8 @@ import { fingerprintWords, sameWords } from '../lib/crypto/words.ts'
 import { aliasLine, fits, queryLine } from '../lib/disk/addressbook.ts'
 import { isWelcome } from '../lib/disk/contact.ts'
 import { locateHome, openHome, realDoors, refuseIdentity } from '../lib/disk/home.ts'
-import { checkOwnName, createIdentity, loadSelf, openSeed, renewToken } from '../lib/disk/identity.ts'
+import { checkOwnName, createIdentity, loadSelf, renewToken } from '../lib/disk/identity.ts'
+import { changePassphrase, openSeed } from '../lib/disk/identityfile.ts'
 import { importToken } from '../lib/disk/import.ts'
 import { loadKeyring, removeContact, renameContact, updateContact } from '../lib/disk/keyring.ts'
 import {
@@ -72,8 +73,11 @@ function warnUnreachable(call: Call, addresses: readonly Address[]): void {
   call.hint('p2p-id token --addr HOST')
 }
 
-function askFor(call: Call, prompt: string, confirm: boolean): Promise<Uint8Array> {
-  return askPassphrase({ prompt, confirm, file: call.value('passphrase-file'), fd: call.value('passphrase-fd') })
+/** `which` is put before the names of the options that give it without a terminal. */
+function askFor(call: Call, prompt: string, confirm: boolean, which: 'new-' | '' = ''): Promise<Uint8Array> {
+  const [file, fd] = [`${which}passphrase-file`, `${which}passphrase-fd`]
+  const options = `--${file} FILE or --${fd} N`
+  return askPassphrase({ prompt, confirm, file: call.value(file), fd: call.value(fd), options })
 }
 
 function ownName(call: Call): string {
@@ -129,6 +133,21 @@ async function token(call: Call): Promise<void> {
   warnUnreachable(call, self.token.addresses)
   call.tell('hand this line to the other person, by mail or any messenger; they hand you theirs, to be added under a name')
   call.tell(`hint: ${forHome('p2p-id add NAME', call.value('home'))}`)
+}
+
+async function passwd(call: Call): Promise<void> {
+  const plain = call.flag('no-passphrase')
+  if (plain && (call.flag('new-passphrase-file') || call.flag('new-passphrase-fd'))) {
+    throw new Failure(EX.USAGE, "'--no-passphrase' and a new passphrase exclude each other")
+  }
+  const home = await openHome({ flag: call.value('home'), env: process.env })
+  const changed = await changePassphrase(home, {
+    old: () => askFor(call, 'old passphrase', false),
+    fresh: async () => (plain ? undefined : askFor(call, 'new passphrase', true, 'new-')),
+  })
+  if (!changed) call.info('the identity is in a plain file, as before')
+  else if (plain) call.warn('the identity is in a plain file: whoever reads it can speak in your name')
+  else call.info('sealed with the new passphrase; archives and copies made before open with the old one')
 }
 
 /** The token in the second argument, else in standard input. */
@@ -302,6 +321,7 @@ main(p2pId, {
   block: setBlocked(true),
   unblock: setBlocked(false),
   verify,
+  passwd,
   doctor,
   setup,
 })

@@ -1,6 +1,6 @@
-// The own identity (p2p-spool(5)): identity.age or identity.key holds the Ed25519 seed, transport.key the X25519 secret
-// of every session, token what others get. Only a new token needs the seed; sending and listening never ask for a
-// passphrase. A secret that others can read is refused. The identity file is written last: without it there is none.
+// The own identity (p2p-spool(5)): the identity file holds the Ed25519 seed (identityfile.ts), transport.key the X25519
+// secret of every session, token what others get. Only a new token needs the seed; sending and listening never ask for
+// a passphrase. A secret that others can read is refused. The identity file is written last: without it there is none.
 
 import { equal, isZero, utf8 } from '../base/bytes.ts'
 import { EX, Failure, ioFailure, Malformed } from '../base/fail.ts'
@@ -10,6 +10,7 @@ import { encodeToken, formatToken, parseToken, REVOKED_SEQ, TOKEN_NAME_MAX } fro
 import { readText, replaceFile } from './durable.ts'
 import { prepareHome, refuseIdentity, writeHomeFile } from './home.ts'
 import { withLock } from './lock.ts'
+import { PLAIN, readSecret, SEALED } from './secret.ts'
 
 import type { PrivateKey, Suite } from '../crypto/suite.ts'
 import type { Address } from '../wire/address.ts'
@@ -31,8 +32,6 @@ export interface Self {
 const LOCK = 'identity'
 const OLD_KEY_MS = 30 * 86_400_000 // how long contacts with an old token can still call
 const TRANSPORT_LINE = 'P2P-TRANSPORT-KEY-1 '
-const SEALED = 'identity.age'
-const PLAIN = 'identity.key'
 
 /** Who this home is. Throws Failure 78 if nobody yet, or if `token` is damaged. Does not touch a secret. */
 export async function loadSelf(home: Home): Promise<Self> {
@@ -55,23 +54,6 @@ export async function loadSelf(home: Home): Promise<Self> {
 function selfOf(token: Token): Self {
   const { name, identity } = token
   return { me: true, name, key: base58(identity), identity, token, tokenText: formatToken(token) }
-}
-
-/** The bytes of a secret file. Throws 77 if others can read it, 78 if it is not there or no file. */
-async function readSecret(home: Home, name: string): Promise<Uint8Array> {
-  const path = home.at(name)
-  const stat = await home.files.stat(path)
-  if (stat === undefined) throw new Failure(EX.CONFIG, `${path} is missing`)
-  if (stat.kind !== 'file') throw new Failure(EX.CONFIG, `${path} is not a plain file`)
-  if ((stat.mode & 0o077) !== 0) {
-    const mode = (stat.mode & 0o777).toString(8)
-    throw new Failure(EX.NOT_PERMITTED, `others can read ${path} (mode ${mode})`, `chmod 600 ${path}`)
-  }
-  try {
-    return await home.files.read(path)
-  } catch (error) {
-    throw ioFailure(error, `cannot read ${path}`)
-  }
 }
 
 // Hexadecimal by hand: a string that holds a secret cannot be wiped.
@@ -188,31 +170,6 @@ export async function createIdentity(
       secret.fill(0)
     }
   })
-}
-
-/**
- * The Ed25519 seed, to be wiped by the caller; `ask` is called for the passphrase if there is one. Throws Failure 77
- * for a wrong passphrase or a file that others can read, 78 if the file is damaged.
- */
-export async function openSeed(home: Home, ask: () => Promise<Uint8Array>): Promise<Uint8Array> {
-  const { decodeIdentity, decryptWithPassphrase } = await import('../crypto/agefile.ts')
-  const sealed = (await home.files.stat(home.at(PLAIN))) === undefined
-  const name = sealed ? SEALED : PLAIN
-  const file = await readSecret(home, name)
-  try {
-    if (!sealed) return decodeIdentity(file)
-    const passphrase = await ask()
-    const plain = await decryptWithPassphrase(file, passphrase)
-    passphrase.fill(0)
-    try {
-      return decodeIdentity(plain)
-    } finally {
-      plain.fill(0)
-    }
-  } catch (error) {
-    if (error instanceof Malformed) throw new Failure(EX.CONFIG, `${home.at(name)} is damaged: ${error.message}`)
-    throw error
-  }
 }
 
 /** A new own token with other addresses, signed by `seed` and durable when this returns. */

@@ -20,6 +20,8 @@ export interface PassphraseOptions {
   file?: string | undefined
   /** --passphrase-fd: the first line of an open descriptor. */
   fd?: number | string | undefined
+  /** The options named where there is no terminal. */
+  options?: string
 }
 
 /**
@@ -39,7 +41,7 @@ export async function askPassphrase(options: PassphraseOptions): Promise<Uint8Ar
       closeSync(fd)
     }
   }
-  return askTerminal(options.prompt ?? 'passphrase', options.confirm ?? false)
+  return askTerminal(options)
 }
 
 function openFile(path: string): number {
@@ -79,15 +81,13 @@ function firstLine(fd: number, from: string): Uint8Array {
   return line
 }
 
-async function askTerminal(prompt: string, confirm: boolean): Promise<Uint8Array> {
+async function askTerminal(asked: PassphraseOptions): Promise<Uint8Array> {
+  const { prompt = 'passphrase', confirm = false, options = '--passphrase-file FILE or --passphrase-fd N' } = asked
   let fd: number
   try {
     fd = openSync('/dev/tty', 'r+')
   } catch {
-    throw new Failure(
-      EX.NOT_PERMITTED,
-      'a passphrase is needed and there is no terminal: use --passphrase-file FILE or --passphrase-fd N',
-    )
+    throw new Failure(EX.NOT_PERMITTED, `a passphrase is needed and there is no terminal: use ${options}`)
   }
   const terminal = new Terminal(fd)
   try {

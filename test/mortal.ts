@@ -1,0 +1,62 @@
+// A process that is killed, for tests through the file door: the step that would be the `at`-th to change the disk fails
+// half done, as do all later ones. What is on disk then is what a crash leaves. (Not a power cut: nothing that was
+// written without fsync is lost.)
+
+import { type FileHandle, type Files, nodeFiles } from '../lib/disk/files.ts'
+
+export class Killed extends Error {}
+
+export interface Mortal {
+  files: Files
+  /** Changes so far. */
+  readonly steps: number
+  readonly dead: boolean
+}
+
+export function mortal(at: number): Mortal {
+  let steps = 0
+  const step = (): void => {
+    if (steps++ >= at) throw new Killed(`killed at step ${at}`)
+  }
+  const change = <A extends unknown[], R>(work: (...args: A) => Promise<R>): ((...args: A) => Promise<R>) =>
+    async (...args) => {
+      step()
+      return work(...args)
+    }
+  const handle = (inner: FileHandle): FileHandle => ({
+    read: (...args) => inner.read(...args),
+    size: () => inner.size(),
+    close: () => inner.close(),
+    sync: change(() => inner.sync()),
+    truncate: change((size) => inner.truncate(size)),
+    async write(bytes, position) {
+      if (steps >= at) await inner.write(bytes.subarray(0, bytes.length / 2), position)
+      step()
+      await inner.write(bytes, position)
+    },
+  })
+  const files: Files = {
+    ...nodeFiles,
+    async open(path, mode) {
+      if (mode !== 'read') step()
+      return handle(await nodeFiles.open(path, mode))
+    },
+    mkdir: change(nodeFiles.mkdir),
+    rmdir: change(nodeFiles.rmdir),
+    rename: change(nodeFiles.rename),
+    link: change(nodeFiles.link),
+    unlink: change(nodeFiles.unlink),
+    syncDir: change(nodeFiles.syncDir),
+    chmod: change(nodeFiles.chmod),
+    utimes: change(nodeFiles.utimes),
+  }
+  return {
+    files,
+    get steps() {
+      return steps
+    },
+    get dead() {
+      return steps > at
+    },
+  }
+}

@@ -102,7 +102,7 @@ export function readArguments(command: Command, argv: string[]): Request {
   const args = named === undefined ? words : words.slice(1)
   if (args.length < verb.min) {
     const wanted = verb.usage.split(' ').filter((word) => !word.startsWith('['))
-    throw new Missing(`missing ${wanted[args.length] ?? wanted.at(-1) ?? 'argument'}`, verb)
+    throw new Missing(`missing ${(wanted[args.length] ?? wanted.at(-1) ?? 'argument').replace('...', '')}`, verb)
   }
   if (args.length > verb.max) throw usage(`surplus argument ${quote(args[verb.max] ?? '')}`)
   return { want: 'run', verb, args, options, json }

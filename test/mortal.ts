@@ -41,14 +41,14 @@ export function mortal(at: number): Mortal {
       if (mode !== 'read') step()
       return handle(await nodeFiles.open(path, mode))
     },
-    mkdir: change(nodeFiles.mkdir),
-    rmdir: change(nodeFiles.rmdir),
-    rename: change(nodeFiles.rename),
-    link: change(nodeFiles.link),
-    unlink: change(nodeFiles.unlink),
-    syncDir: change(nodeFiles.syncDir),
-    chmod: change(nodeFiles.chmod),
-    utimes: change(nodeFiles.utimes),
+    mkdir: change((path: string) => nodeFiles.mkdir(path)),
+    rmdir: change((path: string) => nodeFiles.rmdir(path)),
+    rename: change((from: string, to: string) => nodeFiles.rename(from, to)),
+    link: change((from: string, to: string) => nodeFiles.link(from, to)),
+    unlink: change((path: string) => nodeFiles.unlink(path)),
+    syncDir: change((path: string) => nodeFiles.syncDir(path)),
+    chmod: change((path: string, mode: number) => nodeFiles.chmod(path, mode)),
+    utimes: change((path: string, ms: number) => nodeFiles.utimes(path, ms)),
   }
   return {
     files,

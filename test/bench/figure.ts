@@ -65,6 +65,12 @@ function holds(goal: Goal, value: number, limit: number): boolean {
   return goal.good === 'less' ? value <= limit : value >= limit
 }
 
+/** The same relation of what the processors did: other people's load is not in it. */
+function cpuRatio({ ours, peer }: Figure): number | undefined {
+  if (ours.cpuMs === undefined || peer?.cpuMs === undefined) return undefined
+  return mean(ours.cpuMs) / mean(peer.cpuMs)
+}
+
 /** Lines for people. */
 export function describe(figure: Figure): string {
   const { row, what, unit, ours, peer, goal, note } = figure
@@ -81,7 +87,9 @@ export function describe(figure: Figure): string {
     const sign = goal.kind === 'ratio' ? ' x' : ` ${unit} over`
     const word = holds(goal, value, goal.aim) ? 'aim reached' : holds(goal, value, goal.least) ? 'holds' : 'DOES NOT HOLD'
     const bound = goal.good === 'less' ? 'at most' : 'at least'
-    lines.push(`    = ${short(value)}${sign}; ${bound} ${goal.least}, aim ${goal.aim}: ${word}`)
+    const cpu = goal.kind === 'ratio' && goal.good === 'less' ? cpuRatio(figure) : undefined
+    const also = cpu === undefined ? '' : ` (of cpu time: ${short(cpu)} x)`
+    lines.push(`    = ${short(value)}${sign}${also}; ${bound} ${goal.least}, aim ${goal.aim}: ${word}`)
   }
   if (note !== undefined) lines.push(`    (${note})`)
   return lines.join('\n')
@@ -104,6 +112,7 @@ export function record(figure: Figure): string {
     ours: side(ours),
     ...(peer !== undefined && { peer: side(peer) }),
     ...(value !== undefined && { [goal.kind]: round(value) }),
+    ...(peer?.cpuMs !== undefined && { cpu_ratio: round(cpuRatio(figure) ?? NaN) }),
     bound: goal.good === 'less' ? 'at most' : 'at least',
     least: goal.least,
     aim: goal.aim,

@@ -22,11 +22,22 @@ export interface TimedOptions {
 
 const TICK_MS = 10 // USER_HZ is 100 on every Linux
 
+/** proc_pid_stat(5) from field 3 on, what follows the name. */
+function statFields(process: string): string[] {
+  const stat = readFileSync(`/proc/${process}/stat`, 'latin1')
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+}
+
 /** CPU time of all children of this process that have been waited for. */
 function childrenCpuMs(): number {
-  const stat = readFileSync('/proc/self/stat', 'latin1')
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ') // starts with field 3
+  const fields = statFields('self')
   return (Number(fields[13]) + Number(fields[14])) * TICK_MS
+}
+
+/** CPU time of a running process. */
+export function processCpuMs(pid: number): number {
+  const fields = statFields(String(pid))
+  return (Number(fields[11]) + Number(fields[12])) * TICK_MS
 }
 
 /** Runs `argv`, which must exit 0: anything else is thrown with what it said. */

@@ -2,14 +2,15 @@
 // minutes. Prints min / median / max of both sides, their ratio and whether it holds, then one JSON line per figure.
 // Exits 0 whatever the figures say, 1 if a row could not be run.
 //
-//   node --import tsx test/bench/run.ts [ROW...]       rows: start deliver look ndjson flush file memory
+//   node --import tsx test/bench/run.ts [ROW...]       rows: start deliver look memory ndjson flush file
 
 import { cpus, loadavg, release } from 'node:os'
 
 import { file, flush, ndjson } from './bulk.ts'
 import { describe, type Figure, record } from './figure.ts'
+import { deliver, look, memory, start } from './start.ts'
 
-const ROWS: Record<string, () => Promise<Figure[]>> = { ndjson, flush, file }
+const ROWS: Record<string, () => Promise<Figure[]>> = { start, deliver, look, memory, ndjson, flush, file }
 
 async function main(wanted: string[]): Promise<void> {
   const unknown = wanted.filter((name) => !Object.keys(ROWS).includes(name))

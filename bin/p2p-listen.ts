@@ -3,15 +3,17 @@
 import { printable } from '../lib/base/text.ts'
 import { loadSuite } from '../lib/crypto/suite.ts'
 import { fingerprintWords } from '../lib/crypto/words.ts'
-import { type Deferral, runListener } from '../lib/delivery/listener.ts'
+import { type Deferral, Listener } from '../lib/delivery/listener.ts'
 import { tellOutcome, words } from '../lib/delivery/telling.ts'
+import { loadConfig } from '../lib/disk/config.ts'
 import type { Contact } from '../lib/disk/contact.ts'
-import { openHome } from '../lib/disk/home.ts'
+import { openHome, type Home } from '../lib/disk/home.ts'
 import type { Delivered } from '../lib/disk/inbox.ts'
 import { loadKeyring } from '../lib/disk/keyring.ts'
 import { contactRecord } from '../lib/disk/person.ts'
 import { main, type Call } from '../lib/edge/cli.ts'
 import { p2pListen } from '../lib/edge/commands.ts'
+import { stdinIsTerminal } from '../lib/edge/input.ts'
 import { formatAddress } from '../lib/wire/address.ts'
 import { deferredRecord } from '../lib/wire/outrecord.ts'
 import { infoOfMail, messageRecord } from '../lib/wire/record.ts'
@@ -23,13 +25,18 @@ async function listen(call: Call): Promise<void> {
   const { out } = call
   const home = await openHome({ flag: call.value('home'), env: process.env })
   const keyring = await loadKeyring(home)
+  const config = await loadConfig(home, process.env)
   for (const { failure } of keyring.problems) call.warn(failure.message)
+  for (const text of config.strangers(keyring)) call.warn(text)
   const { self } = keyring
-  const stop = AbortSignal.any([call.signal, out.closed]) // nobody reads any more: end cleanly
+  const hangup = new AbortController()
+  const stop = AbortSignal.any([call.signal, hangup.signal, out.closed]) // nobody reads any more: end cleanly
   const told = new Teller((error) => call.report(error))
-  await runListener({
+  const listener = new Listener({
     home,
     keyring,
+    config,
+    reread: () => loadConfig(home, process.env),
     once: call.flag('once'),
     exec: call.value('exec'),
     signal: stop,
@@ -67,7 +74,24 @@ async function listen(call: Call): Promise<void> {
       told.tell(() => out.record({ v: 1, type: 'notice', text }, () => ''))
     },
   })
+  const terminal = await hasTerminal(call, home)
+  process.on('SIGHUP', () => {
+    if (terminal) hangup.abort()
+    else listener.reload().catch((error: unknown) => call.report(error))
+  })
+  await listener.run()
   await told.rest()
+}
+
+/** Whether this process hangs on a terminal: it has one, and its user has not turned all its streams away from it. */
+async function hasTerminal(call: Call, home: Home): Promise<boolean> {
+  if (!stdinIsTerminal() && !call.out.terminal && !process.stderr.isTTY) return false
+  try {
+    await (await home.files.open('/dev/tty', 'read')).close()
+    return true
+  } catch {
+    return false // ENXIO: there is none that could hang up
+  }
 }
 
 /** Records in the order in which things happened, however slow the reader is. */
@@ -109,7 +133,7 @@ function deferred(contact: Contact, news: Deferral): [object, () => string] {
   const { next, ...rest } = why
   return [
     { v: 1, type: 'deferred', to: name, key, ...rest, next: new Date(next).toISOString() },
-    () => printable(`${name}  away  ${why.text}`),
+    () => printable(`${name}  deferred  ${why.text}`),
   ]
 }
 

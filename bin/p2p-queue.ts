@@ -8,6 +8,7 @@ import { tellListener } from '../lib/delivery/control.ts'
 import { flushAll } from '../lib/delivery/flush.ts'
 import { countQueue, describeQueued, eventsOf, findOne, headOf } from '../lib/delivery/queueview.ts'
 import { isRefusal, tellOutcome, words } from '../lib/delivery/telling.ts'
+import { loadConfig } from '../lib/disk/config.ts'
 import { checkSendable, isWelcome } from '../lib/disk/contact.ts'
 import { openHome, type Home } from '../lib/disk/home.ts'
 import { loadKeyring, type Keyring } from '../lib/disk/keyring.ts'
@@ -112,6 +113,9 @@ async function flush(call: Call): Promise<void> {
   for (const contact of named) checkSendable(contact)
   const wait = call.value('wait')
   const waitMs = wait === undefined ? Infinity : parseDuration(wait) * 1000
+  const lingerMs = parseDuration(call.value('linger') ?? '0') * 1000
+  const config = await loadConfig(home, process.env)
+  for (const text of config.strangers(keyring)) call.warn(text)
   const contacts = named.length > 0 ? [...new Set(named)] : keyring.all().filter(isWelcome)
   const start = home.clock.monotonic()
   const stop = call.waiting('trying to deliver')
@@ -119,6 +123,9 @@ async function flush(call: Call): Promise<void> {
   let received = 0
   const result = await flushAll(home, keyring, contacts, {
     waitMs,
+    lingerMs,
+    config,
+    reread: () => loadConfig(home, process.env),
     signal: call.signal,
     onOutcome(outcome) {
       if (isRefusal(outcome)) call.exit(EX.REFUSED)
@@ -127,6 +134,12 @@ async function flush(call: Call): Promise<void> {
     onReceived() {
       received += 1
     },
+    onNotice: (text) => call.warn(text),
+    onPassed() {
+      stop()
+      if (waitMs > 0 && home.clock.monotonic() - start >= waitMs) call.exit(EX.TEMPORARY)
+      if (lingerMs > 0) call.tell(`reachable for ${call.value('linger')}`)
+    },
   }).finally(stop)
   await told
   if (received > 0) call.tell(`received ${received === 1 ? '1 message' : `${received} messages`}`)
@@ -134,7 +147,6 @@ async function flush(call: Call): Promise<void> {
     call.tell('another process is delivering right now')
     call.exit(EX.TEMPORARY)
   } else {
-    if (waitMs > 0 && home.clock.monotonic() - start >= waitMs) call.exit(EX.TEMPORARY)
     await sweep(home)
   }
 }

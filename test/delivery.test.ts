@@ -7,8 +7,9 @@ import * as assert from 'uvu/assert'
 import { Desk } from '../lib/delivery/desk.ts'
 import { fatesOf } from '../lib/delivery/fate.ts'
 import { Hooks } from '../lib/delivery/hooks.ts'
-import { runListener } from '../lib/delivery/listener.ts'
+import { Listener } from '../lib/delivery/listener.ts'
 import { Station } from '../lib/delivery/station.ts'
+import { Config } from '../lib/disk/config.ts'
 import type { Contact } from '../lib/disk/contact.ts'
 import { loadKeyring, updateContact } from '../lib/disk/keyring.ts'
 import { listMaildir } from '../lib/disk/maildir.ts'
@@ -349,9 +350,11 @@ interface Running {
 async function listener(side: Side, exec?: string): Promise<Running> {
   const said: string[] = []
   const control = new AbortController()
-  const ended = runListener({
+  const ended = new Listener({
     home: side.home,
     keyring: await loadKeyring(side.home),
+    config: new Config(),
+    reread: () => Promise.resolve(new Config()),
     once: false,
     exec,
     signal: control.signal,
@@ -363,7 +366,7 @@ async function listener(side: Side, exec?: string): Promise<Running> {
     onPeer: (_, state) => void said.push(state),
     onContact: () => undefined,
     onNotice: (text) => void said.push(`notice ${text}`),
-  })
+  }).run()
   ended.catch(() => undefined)
   await until(() => said.includes('ready'))
   return {
@@ -473,8 +476,13 @@ test('commands that read nothing, end at once or fail leave the listener alone',
     await ends(a, b)
     await station.close()
     for (const command of ['exit 0', 'head -c 10 >/dev/null; exit 3', 'exec <&-; exit 75']) {
-      const hooks = new Hooks(bob.home, command, { trouble: (what) => void troubles.push(what) })
-      await hooks.start()
+      const hooks = new Hooks(bob.home, {
+        command: () => command,
+        auto: () => false,
+        nameOf: () => undefined,
+        trouble: (what) => void troubles.push(what),
+      })
+      await hooks.look()
       await hooks.idle()
       await hooks.stop()
       if (command === 'exit 0') for (const { id } of there) await rerun(bob, id)

@@ -31,7 +31,7 @@ export async function attempt(station: Station, contact: Contact, options: Attem
   await station.expire(contact)
   for (;;) {
     const outcome = await station.connect(contact, options)
-    if (!('link' in outcome)) return { reached: false, trouble: outcome, ...(await noteFailure(home, contact, outcome)) }
+    if (!('link' in outcome)) return { reached: false, trouble: outcome, ...(await noteFailure(station, contact, outcome)) }
     if (options.signal.aborted) outcome.link.close()
     await noteReached(home, contact)
     const session = await station.session(outcome.link, contact, { oneShot: true, receive: options.receive })
@@ -42,17 +42,19 @@ export async function attempt(station: Station, contact: Contact, options: Attem
   }
 }
 
-/** Writes the failed attempt into the log of the contact's queue. */
+/** Writes the failed attempt into the log of the contact's queue, and tells the owner if messages wait for long. */
 export async function noteFailure(
-  home: Home,
+  station: Station,
   contact: Contact,
   trouble: DialTrouble,
 ): Promise<{ attempts: number; next: number }> {
+  const { home } = station
   const now = home.clock.now()
   const log = await readLog(home, contact.key)
   const next = nextAttempt(log.attempts[0] ?? now, now, fraction(home.random))
   const { reason, text, addresses } = trouble
   await noteIfQueued(home, contact, { event: 'attempt', reason, text, addresses, next })
+  await station.tellDelay(contact)
   return { attempts: log.count + 1, next }
 }
 

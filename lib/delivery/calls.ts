@@ -36,6 +36,8 @@ export interface CallOptions {
   /** Contacts that are not called for now, and where those called in vain are noted. */
   backoff?: Backoff | undefined
   onReceived?(message: Delivered, contact: Contact): void
+  /** Something a person should know; the calls go on. */
+  onNotice?(text: string): void
 }
 
 /** Calls these contacts and tells the desk what becomes of its messages. Throws what this side's disk threw. */
@@ -68,6 +70,8 @@ export async function callContacts(
         stopIfDone(contact.key)
       },
       received: (message, contact) => options.onReceived?.(message, contact),
+      noticed: (text) => options.onNotice?.(text),
+      trouble: (error) => options.onNotice?.(error instanceof Error ? error.message : String(error)),
     },
   })
   const end = (): void => {

@@ -22,7 +22,7 @@ export interface DeliverOptions {
   config?: Config | undefined
   /** Contacts called in vain a moment ago. */
   backoff?: Backoff | undefined
-  onOutcome(outcome: Outcome): void
+  onOutcome: (outcome: Outcome) => void
 }
 
 /** Tells one outcome for every job. Resolves when all have theirs or the wait is over. */

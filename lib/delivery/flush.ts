@@ -1,6 +1,10 @@
 // One pass over the queue now, whatever the schedule says: each contact is dialled once, and both directions move over
-// that one dial. With a listener running the pass is the listener's.
+// that one dial. With a listener running the pass is the listener's. To linger is to be a listener for a while, so
+// that two homes without one meet.
 
+import { sleep } from '../base/clock.ts'
+import { EX, Failure } from '../base/fail.ts'
+import type { Config } from '../disk/config.ts'
 import type { Contact } from '../disk/contact.ts'
 import type { Home } from '../disk/home.ts'
 import type { Delivered } from '../disk/inbox.ts'
@@ -8,18 +12,34 @@ import type { Keyring } from '../disk/keyring.ts'
 import { tryLock } from '../disk/lock.ts'
 import { list, names } from '../disk/queue.ts'
 import { callContacts } from './calls.ts'
-import { ask } from './control.ts'
+import { ask, type Message } from './control.ts'
 import { type DeliverOptions, newsOf, tellNews } from './deliver.ts'
 import { Desk, type Job } from './desk.ts'
+import { Hooks } from './hooks.ts'
+import { Listener } from './listener.ts'
+import { aborted } from './requests.ts'
 
 /** The listener's pass is waited for so much longer than asked. */
 const GRACE_MS = 1000
 
 export interface FlushOptions extends DeliverOptions {
-  onReceived?(message: Delivered, contact: Contact): void
+  config: Config
+  /** The settings as they are on disk now. */
+  reread: () => Promise<Config>
+  /** After the pass this home stays reachable for so long; 0: it does not. */
+  lingerMs: number
+  onReceived: (message: Delivered, contact: Contact) => void
+  /** Something a person should know; the pass goes on. */
+  onNotice: (text: string) => void
+  /** The pass is over; what follows is lingering. */
+  onPassed?: () => void
 }
 
-/** 'busy' if another process does this pass. Outcomes are told for messages that were waiting when it began. */
+/**
+ * 'busy' if another process does this pass. Outcomes are told for messages that were waiting when it began, and for
+ * whatever is delivered or given up while it lingers. Throws 78, after the pass, if it cannot linger since the port is
+ * taken.
+ */
 export async function flushAll(
   home: Home,
   keyring: Keyring,
@@ -32,21 +52,129 @@ export async function flushAll(
     for (const queued of await list(home, contact.key)) jobs.push({ contact, queued })
   }
   const desk = new Desk(home.clock, jobs, (outcome) => options.onOutcome(outcome))
-  const { waitMs, signal } = options
+  const { waitMs, signal, lingerMs } = options
+  const pass = new Pass(home, keyring, contacts, desk, options)
   const request = { op: 'flush', keys: contacts.map(({ key }) => key) }
-  const byListener = await ask(home, request, { signal, timeoutMs: waitMs + GRACE_MS }, (record) => {
-    if (record['type'] === 'away') desk.tellRest(newsOf('deferred', record), String(record['key']))
-    else tellNews(desk, record)
-  })
-  if (!byListener) {
+  const tell = (record: Message): void => pass.tell(record)
+  if (!(await ask(home, request, { signal, timeoutMs: waitMs + GRACE_MS }, tell))) {
     const lock = await tryLock(home, 'flush')
     if (lock === undefined) return 'busy'
     try {
-      await callContacts(home, keyring, contacts, desk, { ...options, receive: true })
+      if (lingerMs > 0) return await pass.linger()
+      await pass.call()
     } finally {
       await lock.release()
     }
   }
   await desk.close(home)
+  options.onPassed?.()
   return 'done'
+}
+
+/** A pass that this process does itself. */
+class Pass {
+  readonly #home: Home
+  readonly #keyring: Keyring
+  readonly #contacts: Contact[]
+  readonly #desk: Desk
+  readonly #options: FlushOptions
+
+  constructor(home: Home, keyring: Keyring, contacts: Contact[], desk: Desk, options: FlushOptions) {
+    this.#home = home
+    this.#keyring = keyring
+    this.#contacts = contacts
+    this.#desk = desk
+    this.#options = options
+  }
+
+  /** What a listener says of the pass. */
+  tell(record: Message): void {
+    if (record['type'] === 'away') this.#desk.tellRest(newsOf('deferred', record), String(record['key']))
+    else tellNews(this.#desk, record)
+  }
+
+  /** Calls everybody once; then the commands for what came, as long as they take. */
+  async call(): Promise<void> {
+    const { config, signal, onNotice } = this.#options
+    const hooks = new Hooks(this.#home, {
+      command: (key) => config.hookOf(this.#keyring, key),
+      auto: () => config.hooksAuto,
+      nameOf: (key) => this.#keyring.byKey(key)?.name,
+      trouble: onNotice,
+    })
+    await callContacts(this.#home, this.#keyring, this.#contacts, this.#desk, {
+      ...this.#options,
+      receive: true,
+      onReceived: (message, contact) => {
+        hooks.add(message)
+        this.#options.onReceived(message, contact)
+      },
+    })
+    const stop = (): void => void hooks.stop()
+    signal.addEventListener('abort', stop, { once: true })
+    if (!signal.aborted) await hooks.look()
+    if (!signal.aborted) await hooks.idle()
+    signal.removeEventListener('abort', stop)
+    await hooks.stop()
+  }
+
+  /** The pass as a listener does it, which goes on to listen. */
+  async linger(): Promise<'done' | 'busy'> {
+    const { signal, waitMs, lingerMs, onPassed } = this.#options
+    const { clock } = this.#home
+    let passed = false
+    let ready = (): void => undefined
+    const up = new Promise<void>((resolve) => (ready = resolve))
+    const listener = this.#listener(ready, () => passed)
+    const running = listener.run()
+    running.catch(() => undefined) // awaited below
+    try {
+      await Promise.race([up, running])
+      const over = new AbortController()
+      const cancel = Number.isFinite(waitMs) ? clock.after(waitMs, () => over.abort()) : (): void => undefined
+      const gone = AbortSignal.any([signal, over.signal])
+      const keys = this.#contacts.map(({ key }) => key)
+      const pass = listener.flush(keys, (record) => this.tell(record), gone)
+      await Promise.race([pass, aborted(gone), running])
+      cancel()
+      await this.#desk.close(this.#home)
+      passed = true
+      onPassed?.()
+      await Promise.race([sleep(clock, lingerMs, signal), running])
+      listener.finish()
+      await running
+      return 'done'
+    } catch (error) {
+      if (!(error instanceof Failure) || passed) throw error
+      if (error.exit === EX.TEMPORARY) return 'busy' // a listener has just begun
+      if (error.exit === EX.CONFIG) await this.call()
+      throw error
+    }
+  }
+
+  #listener(onReady: () => void, passed: () => boolean): Listener {
+    const { config, reread, signal, onOutcome, onReceived, onNotice } = this.#options
+    return new Listener({
+      home: this.#home,
+      keyring: this.#keyring,
+      config,
+      reread,
+      once: false,
+      exec: undefined,
+      call: false,
+      signal,
+      onReady,
+      onMessage: onReceived,
+      onDelivered(queued, contact, elapsedMs) {
+        if (passed()) onOutcome({ type: 'delivered', queued, contact, elapsedMs })
+      },
+      onDeferred: () => undefined,
+      onFailed(queued, contact, reason, text) {
+        if (passed()) onOutcome({ type: 'refused', queued, contact, reason, text, elapsedMs: 0 })
+      },
+      onPeer: () => undefined,
+      onContact: () => undefined,
+      onNotice,
+    })
+  }
 }

@@ -2,6 +2,7 @@
 // home. It may be killed at any instant; everything it promised is on disk before it is said.
 
 import { EX, Failure, ioFailure, isCode } from '../base/fail.ts'
+import type { Config } from '../disk/config.ts'
 import type { Contact } from '../disk/contact.ts'
 import type { Home } from '../disk/home.ts'
 import type { Delivered } from '../disk/inbox.ts'
@@ -12,17 +13,14 @@ import { sweep } from '../disk/queuesweep.ts'
 import { serve, type Server } from '../net/accept.ts'
 import { Guard } from '../net/guard.ts'
 import type { ByteStream } from '../net/stream.ts'
-import { type Message, openControl } from './control.ts'
+import { openControl } from './control.ts'
 import { Hooks } from './hooks.ts'
-import { Recent } from './limits.ts'
-import { Peers, type Trouble } from './peers.ts'
+import { Peers } from './peers.ts'
+import { aborted, Requests, type Write } from './requests.ts'
 import { Station } from './station.ts'
 
 /** From a number taken to the message being there, as a rule; a look that comes too early is made up for later. */
 const LOOK_DELAY_MS = 500
-
-/** A session that the other side ends so soon is no use dialling for again. */
-const YOUNG_MS = 1000
 
 /** What is in hand at the end may take so long: a stopped listener is gone in less than 2 s. */
 const GRACE_MS = 1200
@@ -30,20 +28,25 @@ const GRACE_MS = 1200
 export interface ListenerOptions {
   home: Home
   keyring: Keyring
+  config: Config
+  /** The settings as they are on disk now, for reload(). */
+  reread: () => Promise<Config>
   /** End after the first message. */
   once: boolean
-  /** A command for each message. */
+  /** A command for each message, in place of those of the settings. */
   exec: string | undefined
+  /** False: nobody is called because the listener begins; what waits goes when its time has come. */
+  call?: boolean
   signal: AbortSignal
-  onReady(addresses: { ip: string; port: number }[]): void
-  onMessage(message: Delivered, contact: Contact): void
-  onDelivered(queued: Queued, contact: Contact, elapsedMs: number): void
-  onDeferred(contact: Contact, news: Deferral): void
-  onFailed(queued: Queued, contact: Contact, reason: string, text: string): void
-  onPeer(contact: Contact, state: 'up' | 'down', address?: { ip: string; port: number }): void
-  onContact(contact: Contact): void
+  onReady: (addresses: { ip: string; port: number }[]) => void
+  onMessage: (message: Delivered, contact: Contact) => void
+  onDelivered: (queued: Queued, contact: Contact, elapsedMs: number) => void
+  onDeferred: (contact: Contact, news: Deferral) => void
+  onFailed: (queued: Queued, contact: Contact, reason: string, text: string) => void
+  onPeer: (contact: Contact, state: 'up' | 'down', address?: { ip: string; port: number }) => void
+  onContact: (contact: Contact) => void
   /** Something a person should know; the listener goes on. */
-  onNotice(text: string): void
+  onNotice: (text: string) => void
 }
 
 export interface Deferral {
@@ -56,81 +59,133 @@ export interface Deferral {
   next: number
 }
 
-/** A command that waits for outcomes; it picks those it asked for. */
-type Watcher = (id: string, key: string, news: Message) => void
-
-/** Runs until `signal` fires or the listener cannot go on. Throws 75 if one runs already, 78 if the port is taken. */
-export async function runListener(options: ListenerOptions): Promise<void> {
-  const lock = await tryLock(options.home, 'listener')
-  if (lock === undefined) throw new Failure(EX.TEMPORARY, `p2p-listen already runs for ${options.home.path}`)
-  try {
-    await new Listener(options).run()
-  } finally {
-    await lock.release()
-  }
+/** What exists while the listener runs. */
+interface Works {
+  station: Station
+  peers: Peers
+  hooks: Hooks
+  requests: Requests
 }
 
-class Listener {
+export class Listener {
   readonly #options: ListenerOptions
-  readonly #watchers = new Set<Watcher>()
-  /** Delivered not long ago. */
-  readonly #lately = new Recent()
   readonly #stop = new AbortController()
+  #works: Works | undefined
   #error: unknown
 
   constructor(options: ListenerOptions) {
     this.#options = options
   }
 
+  /** Runs until the signal fires or it cannot go on. Throws 75 if one runs for this home, 78 if the port is taken. */
   async run(): Promise<void> {
-    const { home, keyring, exec, signal } = this.#options
+    const { home } = this.#options
+    const lock = await tryLock(home, 'listener')
+    if (lock === undefined) throw new Failure(EX.TEMPORARY, `a listener already runs for ${home.path}`)
+    try {
+      await this.#run()
+    } finally {
+      await lock.release()
+    }
+  }
+
+  /** Ends it after what is in hand, the commands for messages included; the signal ends it sooner. */
+  finish(): void {
+    this.#stop.abort()
+  }
+
+  /** Reads keyring and settings anew. What cannot be used changes nothing and is told. */
+  async reload(): Promise<void> {
+    const { onNotice, reread } = this.#options
+    if (this.#works === undefined) return
+    const { station, peers, hooks } = this.#works
+    try {
+      const config = await reread()
+      await station.reload()
+      station.configure(config)
+      for (const { failure } of station.keyring.problems) onNotice(failure.message)
+      for (const text of config.strangers(station.keyring)) onNotice(text)
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error
+      onNotice(`${error.message}: everything stays as it was`)
+    }
+    peers.reload()
+    await hooks.look()
+  }
+
+  /** One pass over these contacts as a command asks for it. */
+  async flush(keys: string[], write: Write, gone: AbortSignal): Promise<void> {
+    await this.#works?.requests.flush(keys, write, gone)
+  }
+
+  async #run(): Promise<void> {
+    const { home, keyring, signal } = this.#options
     const end = (): void => this.#stop.abort()
     signal.addEventListener('abort', end, { once: true })
     if (signal.aborted) end()
-    const hooks =
-      exec === undefined ? undefined : new Hooks(home, exec, { trouble: (text) => this.#options.onNotice(text) })
-    const station = await this.#openStation(home, keyring, hooks)
-    const peers = new Peers(station, {
-      up: (contact, link) => this.#options.onPeer(contact, 'up', link.remote),
-      down: (contact) => {
-        this.#options.onPeer(contact, 'down')
-      },
-      unreachable: (contact, trouble, attempts, next) => {
-        this.#options.onDeferred(contact, { ...trouble, attempts, next })
-      },
-      fatal: (error) => this.#fail(error),
-    })
+    const station = await this.#openStation(home, keyring)
     const closers: (() => Promise<void>)[] = [() => station.close()]
     try {
       await station.inbox() // repairs what a crash left, before anybody may come
+      const { peers, hooks, requests } = (this.#works = this.#build(station))
       const guard = new Guard<ByteStream>(home.clock, home.random)
       for (const { ip } of knownPlaces(keyring)) guard.know(ip)
       const server = await this.#serve(station, guard, peers)
       closers.unshift(() => server.close())
-      const control = await openControl(home, (request, write, gone) => this.#answer(request, write, gone, peers, station))
+      const control = await openControl(home, (request, write, gone) => requests.answer(request, write, gone))
       closers.unshift(() => control.close())
       this.#options.onReady([...server.addresses])
-      await hooks?.start()
-      peers.start()
-      sweep(home).catch((error: unknown) => this.#options.onNotice(error instanceof Error ? error.message : String(error)))
-      // Every message takes a number from queue/clock, so one watch tells of all of them.
-      await home.files.mkdir(home.at('queue', 'clock'))
-      let looksSoon = false
-      const look = (): void => {
-        looksSoon = false
-        peers.look().catch((error: unknown) => this.#fail(error))
-      }
-      const watch = home.files.watch(home.at('queue', 'clock'), () => {
-        if (!looksSoon) home.clock.after(LOOK_DELAY_MS, look, true)
-        looksSoon = true
-      })
+      await hooks.look()
+      peers.start(this.#options.call !== false)
+      sweep(home).catch((error: unknown) => this.#notice(error))
+      const unwatch = await this.#watchQueue(peers)
       await aborted(this.#stop.signal)
-      watch()
-      await Promise.all([peers.stop(GRACE_MS), hooks?.stop()])
+      unwatch()
+      await peers.stop(GRACE_MS)
+      if (this.#error === undefined && !signal.aborted) {
+        for (const close of closers.splice(0, 2)) await close() // nobody else is let in meanwhile
+        await Promise.race([hooks.idle(), aborted(signal)])
+      }
+      await hooks.stop()
     } finally {
       for (const close of closers) await close()
     }
     if (this.#error !== undefined) throw ioFailure(this.#error, 'cannot go on')
+  }
+
+  #build(station: Station): Works {
+    const { home } = station
+    const { exec, onPeer, onDeferred, onNotice } = this.#options
+    const fail = (error: unknown): void => this.#fail(error)
+    const peers = new Peers(station, {
+      up: (contact, link) => onPeer(contact, 'up', link.remote),
+      down: (contact) => onPeer(contact, 'down'),
+      unreachable: (contact, trouble, attempts, next) => onDeferred(contact, { ...trouble, attempts, next }),
+      fatal: fail,
+    })
+    const hooks = new Hooks(home, {
+      command: (key) => exec ?? station.hookOf(key),
+      auto: () => station.config.hooksAuto,
+      nameOf: (key) => station.keyring.byKey(key)?.name,
+      trouble: onNotice,
+    })
+    const requests = new Requests({ clock: home.clock, station, peers, fail, reload: () => this.reload() })
+    return { station, peers, hooks, requests }
+  }
+
+  /** Every message takes a number from queue/clock, so one watch tells of all of them. Returns how to end it. */
+  async #watchQueue(peers: Peers): Promise<() => void> {
+    const { home } = this.#options
+    await home.files.mkdir(home.at('queue', 'clock'))
+    let looksSoon = false
+    const look = (): void => {
+      looksSoon = false
+      peers.look().catch((error: unknown) => this.#fail(error))
+    }
+    return home.files.watch(home.at('queue', 'clock'), () => {
+      if (!looksSoon) home.clock.after(LOOK_DELAY_MS, look, true)
+      looksSoon = true
+    })
   }
 
   #fail(error: unknown): void {
@@ -138,30 +193,37 @@ class Listener {
     this.#stop.abort()
   }
 
-  #openStation(home: Home, keyring: Keyring, hooks: Hooks | undefined): Promise<Station> {
+  #notice(error: unknown): void {
+    this.#options.onNotice(error instanceof Error ? error.message : String(error))
+  }
+
+  #openStation(home: Home, keyring: Keyring): Promise<Station> {
     const options = this.#options
+    const { config, exec } = options
     return Station.open(home, keyring, {
-      ...(hooks !== undefined && { hooks: () => true }),
+      config,
+      ...(exec !== undefined && { hooks: () => true }),
       events: {
         delivered: (queued, contact, elapsedMs) => {
-          this.#tell(queued, { type: 'delivered' })
+          this.#works?.requests.tell(queued, { type: 'delivered' })
           options.onDelivered(queued, contact, elapsedMs)
         },
         deferred: (queued, contact, reason, text, next) => {
-          this.#tell(queued, { type: 'deferred', reason, text, next })
+          this.#works?.requests.tell(queued, { type: 'deferred', reason, text, next })
           options.onDeferred(contact, { queued, reason, text, next })
         },
         failed: (queued, contact, reason, text) => {
-          this.#tell(queued, { type: 'refused', reason, text })
+          this.#works?.requests.tell(queued, { type: 'refused', reason, text })
           options.onFailed(queued, contact, reason, text)
         },
         received: (message, contact) => {
           options.onMessage(message, contact)
-          hooks?.add(message.path.slice(message.path.lastIndexOf('/') + 1))
-          if (options.once) this.#stop.abort()
+          this.#works?.hooks.add(message)
+          if (options.once) this.finish()
         },
         changed: (contact) => options.onContact(contact),
-        trouble: (error) => options.onNotice(error instanceof Error ? error.message : String(error)),
+        noticed: (text) => options.onNotice(text),
+        trouble: (error) => this.#notice(error),
       },
     })
   }
@@ -180,121 +242,13 @@ class Listener {
           guard.know(link.remote.ip)
           peers.adopt(link).catch((error: unknown) => this.#fail(error))
         },
-        onFault: (error) => this.#options.onNotice(error instanceof Error ? error.message : String(error)),
+        onFault: (error) => this.#notice(error),
       })
     } catch (error) {
       if (!isCode(error, 'EADDRINUSE')) throw ioFailure(error, `cannot listen on port ${home.port}`)
       throw new Failure(EX.CONFIG, `port ${home.port} is taken by another program`, `ss -ltnp 'sport = :${home.port}'`)
     }
   }
-
-  /** One request of a command of this home. */
-  async #answer(
-    request: Message,
-    write: (record: Message) => void,
-    gone: AbortSignal,
-    peers: Peers,
-    station: Station,
-  ): Promise<void> {
-    switch (request['op']) {
-      case 'deliver':
-        return this.#deliver(request, write, gone, peers)
-      case 'flush':
-        return this.#flush(strings(request['keys']), write, gone, peers, station)
-      case 'queue':
-        return peers.retry(strings(request['keys']))
-      case 'reload':
-        await station.reload()
-        return peers.reload()
-      default:
-        write({ type: 'error', text: 'unknown request' })
-    }
-  }
-
-  /** Offers these messages now and tells what becomes of each, until all have their outcome or the wait is over. */
-  async #deliver(request: Message, write: (record: Message) => void, gone: AbortSignal, peers: Peers): Promise<void> {
-    const keys = strings(request['keys'])
-    const rest = new Map(strings(request['ids']).map((id, i) => [id, keys[i] ?? '']))
-    const wait = request['wait']
-    const over = new AbortController()
-    const cancel =
-      typeof wait === 'number' && wait >= 0
-        ? this.#options.home.clock.after(wait * 1000, () => over.abort())
-        : (): void => undefined
-    gone.addEventListener('abort', () => over.abort(), { once: true })
-    const watcher: Watcher = (id, _, news) => {
-      if (!rest.delete(id)) return
-      write({ ...news, id })
-      if (rest.size === 0) over.abort()
-    }
-    this.#watchers.add(watcher)
-    // A session may have taken some along before they were asked for here.
-    for (const [id, key] of rest) if (this.#lately.has(id)) watcher(id, key, { type: 'delivered' })
-    for (const key of new Set(rest.values())) {
-      this.#offer(key, peers, over.signal)
-        .then((trouble) => {
-          for (const [id, of] of rest) if (of === key) watcher(id, key, { type: 'deferred', ...trouble })
-        })
-        .catch((error: unknown) => this.#fail(error))
-    }
-    if (rest.size > 0 && !gone.aborted) await aborted(over.signal)
-    cancel()
-    this.#watchers.delete(watcher)
-  }
-
-  /** Offers what waits for a contact; resolves with the trouble when that leads no further. */
-  async #offer(key: string, peers: Peers, over: AbortSignal): Promise<Trouble> {
-    for (;;) {
-      const reached = await peers.reach(key)
-      if (!('contact' in reached)) return reached
-      peers.poke(key)
-      const { end } = await reached.ended
-      // Of two sessions one ends, and an old one is renewed: neither is a loss. One that ends at once would end again.
-      const broke = end === 'lost' || end === 'offended' || reached.link.age < YOUNG_MS
-      if (over.aborted || (broke && !peers.isUp(key))) {
-        return { reason: 'lost', text: `the connection to ${reached.contact.name} broke`, addresses: [] }
-      }
-    }
-  }
-
-  /** One pass over these contacts, both directions; tells every outcome, and who is away. */
-  async #flush(
-    keys: string[],
-    write: (record: Message) => void,
-    gone: AbortSignal,
-    peers: Peers,
-    station: Station,
-  ): Promise<void> {
-    const watcher: Watcher = (id, key, news) => {
-      if (keys.includes(key)) write({ ...news, id })
-    }
-    this.#watchers.add(watcher)
-    const passes = keys.map(async (key) => {
-      const contact = station.keyring.byKey(key)
-      if (contact !== undefined) await station.expire(contact)
-      const reached = await peers.reach(key)
-      if (!('contact' in reached)) return write({ type: 'away', key, ...reached })
-      peers.poke(key)
-      await reached.settled(gone)
-    })
-    await Promise.all(passes).finally(() => this.#watchers.delete(watcher))
-  }
-
-  #tell(queued: Queued, news: Message): void {
-    if (news['type'] === 'delivered') this.#lately.add(queued.id)
-    for (const watcher of this.#watchers) watcher(queued.id, queued.key, news)
-  }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
-}
-
-function strings(value: unknown): string[] {
-  return Array.isArray(value) ? value.filter((item) => typeof item === 'string') : []
 }
 
 /** Addresses in contacts' tokens: callers from there have a handshake budget of their own. */

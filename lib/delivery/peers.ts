@@ -66,9 +66,9 @@ export class Peers {
     this.#events = events
   }
 
-  /** Dials every contact: whoever is there learns that we are, and what waits on either side moves. */
-  start(): void {
-    for (const contact of this.#station.keyring.all()) this.#wake(contact.key)
+  /** With `call` every contact is dialled: whoever is there learns that we are, and what waits on either side moves. */
+  start(call = true): void {
+    if (call) for (const contact of this.#station.keyring.all()) this.#wake(contact.key)
     this.#lookLater()
   }
 
@@ -196,7 +196,7 @@ export class Peers {
       if (signal.aborted) return outcome
       const now = this.#station.home.clock.now()
       peer.since ??= now
-      const { attempts, next } = await noteFailure(this.#station.home, contact, outcome)
+      const { attempts, next } = await noteFailure(this.#station, contact, outcome)
       this.#events.unreachable(contact, outcome, attempts, next)
       this.#retry(peer, nextAttempt(peer.since, now, fraction(this.#station.home.random)) - now)
       return { ...outcome, attempts, next }

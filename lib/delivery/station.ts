@@ -21,6 +21,7 @@ import { acceptFromPeer, type Address, ADDRESSES_MAX, distinctAddresses, isLoopb
 import type { Payload1, Payload2 } from '../wire/hello.ts'
 import { parseTokenBytes } from '../wire/token.ts'
 import { giveUp } from './bounce.ts'
+import { tellDelay } from './delay.ts'
 import { expire } from './expiry.ts'
 import { Admission, isFullDisk } from './limits.ts'
 import { noteMeeting } from './meeting.ts'
@@ -31,12 +32,17 @@ import { type DialTrouble, explain } from './trouble.ts'
 /** For one attempt at all addresses of a contact. */
 export const DIAL_MS = 10_000
 
+/** Between two looks for messages that wait for long, after a contact has refused something for now. */
+const DELAY_LOOK_MS = 60_000
+
 export interface StationEvents {
   delivered?(queued: Queued, contact: Contact, elapsedMs: number): void
   deferred?(queued: Queued, contact: Contact, reason: string, text: string, next: number): void
   /** Given up for good: it stands in failed/, and a bounce is in the own inbox. */
   failed?(queued: Queued, contact: Contact, reason: string, text: string, bounce: Delivered | undefined): void
   received?(message: Delivered, contact: Contact): void
+  /** A notice about what waits for a contact came into the own inbox; its subject. */
+  noticed?(text: string): void
   /** A contact's addresses or token changed. */
   changed?(contact: Contact): void
   /** Something that does not stop the work but that a person should know. */
@@ -56,6 +62,8 @@ export class Station {
   #inbox: Promise<Inbox> | undefined
   readonly #news: NewsDesk
   readonly #noting = new Set<Promise<void>>()
+  /** Contacts for whom it was looked not long ago whether messages wait for long. */
+  readonly #delays = new Set<string>()
 
   private constructor(home: Home, suite: Suite, keyring: Keyring, keys: PrivateKey[], options: StationOptions) {
     this.home = home
@@ -99,6 +107,11 @@ export class Station {
     this.#config = config
   }
 
+  /** The command that the settings have for messages of this contact (KEY); empty: none. */
+  hookOf(key: string): string {
+    return this.#config.hookOf(this.#keyring, key)
+  }
+
   /** Reads identity, contacts and, if they were renewed, transport keys anew. */
   async reload(): Promise<void> {
     const keyring = await loadKeyring(this.home)
@@ -110,7 +123,7 @@ export class Station {
   /** The receiving side of the home, opened when it is first needed. */
   inbox(): Promise<Inbox> {
     this.#inbox ??= Inbox.open(this.home, this.suite, this.#keyring.self, {
-      hooks: this.#hooks ?? ((key) => this.#config.hasHook(this.#keyring, key)),
+      hooks: this.#hooks ?? ((key) => this.hookOf(key) !== ''),
       chatThreads: () => this.#config.chatThreads,
     })
     return this.#inbox
@@ -198,7 +211,10 @@ export class Station {
       oneShot: options.oneShot,
       hooks: {
         delivered: (queued, ms) => events.delivered?.(queued, now(), ms),
-        deferred: (queued, reason, text, next) => events.deferred?.(queued, now(), reason, text, next),
+        deferred: (queued, reason, text, next) => {
+          events.deferred?.(queued, now(), reason, text, next)
+          this.#lookForDelay(now())
+        },
         failed: (queued, reason, text) => this.fail(queued, now(), reason, text),
         received: (message) => events.received?.(message, now()),
         learned: (news) => {
@@ -232,6 +248,37 @@ export class Station {
       this.#events.trouble?.(ioFailure(error, `cannot give up a message for ${contact.name}`))
       return false
     }
+  }
+
+  /** A notice in the own inbox if something has been waiting for this contact for long; once an outage. */
+  async tellDelay(contact: Contact): Promise<void> {
+    try {
+      const subject = await tellDelay(
+        {
+          home: this.home,
+          hash: this.suite,
+          self: this.#keyring.self,
+          inbox: () => this.inbox(),
+          afterMs: this.#config.delayNotice * 1000,
+        },
+        contact,
+      )
+      if (subject !== undefined) this.#events.noticed?.(subject)
+    } catch (error) {
+      if (!isFullDisk(error)) throw error
+      this.#events.trouble?.(ioFailure(error, `cannot tell that messages wait for ${contact.name}`))
+    }
+  }
+
+  /** After a refusal for now, of which there may be thousands at once. */
+  #lookForDelay(contact: Contact): void {
+    if (this.#delays.has(contact.key)) return
+    const look = this.tellDelay(contact)
+      .catch((error: unknown) => this.#events.trouble?.(error))
+      .finally(() => this.#noting.delete(look))
+    this.#noting.add(look)
+    this.#delays.add(contact.key)
+    this.home.clock.after(DELAY_LOOK_MS, () => this.#delays.delete(contact.key), true)
   }
 
   /** Gives up what waits for this contact and has expired. */

@@ -44,7 +44,7 @@ export const KEYS: readonly Key[] = [
 ]
 
 const CONTACT = 'contact'
-const WORDS: Record<Kind, string> = { duration: 'a duration', size: 'a size', bool: 'true or false', text: 'a text' }
+const WORDS: Record<Kind, string> = { duration: 'a duration', size: 'a size', bool: 'true or false', text: 'a text without NUL' }
 const QUOTA = 8 * 2 ** 30
 const DURATION_MAX = 1e11 // seconds, as parseDuration: the end of it is still a date
 
@@ -126,10 +126,10 @@ export class Config {
     }
   }
 
-  /** Whether a command is to be run for messages of this contact (KEY). */
-  hasHook(keyring: Keyring, key: string): boolean {
+  /** The command to be run for messages of this contact (KEY); empty: none. */
+  hookOf(keyring: Keyring, key: string): string {
     const contact = keyring.byKey(key)
-    return contact !== undefined && this.of(contact).hook !== ''
+    return contact === undefined ? '' : this.of(contact).hook
   }
 
   /** For each table of somebody who is no contact: a line for people. It has no effect, which may be a typing error. */
@@ -258,7 +258,7 @@ class Reader {
   #check({ kind }: Key, value: unknown, at: readonly string[]): Value {
     const name = quote(at.join('.'))
     if (kind === 'bool' && typeof value === 'boolean') return value
-    if (kind === 'text' && typeof value === 'string') return value
+    if (kind === 'text' && typeof value === 'string' && !value.includes('\0')) return value
     const isSize = kind === 'size' && Number.isSafeInteger(value)
     const isDuration = kind === 'duration' && (value === Infinity || Number(value) <= DURATION_MAX)
     if ((isSize || isDuration) && typeof value === 'number' && value >= 0) return value

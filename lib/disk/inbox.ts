@@ -125,11 +125,6 @@ export class Inbox {
     return true
   }
 
-  /** The offset behind the record of a delivered message; undefined if there is none. */
-  async cursorOf(key: string, id: string): Promise<number | undefined> {
-    return (await this.#seen.find(key, id))?.next
-  }
-
   /** Resolves when nobody here works on this id; at once if nobody does. */
   async idle(key: string, id: string): Promise<void> {
     await this.#active.get(`${key}/${id}`)

@@ -30,8 +30,18 @@ export type LogEvent =
   | { event: 'deferred'; at?: number; id: string; reason: string; text?: string; next?: number }
   | { event: 'failed'; at?: number; id: string; reason: string; text?: string }
   | { event: 'hold' | 'release' | 'retry' | 'drop' | 'replaced'; at?: number; id: string }
+  /** The owner was told that messages have been waiting for long. */
+  | { event: 'notice'; at?: number }
   /** First line of a log that follows another: the attempts in a row until then. */
-  | { event: 'carry'; at?: number; attempts: number[]; count: number; last?: Outcome }
+  | {
+      event: 'carry'
+      at?: number
+      attempts: number[]
+      count: number
+      last?: Outcome
+      delivered?: number
+      noticed?: number
+    }
 
 /** The latest failed attempt, or one message's latest temporary refusal. */
 export interface Outcome {
@@ -51,6 +61,10 @@ export interface LogState {
   last: Outcome | undefined
   /** When the contact was last there. */
   reached: number | undefined
+  /** When something was last delivered. */
+  delivered: number | undefined
+  /** When the owner was told that messages wait, since then. */
+  noticed: number | undefined
   /** Temporary refusals and retries by id, since the contact was last dialled in vain or not. */
   messages: Map<string, Outcome>
 }
@@ -72,7 +86,15 @@ export async function note(home: Home, key: string, events: LogEvent | LogEvent[
 
 /** What the log says about now. Reads at most the two files of a log. */
 export async function readLog(home: Home, key: string): Promise<LogState> {
-  const state: LogState = { attempts: [], count: 0, last: undefined, reached: undefined, messages: new Map() }
+  const state: LogState = {
+    attempts: [],
+    count: 0,
+    last: undefined,
+    reached: undefined,
+    delivered: undefined,
+    noticed: undefined,
+    messages: new Map(),
+  }
   for await (const event of readEvents(home, key)) apply(state, event)
   return state
 }
@@ -120,12 +142,19 @@ function apply(state: LogState, event: LogEvent & { at: number }): void {
       state.attempts = [...event.attempts]
       state.count = event.count
       state.last = event.last
+      state.delivered = event.delivered
+      state.noticed = event.noticed
+      break
+    case 'notice':
+      state.noticed = event.at
       break
     case 'session':
       reach(state, event.at)
       break
     case 'delivered':
       reach(state, event.at)
+      state.delivered = event.at
+      state.noticed = undefined
       state.messages.delete(event.id)
       break
     case 'deferred':
@@ -178,9 +207,16 @@ async function rotate(home: Home, key: string): Promise<void> {
   if (held === undefined) return
   try {
     if (((await home.files.stat(path))?.size ?? 0) <= LOG_MAX) return
-    const { attempts, count, last } = await readLog(home, key)
+    const { attempts, count, last, delivered, noticed } = await readLog(home, key)
     await home.files.rename(path, `${path}.0`)
-    const carry: LogEvent = { event: 'carry', attempts: attempts.slice(-ATTEMPTS_KEPT), count, ...(last && { last }) }
+    const carry: LogEvent = {
+      event: 'carry',
+      attempts: attempts.slice(-ATTEMPTS_KEPT),
+      count,
+      ...(last && { last }),
+      ...(delivered !== undefined && { delivered }),
+      ...(noticed !== undefined && { noticed }),
+    }
     await appendRecords(home.files, path, [JSON.stringify({ at: home.clock.now(), ...carry })], false)
   } finally {
     await held.release()

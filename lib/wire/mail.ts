@@ -251,6 +251,7 @@ export interface BounceFields {
   about: string
   /** NAME of the contact it was for. */
   name: string
+  /** Its subject or first words. */
   subject?: string | undefined
   /** ms; when it was accepted */
   created: number
@@ -258,14 +259,27 @@ export interface BounceFields {
   reason: string
 }
 
+/** A stretch of time for people, in its largest unit. */
+function span(ms: number): string {
+  for (const [unit, size] of SPANS) {
+    const count = Math.floor(ms / size)
+    if (count > 0) return `${count} ${unit}${count === 1 ? '' : 's'}`
+  }
+  return 'less than a minute'
+}
+
+const SPANS: readonly [string, number][] = [['day', 86_400_000], ['hour', 3_600_000], ['minute', 60_000]]
+
 /** The bounce of a message that ended in failed/: `not delivered to bob: SUBJECT`. */
 export function composeBounce(m: BounceFields): Uint8Array {
   const subject = m.subject === undefined || m.subject.trim() === '' ? '' : `: ${m.subject}`
   const text = [
-    `Your message to ${m.name} of ${mailDate(m.created)} was not delivered.`,
+    `Your message to ${m.name} was not delivered. It waited for ${span(m.date - m.created)}.`,
     '',
     `Why:     ${headerText(m.reason, SUBJECT_MAX)}`,
     `Message: ${m.about}`,
+    `Of:      ${mailDate(m.created)}`,
+    ...(subject === '' ? [] : [`Begins:  ${headerText(m.subject ?? '', SUBJECT_MAX)}`]),
     '',
     'It is kept in the queue as failed. To try again, or to give it up:',
     '',

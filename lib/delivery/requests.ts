@@ -1,0 +1,135 @@
+// What the commands of this home ask of its listener, p2p-spool(5), listen.sock: offer these messages, do a pass, look
+// again. Answers are told as things happen; a command that hangs up stops nothing that is under way.
+
+import type { Clock } from '../base/clock.ts'
+import type { Queued } from '../disk/queued.ts'
+import type { Message } from './control.ts'
+import { Recent } from './limits.ts'
+import type { Peers, Trouble } from './peers.ts'
+import type { Station } from './station.ts'
+
+/** A session that the other side ends so soon is no use dialling for again. */
+const YOUNG_MS = 1000
+
+export type Write = (record: Message) => void
+
+/** A command that waits for outcomes; it picks those it asked for. */
+type Watcher = (id: string, key: string, news: Message) => void
+
+export interface RequestsOptions {
+  clock: Clock
+  station: Station
+  peers: Peers
+  /** Reads keyring and settings anew. */
+  reload: () => Promise<void>
+  /** This side cannot go on. */
+  fail: (error: unknown) => void
+}
+
+export class Requests {
+  readonly #options: RequestsOptions
+  readonly #watchers = new Set<Watcher>()
+  /** Delivered not long ago. */
+  readonly #lately = new Recent()
+
+  constructor(options: RequestsOptions) {
+    this.#options = options
+  }
+
+  /** What became of a message, for whoever waits for it. */
+  tell(queued: Queued, news: Message): void {
+    if (news['type'] === 'delivered') this.#lately.add(queued.id)
+    for (const watcher of this.#watchers) watcher(queued.id, queued.key, news)
+  }
+
+  /** One request; resolves when it is answered or, `gone`, nobody waits for the answer any more. */
+  async answer(request: Message, write: Write, gone: AbortSignal): Promise<void> {
+    switch (request['op']) {
+      case 'deliver':
+        return this.#deliver(request, write, gone)
+      case 'flush':
+        return this.flush(strings(request['keys']), write, gone)
+      case 'queue':
+        return this.#options.peers.retry(strings(request['keys']))
+      case 'reload':
+        return this.#options.reload()
+      default:
+        write({ type: 'error', text: 'unknown request' })
+    }
+  }
+
+  /** Offers these messages now and tells what becomes of each, until all have their outcome or the wait is over. */
+  async #deliver(request: Message, write: Write, gone: AbortSignal): Promise<void> {
+    const { clock, fail } = this.#options
+    const keys = strings(request['keys'])
+    const rest = new Map(strings(request['ids']).map((id, i) => [id, keys[i] ?? '']))
+    const wait = request['wait']
+    const over = new AbortController()
+    const cancel =
+      typeof wait === 'number' && wait >= 0 ? clock.after(wait * 1000, () => over.abort()) : (): void => undefined
+    gone.addEventListener('abort', () => over.abort(), { once: true })
+    const watcher: Watcher = (id, _, news) => {
+      if (!rest.delete(id)) return
+      write({ ...news, id })
+      if (rest.size === 0) over.abort()
+    }
+    this.#watchers.add(watcher)
+    // A session may have taken some along before they were asked for here.
+    for (const [id, key] of rest) if (this.#lately.has(id)) watcher(id, key, { type: 'delivered' })
+    for (const key of new Set(rest.values())) {
+      this.#offer(key, over.signal)
+        .then((trouble) => {
+          for (const [id, of] of rest) if (of === key) watcher(id, key, { type: 'deferred', ...trouble })
+        })
+        .catch(fail)
+    }
+    if (rest.size > 0 && !gone.aborted) await aborted(over.signal)
+    cancel()
+    this.#watchers.delete(watcher)
+  }
+
+  /** Offers what waits for a contact; resolves with the trouble when that leads no further. */
+  async #offer(key: string, over: AbortSignal): Promise<Trouble> {
+    const { peers } = this.#options
+    for (;;) {
+      const reached = await peers.reach(key)
+      if (!('contact' in reached)) return reached
+      peers.poke(key)
+      const { end } = await reached.ended
+      // Of two sessions one ends, and an old one is renewed: neither is a loss. One that ends at once would end again.
+      const broke = end === 'lost' || end === 'offended' || reached.link.age < YOUNG_MS
+      if (over.aborted || (broke && !peers.isUp(key))) {
+        return { reason: 'lost', text: `the connection to ${reached.contact.name} broke`, addresses: [] }
+      }
+    }
+  }
+
+  /** One pass over these contacts, both directions; tells every outcome, and who is away. */
+  async flush(keys: string[], write: Write, gone: AbortSignal): Promise<void> {
+    const { station, peers } = this.#options
+    const watcher: Watcher = (id, key, news) => {
+      if (keys.includes(key)) write({ ...news, id })
+    }
+    this.#watchers.add(watcher)
+    const passes = keys.map(async (key) => {
+      const contact = station.keyring.byKey(key)
+      if (contact !== undefined) await station.expire(contact)
+      const reached = await peers.reach(key)
+      if (!('contact' in reached)) return write({ type: 'away', key, ...reached })
+      peers.poke(key)
+      await reached.settled(gone)
+    })
+    await Promise.all(passes).finally(() => this.#watchers.delete(watcher))
+  }
+}
+
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
+
+function strings(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((item) => typeof item === 'string') : []
+}

@@ -1,4 +1,4 @@
-# make all test bench lint demo install uninstall deb nodes clean
+# make all completions test bench lint demo install uninstall deb nodes clean
 #
 #   make demo                        two identities in a temporary place exchange a message
 #   make test T='token queue'        only the test files whose names contain these words
@@ -88,10 +88,14 @@ bench: all
 demo: all
 	@NODE=$(call q,$(NODE)) bash test/demo.sh
 
+# Checked in; a test tells when the tables of the commands have moved on.
+completions: $(MODULES)
+	$(call q,$(NODE)) --import tsx completions/make.ts
+
 # Programs that are not on every machine are passed over with a line, except where CI=true.
 lint: $(MODULES)
 	node_modules/.bin/tsc --noEmit -p .
-	node_modules/.bin/oxlint --type-aware --deny-warnings bin lib test .ci
+	node_modules/.bin/oxlint --type-aware --deny-warnings bin lib test completions .ci
 	for script in $(SCRIPTS); do bash -n $$script || exit 1; done
 	$(call optional,shellcheck,$(SCRIPTS))
 	$(if $(PAGES),$(call optional,mandoc -T lint -W warning,$(PAGES)))
@@ -263,5 +267,5 @@ nodes: all
 clean:
 	rm -rf dist
 
-.PHONY: all node test bench demo lint install uninstall deb nodes clean
+.PHONY: all node completions test bench demo lint install uninstall deb nodes clean
 .DELETE_ON_ERROR:

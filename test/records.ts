@@ -41,8 +41,8 @@ export function typesOf(schema: Schema): string[] {
 export function closed<T>(schema: T): T {
   if (typeof schema !== 'object' || schema === null) return schema
   if (Array.isArray(schema)) return schema.map(closed) as T
-  const entries = Object.entries(schema).map(([key, value]) => [key, CONDITIONS.has(key) ? (value as unknown) : closed(value)])
-  const copy = Object.fromEntries(entries) as Rec
+  const copy: Rec = {}
+  for (const [key, value] of Object.entries(schema)) copy[key] = CONDITIONS.has(key) ? value : closed(value as unknown)
   if (copy['type'] === 'object' && 'properties' in copy) copy['unevaluatedProperties'] = false
   return copy as T
 }
@@ -70,7 +70,8 @@ function compile(schema: Schema): string {
   const { Ajv2020 } = require('ajv/dist/2020.js') as typeof import('ajv/dist/2020.js')
   const standalone = require('ajv/dist/standalone') as typeof import('ajv/dist/standalone/index.js')
   const ajv = new Ajv2020({ code: { source: true }, allErrors: true, validateSchema: false, schemas: [closed(schema)] })
-  return standalone.default(ajv, Object.fromEntries(typesOf(schema).map((type) => [type, `${schema.$id}#/$defs/${type}`])))
+  const exports = typesOf(schema).map((type) => [type, `${schema.$id}#/$defs/${type}`])
+  return standalone.default(ajv, Object.fromEntries(exports) as Record<string, string>)
 }
 
 /** Throws an Error that says what of a record is not as documented. */
@@ -78,7 +79,7 @@ export function checkRecord(record: unknown): void {
   checks ??= load()
   const type = String((record as Rec | null)?.['type'])
   const check = Object.hasOwn(checks, type) ? checks[type] : undefined
-  const wrong = check === undefined ? [`unknown type '${type}'`] : check(record) ? [] : (check.errors ?? []).map(words)
+  const wrong = check === undefined ? [`unknown type '${type}'`] : check(record) ? [] : faults(check)
   if (wrong.length === 0) return
   const shown = JSON.stringify(record)
   throw new Error(
@@ -97,13 +98,19 @@ export function records(text: string): Rec[] {
   return found
 }
 
+/** Without what only repeats that a condition holds. */
+function faults({ errors }: ValidateFunction): string[] {
+  return (errors ?? []).filter(({ keyword }) => keyword !== 'if').map(words)
+}
+
+/** One fault, with what `message` leaves out. */
 function words({ instancePath, message = '', params }: ErrorObject): string {
   const { unevaluatedProperty, allowedValue, allowedValues } = params as Rec
   const more = unevaluatedProperty ?? allowedValue ?? allowedValues
   return `${instancePath} ${message}${more === undefined ? '' : ` (${JSON.stringify(more)})`}`.trimStart()
 }
 
-/** Checks the records among complete lines: each that begins as an object, or as a record if others print objects, too. */
+/** Checks the records among complete lines: what begins as an object, or as a record if `others` print objects, too. */
 export function checkLines(text: string, others = false): void {
   const lines = text.split('\n')
   lines.pop() // torn, or ''

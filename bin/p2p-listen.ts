@@ -69,9 +69,10 @@ async function listen(call: Call): Promise<void> {
         await out.record(contactRecord(contact, spoken), () => printable(`${contact.name}  has a new address`))
       })
     },
-    onNotice(text) {
+    onNotice(text, contact) {
       call.warn(text)
-      told.tell(() => out.record({ v: 1, type: 'notice', text }, () => ''))
+      const about = contact === undefined ? {} : { name: contact.name, key: contact.key }
+      told.tell(() => out.record({ v: 1, type: 'notice', text, ...about }, () => ''))
     },
   })
   const terminal = await hasTerminal(call, home)

@@ -45,8 +45,8 @@ export interface ListenerOptions {
   onFailed: (queued: Queued, contact: Contact, reason: string, text: string) => void
   onPeer: (contact: Contact, state: 'up' | 'down', address?: { ip: string; port: number }) => void
   onContact: (contact: Contact) => void
-  /** Something a person should know; the listener goes on. */
-  onNotice: (text: string) => void
+  /** Something a person should know, maybe about one contact; the listener goes on. */
+  onNotice: (text: string, contact?: Contact) => void
 }
 
 export interface Deferral {
@@ -222,7 +222,7 @@ export class Listener {
           if (options.once) this.finish()
         },
         changed: (contact) => options.onContact(contact),
-        noticed: (text) => options.onNotice(text),
+        noticed: (text, contact) => options.onNotice(text, contact),
         trouble: (error) => this.#notice(error),
       },
     })

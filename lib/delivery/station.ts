@@ -42,7 +42,7 @@ export interface StationEvents {
   failed?(queued: Queued, contact: Contact, reason: string, text: string, bounce: Delivered | undefined): void
   received?(message: Delivered, contact: Contact): void
   /** A notice about what waits for a contact came into the own inbox; its subject. */
-  noticed?(text: string): void
+  noticed?(text: string, contact: Contact): void
   /** A contact's addresses or token changed. */
   changed?(contact: Contact): void
   /** Something that does not stop the work but that a person should know. */
@@ -263,7 +263,7 @@ export class Station {
         },
         contact,
       )
-      if (subject !== undefined) this.#events.noticed?.(subject)
+      if (subject !== undefined) this.#events.noticed?.(subject, contact)
     } catch (error) {
       if (!isFullDisk(error)) throw error
       this.#events.trouble?.(ioFailure(error, `cannot tell that messages wait for ${contact.name}`))

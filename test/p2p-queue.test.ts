@@ -17,8 +17,7 @@ import type { Queued, QueuedOptions } from '../lib/disk/queued.ts'
 import { note } from '../lib/disk/queuelog.ts'
 import { discard, stageBody } from '../lib/disk/staging.ts'
 import { runCommand, type Ran } from './command.ts'
-
-type Rec = Record<string, unknown>
+import { type Rec, records as recordsIn } from './records.ts'
 
 let place = ''
 let alice = ''
@@ -26,7 +25,7 @@ let home: Home
 let keyring: Keyring
 
 const queue = (...args: string[]): Promise<Ran> => runCommand('p2p-queue', args, { home: alice })
-const records = (ran: Ran): Rec[] => ran.out.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as Rec)
+const records = (ran: Ran): Rec[] => recordsIn(ran.out)
 const ids = (ran: Ran): string[] => records(ran).map(({ id }) => String(id))
 
 test.before(async () => {

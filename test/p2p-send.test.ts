@@ -24,15 +24,14 @@ import type { Queued } from '../lib/disk/queued.ts'
 import type { Line } from '../lib/edge/input.ts'
 import type { Header } from '../lib/wire/envelope.ts'
 import { argvOf, runCommand, type Ran, type RunOptions } from './command.ts'
-
-type Rec = Record<string, unknown>
+import { type Rec, records as recordsIn } from './records.ts'
 
 let place = ''
 let alice = ''
 const ID = /^[0-9a-f]{64}$/
 
 const send = (args: string[], options: RunOptions = {}): Promise<Ran> => runCommand('p2p-send', args, { home: alice, ...options })
-const records = (ran: Ran): Rec[] => ran.out.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as Rec)
+const records = (ran: Ran): Rec[] => recordsIn(ran.out)
 
 test.before(async () => {
   place = await mkdtemp(`${tmpdir()}/p2p-send-`)
@@ -371,7 +370,7 @@ test('--ndjson is a coprocess: one line in, its record out, the next line in', a
   for (let i = 0; i < 3; i++) {
     child.stdin.write(`{"to":"bob","text":"${i}","ref":${i}}\n`)
     const { value } = await out.next()
-    assert.is((JSON.parse(value as string) as Rec)['ref'], i)
+    assert.is(recordsIn(value as string)[0]?.['ref'], i)
     assert.is((await waiting()).length, i + 1, 'durable before it is told')
   }
   child.stdin.end()

@@ -7,6 +7,8 @@ import { tmpdir } from 'node:os'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
+import { checkLines } from './records.ts'
+
 const ROOT = process.cwd()
 
 /** The shell blocks of a Markdown text, with the line each begins at. */
@@ -49,6 +51,7 @@ for (const { line, script } of blocks) {
         timeout: 120_000,
       })
       assert.is(exitCode, 0, all)
+      checkLines(`${all}\n`, true)
     } finally {
       await rm(place, { recursive: true, force: true })
     }

@@ -249,9 +249,11 @@ class Reader {
 
   #unknown(at: readonly string[]): Failure {
     const name = at.join('.')
+    const [table, word = ''] = [at.slice(0, -1).join('.'), at.at(-1)]
     const known = KEYS.map((key) => key.name.replace('NAME', at[0] === CONTACT ? (at[1] ?? '') : 'NAME'))
-    const last = known.find((each) => each.split('.').at(-1) === at.at(-1)) // in the wrong table
-    const meant = nearest(name, known) ?? last
+    const elsewhere = known.find((each) => leaf(each) === word)
+    const beside = nearest(word, known.filter((each) => each === [table, leaf(each)].join('.')).map(leaf))
+    const meant = elsewhere ?? (beside === undefined ? nearest(name, known) : `${table}.${beside}`)
     return this.#wrong(at, `unknown key ${quote(name)}${meant === undefined ? '' : `: did you mean '${meant}'?`}`)
   }
 
@@ -259,9 +261,10 @@ class Reader {
     const name = quote(at.join('.'))
     if (kind === 'bool' && typeof value === 'boolean') return value
     if (kind === 'text' && typeof value === 'string' && !value.includes('\0')) return value
-    const isSize = kind === 'size' && Number.isSafeInteger(value)
-    const isDuration = kind === 'duration' && (value === Infinity || Number(value) <= DURATION_MAX)
-    if ((isSize || isDuration) && typeof value === 'number' && value >= 0) return value
+    if (typeof value === 'number' && value >= 0) {
+      if (kind === 'size' && Number.isSafeInteger(value)) return value
+      if (kind === 'duration' && (value <= DURATION_MAX || value === Infinity)) return value
+    }
     if ((kind !== 'size' && kind !== 'duration') || typeof value !== 'string') {
       throw this.#wrong(at, `${name} must be ${WORDS[kind]}`)
     }
@@ -271,6 +274,11 @@ class Reader {
       throw error instanceof Failure ? this.#wrong(at, `${name}: ${error.message}`) : error
     }
   }
+}
+
+/** The word behind the last dot. */
+function leaf(name: string): string {
+  return name.slice(name.lastIndexOf('.') + 1)
 }
 
 function isTable(value: unknown): value is Table {

@@ -44,6 +44,7 @@ export function describeQueued(to: string, queued: Queued, subject: string | und
   const { id, key, state, created, size, opts } = queued
   const { attempts, last } = outcomeOf(log, id, created)
   const failed = opts.reason !== undefined
+  const reason = failed ? opts.reason : last?.reason
   return {
     id,
     to,
@@ -53,8 +54,8 @@ export function describeQueued(to: string, queued: Queued, subject: string | und
     size,
     subject,
     attempts,
-    reason: failed ? opts.reason : last?.reason,
-    text: failed ? opts.text : last?.text,
+    reason,
+    text: (failed ? opts.text : last?.text) ?? reason,
     last: failed ? opts.failed : last?.at,
     next: state === 'new' ? last?.next : undefined,
     expires: opts.expires,

@@ -6,6 +6,7 @@ import { EX, Failure } from '../lib/base/fail.ts'
 import { forHome } from '../lib/base/quoting.ts'
 import { quote } from '../lib/base/text.ts'
 import { loadSuite } from '../lib/crypto/suite.ts'
+import { exportArchive, importArchive, takeBack } from '../lib/delivery/archiving.ts'
 import { checkLines } from '../lib/delivery/check.ts'
 import { tellListener } from '../lib/delivery/control.ts'
 import { fingerprintWords, sameWords } from '../lib/crypto/words.ts'
@@ -322,6 +323,9 @@ main(p2pId, {
   unblock: setBlocked(false),
   verify,
   passwd,
+  export: (call) => exportArchive(call, (prompt, confirm) => askFor(call, prompt, confirm)),
+  import: (call) => importArchive(call, (prompt, confirm) => askFor(call, prompt, confirm)),
+  unretire: takeBack,
   doctor,
   setup,
 })

@@ -4,7 +4,7 @@
 import { EX, Failure, ioFailure, Malformed } from '../base/fail.ts'
 import { loadSuite } from '../crypto/suite.ts'
 import { loadConfig } from '../disk/config.ts'
-import { type Doors, type Home, locateHome, openHome, realDoors } from '../disk/home.ts'
+import { type Doors, type Home, locateHome, Moved, openHome, realDoors } from '../disk/home.ts'
 import { loadSelf, type Self } from '../disk/identity.ts'
 import { type Keyring, loadKeyring } from '../disk/keyring.ts'
 import { type Meeting, readMeeting } from '../disk/meetings.ts'
@@ -49,7 +49,7 @@ export async function* examine(
   } catch (error) {
     const { path } = locateHome(from.flag, from.env)
     const there = await doors.files.stat(`${path}/home.json`).catch(() => undefined)
-    if (!(error instanceof Failure) || there === undefined) throw error
+    if (!(error instanceof Failure) || error instanceof Moved || there === undefined) throw error
     return yield finding('home', error)
   }
   const patient = await admit(home)

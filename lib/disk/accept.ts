@@ -9,7 +9,7 @@ import { ioFailure } from '../base/fail.ts'
 import { forAll } from '../base/parallel.ts'
 import { encodeHead, type Hash, type Head, type Header } from '../wire/envelope.ts'
 import { createFile, removeTree } from './durable.ts'
-import type { Home } from './home.ts'
+import { type Home, refuseRetired } from './home.ts'
 import { bodyPath, headPath, optionsPath, queueName, queuePath, type Queued, type QueuedOptions, STATES } from './queued.ts'
 import { markDelivered, prepareSent, publishSent, type PreparedCopy, type SentPart } from './sent.ts'
 import { reserveStamps } from './stamp.ts'
@@ -75,6 +75,7 @@ export async function acceptAll(
     for (const key of keys) await makeQueue(home, key)
     await forAll(pending, PARALLEL, (message) => write(home, from, message, options))
     await syncParents(home, pending)
+    await refuseRetired(home.path, home.files) // moved elsewhere since this process began: nobody would ever send it
     for (const { queued } of pending) {
       await home.files.rename(queuePath(home, queued.key, 'tmp', queued.file), headPath(home, queued))
     }

@@ -9,7 +9,7 @@ import { readText, replaceFile } from './durable.ts'
 import { nodeFiles, type Files } from './files.ts'
 
 /** The version of the layout that this program reads and writes. */
-const LAYOUT = 1
+export const LAYOUT = 1
 
 /** Every directory of a fresh home. All of them must lie on one device: mail moves between them by rename and link. */
 export const DIRECTORIES: readonly string[] = [
@@ -176,12 +176,15 @@ export async function refuseIdentity(path: string, files: Files): Promise<void> 
 export async function refuseRetired(path: string, files: Files): Promise<void> {
   const text = await readText(files, `${path}/home.json`)
   const retired = text === undefined ? undefined : parseHomeFile(text, path).retired
-  if (retired !== undefined) throw moved(path, retired)
+  if (retired !== undefined) throw new Moved(path, retired)
 }
 
-function moved(path: string, retired: string): Failure {
-  const day = retired.slice(0, 10)
-  return new Failure(EX.CONFIG, `this home was moved on ${day}: the identity of ${path} lives elsewhere`, 'p2p-id unretire')
+/** 78: the identity of this home lives elsewhere. */
+export class Moved extends Failure {
+  constructor(path: string, retired: string) {
+    const day = retired.slice(0, 10)
+    super(EX.CONFIG, `this home was moved on ${day}: the identity of ${path} lives elsewhere`, 'p2p-id unretire')
+  }
 }
 
 /**
@@ -205,7 +208,7 @@ export async function openHome(
   if (v > LAYOUT) {
     throw new Failure(EX.CONFIG, `${location.path} was made by a newer version of p2p (layout ${v})`)
   }
-  if (retired !== undefined && from.evenRetired !== true) throw moved(location.path, retired)
+  if (retired !== undefined && from.evenRetired !== true) throw new Moved(location.path, retired)
   return new OpenHome(location, instance, port, doors)
 }
 

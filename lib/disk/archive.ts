@@ -1,0 +1,180 @@
+// A home as one age file with a tar inside (p2p-spool(5), ARCHIVES): written beside its name and linked there only when
+// all of it is durable, never over anything; and the move, after which this home answers nobody any more. A crash at
+// any step leaves either no archive or a whole one, and a home that is in use unless the archive is there.
+
+import { hex } from '../base/bytes.ts'
+import { sleep } from '../base/clock.ts'
+import { EX, Failure, ioFailure, isCode } from '../base/fail.ts'
+import { packTar } from '../wire/tar.ts'
+import { type Contents, fingerprint, homeFiles, type Scope } from './archivewrite.ts'
+import { dirname, readText } from './durable.ts'
+import { parseHomeFile, writeHomeFile } from './home.ts'
+import { type Held, tryLock, withLock } from './lock.ts'
+import { writeNew } from './maildir.ts'
+import { count, keys } from './queue.ts'
+
+import type { Hash } from '../wire/envelope.ts'
+import type { Files } from './files.ts'
+import type { Home } from './home.ts'
+
+const SETTLE_MS = 300 // a process that had opened the home before the mark needs less for the step it is in
+
+export interface Archiving {
+  hash: Hash
+  scope: Scope
+  /** Opens the archive. */
+  passphrase: Uint8Array
+  /** Ends the work with its reason. */
+  signal: AbortSignal
+}
+
+export interface Exported extends Contents {
+  /** Of the archive. */
+  size: number
+}
+
+/** The bytes of an archive of this home; `contents` is complete at their end. */
+export async function* archive(home: Home, options: Archiving, contents: Contents): AsyncGenerator<Uint8Array> {
+  const { encryptStream } = await import('../crypto/agefile.ts')
+  const { hash, scope, passphrase, signal } = options
+  const tar = await packTar(homeFiles(home, hash, scope, contents))
+  for await (const piece of encryptStream(tar, passphrase)) {
+    signal.throwIfAborted()
+    yield piece
+  }
+}
+
+/** Throws Failure 73 if there is something at this path. */
+export async function refuseExisting(files: Files, path: string): Promise<void> {
+  if ((await files.stat(path)) !== undefined) throw taken(path)
+}
+
+/** Writes an archive to a new file, durably, mode 0600. Throws Failure 73 if the path is taken. */
+export async function exportFile(home: Home, path: string, options: Archiving): Promise<Exported> {
+  const { files, random } = home
+  const exported: Exported = { contacts: 0, waiting: 0, mails: 0, size: 0 }
+  const counted = async function* (): AsyncGenerator<Uint8Array> {
+    for await (const piece of archive(home, options, exported)) {
+      exported.size += piece.length
+      yield piece
+    }
+  }
+  await refuseExisting(files, path)
+  const temporary = `${path}.tmp.${hex(random.bytes(6))}`
+  try {
+    await writeNew(files, temporary, counted())
+    try {
+      await publish(files, temporary, path)
+    } finally {
+      await files.unlink(temporary)
+    }
+    await files.syncDir(dirname(path))
+  } catch (error) {
+    throw targetFailure(error, temporary, path)
+  }
+  return exported
+}
+
+/** Errors of the home pass as they are. */
+function targetFailure(error: unknown, temporary: string, path: string): unknown {
+  const { path: where = '' } = error as NodeJS.ErrnoException
+  const own = error instanceof Error && 'syscall' in error && (where === temporary || where === '')
+  if (!own) return error
+  if (isCode(error, 'EEXIST')) return taken(path)
+  if (isCode(error, 'ENOENT', 'ENOTDIR')) return new Failure(EX.CANNOT_CREATE, `cannot write ${path}: no such directory`)
+  return ioFailure(error, `cannot write ${path}`)
+}
+
+function taken(path: string): Failure {
+  return new Failure(EX.CANNOT_CREATE, `${path} is there already`)
+}
+
+/** Under its name, which a link never takes from another file; where there are no links the look just before must do. */
+async function publish(files: Files, temporary: string, path: string): Promise<void> {
+  try {
+    await files.link(temporary, path)
+  } catch (error) {
+    if (!isCode(error, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK')) throw error // FAT, some network disks
+    await refuseExisting(files, path)
+    await files.rename(temporary, path)
+  }
+}
+
+/**
+ * Writes an archive and retires this home: from then on every command answers 78. Throws Failure 75 while others are at
+ * work here or if something came in between, and then the home is as before; 1 if messages wait and are not to go along.
+ */
+export async function moveHome(home: Home, path: string, options: Archiving): Promise<Exported> {
+  const locks: Held[] = []
+  try {
+    for (const name of ['listener', 'flush']) locks.push(await lockOrRefuse(home, name))
+    await refuseReceivers(home)
+    if (!options.scope.queue) await refuseWaiting(home, path)
+    const before = await fingerprint(home)
+    const exported = await exportFile(home, path, options)
+    await withLock(home, 'identity', () => writeHomeFile(home, home.clock.now()))
+    await sleep(home.clock, SETTLE_MS)
+    if ((await fingerprint(home)) !== before) {
+      await withLock(home, 'identity', () => writeHomeFile(home))
+      await home.files.unlink(path)
+      throw new Failure(EX.TEMPORARY, `${home.path} has changed meanwhile: it was not moved, and ${path} is gone again`)
+    }
+    return exported
+  } finally {
+    for (const lock of locks) await lock.release()
+  }
+}
+
+async function lockOrRefuse(home: Home, name: string): Promise<Held> {
+  const lock = await tryLock(home, name)
+  if (lock !== undefined) return lock
+  const who = name === 'listener' ? 'p2p-listen runs' : 'p2p-queue flush is at work'
+  const pid = await holder(home, name)
+  throw new Failure(EX.TEMPORARY, `${who} for ${home.path}: end it first`, pid === undefined ? undefined : `kill ${pid}`)
+}
+
+async function holder(home: Home, name: string): Promise<number | undefined> {
+  try {
+    const { pid } = JSON.parse(Buffer.from(await home.files.read(home.at('lock', `${name}.owner`))).toString()) as { pid?: unknown }
+    return typeof pid === 'number' ? pid : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** A p2p-send that is just talking to somebody. */
+async function refuseReceivers(home: Home): Promise<void> {
+  for (const file of await home.files.list(home.at('lock'))) {
+    const name = /^(receiver\.[0-9a-f]{16})\.lock$/.exec(file)?.[1]
+    if (name === undefined) continue
+    const lock = await tryLock(home, name)
+    if (lock === undefined) throw new Failure(EX.TEMPORARY, `another command is at work in ${home.path}`)
+    await lock.release()
+  }
+}
+
+/** Messages that wait or are held back, for whomever. */
+export async function countWaiting(home: Home): Promise<number> {
+  let waiting = 0
+  for (const key of await keys(home)) {
+    for (const state of ['new', 'hold'] as const) waiting += await count(home, key, state)
+  }
+  return waiting
+}
+
+async function refuseWaiting(home: Home, path: string): Promise<void> {
+  const waiting = await countWaiting(home)
+  if (waiting === 0) return
+  const many = waiting === 1 ? '1 message waits' : `${waiting} messages wait`
+  throw new Failure(EX.NEGATIVE, `${many} here and would never be sent`, `p2p-id export --move --queue -o ${path}`)
+}
+
+/** Takes a home into use again that was moved, durably; false if it was not moved. */
+export async function unretire(home: Home): Promise<boolean> {
+  return withLock(home, 'identity', async () => {
+    const text = (await readText(home.files, home.at('home.json'))) ?? ''
+    if (parseHomeFile(text, home.path).retired === undefined) return false
+    await writeHomeFile(home)
+    return true
+  })
+}

@@ -106,7 +106,7 @@ function become(command: Command, name: string, argv: string[]): void {
     const missing = new Failure(EX.CONFIG, `${own} is missing: ${name} is not installed beside p2p`)
     return runItself(command, [], () => Promise.reject(missing))
   }
-  process.argv.splice(1, Infinity, beside, ...argv)
+  process.argv.splice(1, Infinity, realPath(beside) === realPath(own) ? beside : own, ...argv)
   load(own)
 }
 

@@ -1,6 +1,7 @@
 // p2p-id setup for mail readers. Reading works: the inbox is a Maildir. Answering needs a sendmail command that is not
 // part of this version; each snippet says so instead of naming one.
 
+import { EX, Failure } from '../base/fail.ts'
 import { shellWord } from '../base/quoting.ts'
 import { mailAddress, mailbox } from '../wire/mailbox.ts'
 import { comment, muttWord, shellCommand, type Surroundings, urlPath } from './snippet.ts'
@@ -60,10 +61,12 @@ ${comment(ANSWER)}
 export function mblaze(at: Surroundings): string {
   return `${comment(`mblaze for the messages of ${at.name}, for sh, bash and zsh. In ~/.profile or the like:
   eval "$(p2p-id setup mblaze)"
-then p2p_scan lists what came and p2p_scan -N what is new; mshow 1 shows the first, mseq and msort as ever.`)}
+then p2p_scan lists what came in threads, p2p_scan -N what is new; mshow 1 shows the first, and so on.`)}
 
 p2p_scan() {
-  mlist "$@" ${shellWord(`${at.home}/inbox`)} | msort -d | mseq -S | mscan
+  mkdir -p "\${MBLAZE:-$HOME/.mblaze}"
+  mlist "$@" ${shellWord(`${at.home}/inbox`)} | mthread | mseq -S
+  mscan :
 }
 
 # Whoever you know, for mcom and mrep: p2p_who WORD
@@ -78,8 +81,9 @@ ${ANSWER}`)}
 `
 }
 
-/** A configuration file of its own, so that other mail keeps its database. */
+/** A configuration file of its own, so that other mail keeps its database. Throws Failure 78 for a path with `;`. */
 export function notmuch(at: Surroundings): string {
+  if (at.home.includes(';')) throw new Failure(EX.CONFIG, `notmuch takes no path with ';' in it: ${at.home}`)
   const database = `${at.home}-notmuch`
   return `${comment(`notmuch for the messages of ${at.name}, with a database of its own
   p2p-id setup notmuch > ~/.config/notmuch-p2p

@@ -100,8 +100,8 @@ export function cron(at: Surroundings): string {
     `P2P_HOME=${shellWord(at.home)} ${at.run(name).map(shellWord).join(' ')} ${args}`.replaceAll('%', '\\%')
   return `${comment(`cron for the messages of ${at.name}: add the lines you want with crontab -e
 
-Without a listener: every ten minutes, for up to 50 seconds, deliver what waits and take what contacts have. Two people
-with the same line meet if their clocks agree.`)}
+Without a listener: every ten minutes, for 50 seconds, deliver what waits and take what contacts have. Two people with
+the same line meet if their clocks agree.`)}
 */10 * * * *  ${command('p2p-queue', 'flush -q --linger 50s')}
 
 # Instead of it, a listener from the start of the machine on:

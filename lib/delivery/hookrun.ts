@@ -1,7 +1,7 @@
 // One run of a command for a message: /bin/sh in a process group of its own, the exact body on its standard input, the
 // record on descriptor 3, and an environment in which nothing was written by the sender.
 
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { constants } from 'node:os'
 
 import type { Clock } from '../base/clock.ts'
@@ -37,11 +37,17 @@ export function startHook(
   trouble: (error: unknown) => void,
 ): HookRun {
   const { info, mail } = message
-  const child = spawn('/bin/sh', ['-c', command], {
-    detached: true,
-    env: { ...process.env, ...environment(home, info) },
-    stdio: ['pipe', 2, 2, 'pipe'], // the standard output of this process carries records only
-  })
+  let child: ChildProcess
+  try {
+    child = spawn('/bin/sh', ['-c', command], {
+      detached: true,
+      env: { ...process.env, ...environment(home, info) },
+      stdio: ['pipe', 2, 2, 'pipe'], // the standard output of this process carries records only
+    })
+  } catch (error) {
+    trouble(error) // E2BIG, ENOMEM; most errors come as an event
+    return { code: Promise.resolve(LATER), kill: () => undefined }
+  }
   const kill = (signal: NodeJS.Signals): void => {
     try {
       if (child.pid !== undefined) process.kill(-child.pid, signal)

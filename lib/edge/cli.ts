@@ -210,7 +210,7 @@ async function invoke(
     process.off('SIGTERM', onSignal)
     if (caught === undefined) process.exitCode = worst(call.codes)
     else if (command.signals === 'clean') process.exitCode = call.codes.has(EX.SOFTWARE) ? EX.SOFTWARE : EX.OK
-    else process.kill(process.pid, caught)
+    else process.removeAllListeners(caught).kill(process.pid, caught) // proper-lockfile listens too, and is heard too late
   }
   function onSignal(name: NodeJS.Signals): void {
     if (caught !== undefined) process.off(name, onSignal).kill(process.pid, name) // the second one is for good

@@ -239,8 +239,12 @@ require('node:module').syncBuiltinESMExports()
   }
 
   start(command: string, args: string[], options: StartOptions = {}): Running {
-    const [program = '', ...before] = argvOf(command)
-    const child = spawn(program, [...before, ...args], {
+    return this.startProgram([...argvOf(command), ...args], options)
+  }
+
+  /** Any program, by its name or path. */
+  startProgram([program = '', ...args]: string[], options: StartOptions = {}): Running {
+    const child = spawn(program, args, {
       env: {
         PATH: process.env['PATH'] ?? '',
         HOME: this.dir,

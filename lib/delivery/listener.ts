@@ -99,16 +99,14 @@ export class Listener {
     const { onNotice, reread } = this.#options
     if (this.#works === undefined) return
     const { station, peers, hooks } = this.#works
-    try {
-      const config = await reread()
-      await station.reload()
-      station.configure(config)
-      for (const { failure } of station.keyring.problems) onNotice(failure.message)
-      for (const text of config.strangers(station.keyring)) onNotice(text)
-    } catch (error) {
+    const keep = (error: unknown): void => {
       if (!(error instanceof Failure)) throw error
       onNotice(`${error.message}: everything stays as it was`)
     }
+    await station.reload().catch(keep)
+    await reread().then((config) => station.configure(config), keep)
+    for (const { failure } of station.keyring.problems) onNotice(failure.message)
+    for (const text of station.config.strangers(station.keyring)) onNotice(text)
     peers.reload()
     await hooks.look()
   }

@@ -110,6 +110,15 @@ test('p2p-record(5) has the same records and fields as the schema, and explains 
 /** Explained where the same list stands on a level of its own. */
 const INHERITED = new Set(['log[].addresses[].address', 'log[].addresses[].reason'])
 
+test('p2p-send(1) explains every word that a reason can be', () => {
+  const page = readFileSync('man/p2p-send.1', 'utf8')
+  for (const [name, words] of [['deferral', schema.$defs['deferral']], ['failure', schema.$defs['failure']]] as const) {
+    for (const word of words?.['enum'] as string[]) {
+      assert.ok(new RegExp(`^\\.(?:It )?Li (?:[a-z-]+ , )*${word}\\b`, 'm').test(page), `${name} ${word}`)
+    }
+  }
+})
+
 test('the record shown in p2p-record(5) is one', () => {
   const text = readFileSync('man/p2p-record.5', 'utf8')
   const shown = /\n(\{"v":1,[\s\S]*?\})\n\.Ed/.exec(text)?.[1] ?? ''

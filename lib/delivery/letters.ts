@@ -22,7 +22,7 @@ const TAG_MAX = 64
 
 const JSON_LIMITS = { depth: 4, size: LINE_MAX }
 
-/** A record of p2p-send --ndjson, p2p-record(5), "send". */
+/** A record of p2p-send --ndjson, p2p-send(1). */
 export interface Order {
   /** As typed; empty if the record does not say. */
   to: string[]

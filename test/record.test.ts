@@ -112,11 +112,9 @@ const INHERITED = new Set(['log[].addresses[].address', 'log[].addresses[].reaso
 
 test('p2p-send(1) explains every word that a reason can be', () => {
   const page = readFileSync('man/p2p-send.1', 'utf8')
-  for (const [name, words] of [['deferral', schema.$defs['deferral']], ['failure', schema.$defs['failure']]] as const) {
-    for (const word of words?.['enum'] as string[]) {
-      assert.ok(new RegExp(`^\\.(?:It )?Li (?:[a-z-]+ , )*${word}\\b`, 'm').test(page), `${name} ${word}`)
-    }
-  }
+  const words = ['deferral', 'failure'].flatMap((name) => definition(name)['enum'] as string[])
+  assert.ok(words.length > 10)
+  for (const word of words) assert.match(page, new RegExp(`^\\.(?:It )?Li (?:[a-z-]+ , )*${word}\\b`, 'm'))
 })
 
 test('the record shown in p2p-record(5) is one', () => {

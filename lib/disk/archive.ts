@@ -26,6 +26,8 @@ export interface Archiving {
   passphrase: Uint8Array
   /** Ends the work with its reason. */
   signal: AbortSignal
+  /** Work factor of scrypt; age's own without. */
+  logN?: number
 }
 
 export interface Exported extends Contents {
@@ -36,9 +38,9 @@ export interface Exported extends Contents {
 /** The bytes of an archive of this home; `contents` is complete at their end. */
 export async function* archive(home: Home, options: Archiving, contents: Contents): AsyncGenerator<Uint8Array> {
   const { encryptStream } = await import('../crypto/agefile.ts')
-  const { hash, scope, passphrase, signal } = options
+  const { hash, scope, passphrase, signal, logN } = options
   const tar = await packTar(homeFiles(home, hash, scope, contents))
-  for await (const piece of encryptStream(tar, passphrase)) {
+  for await (const piece of encryptStream(tar, passphrase, logN)) {
     signal.throwIfAborted()
     yield piece
   }

@@ -62,9 +62,8 @@ export async function importHome(
 
 function told(error: unknown, built: Home | undefined): unknown {
   if (error instanceof Malformed) return new Failure(EX.DATA, `no archive of a home: ${error.message}`)
-  const from = built === undefined ? '' : `${built.path}/`
-  if (!(error instanceof Failure) || error.exit !== EX.CONFIG || !error.message.includes(from) || from === '') return error
-  return new Failure(EX.DATA, `no whole archive of a home: ${error.message.replaceAll(from, '')}`)
+  if (built === undefined || !(error instanceof Failure) || error.exit !== EX.CONFIG) return error
+  return new Failure(EX.DATA, `no whole archive of a home: ${error.message.replaceAll(`${built.path}/`, '')}`)
 }
 
 /** An archive from the file at `path`. Throws Failure 66 if that cannot be read, and the reason of `signal`. */
@@ -243,6 +242,9 @@ async function collect({ content }: TarItem): Promise<Uint8Array> {
 
 /** Identity, transport key and token are there and belong together; a sealed identity is taken at its word. */
 async function check(home: Home, suite: Suite): Promise<void> {
+  for (const name of ['token', 'transport.key']) {
+    if ((await home.files.stat(home.at(name))) === undefined) throw new Malformed(`no ${name} in it`)
+  }
   const { publicKeyOf } = await import('../crypto/ed25519.ts')
   const self = await loadSelf(home)
   await loadTransportKeys(home, suite)

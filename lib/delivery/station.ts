@@ -3,11 +3,11 @@
 // is handled once, whether a listener, a flush or a single p2p-send is at work.
 
 import { equal } from '../base/bytes.ts'
-import { EX, Failure, ioFailure, Malformed } from '../base/fail.ts'
+import { EX, Failure, ioFailure } from '../base/fail.ts'
 import { loadSuite, type PrivateKey, type Suite } from '../crypto/suite.ts'
 import { Config } from '../disk/config.ts'
-import { type Contact, isWelcome } from '../disk/contact.ts'
-import { HelloLog, nextHelloTime } from '../disk/hellos.ts'
+import type { Contact } from '../disk/contact.ts'
+import { nextHelloTime } from '../disk/hellos.ts'
 import type { Home } from '../disk/home.ts'
 import { loadTransportKeys } from '../disk/identity.ts'
 import { type Delivered, Inbox } from '../disk/inbox.ts'
@@ -18,10 +18,10 @@ import { dial } from '../net/dial.ts'
 import { localAddresses } from '../net/interfaces.ts'
 import type { Link } from '../net/link.ts'
 import { acceptFromPeer, type Address, ADDRESSES_MAX, distinctAddresses, isLoopback } from '../wire/address.ts'
-import type { Payload1, Payload2 } from '../wire/hello.ts'
-import { parseTokenBytes } from '../wire/token.ts'
+import type { Payload2 } from '../wire/hello.ts'
 import { giveUp } from './bounce.ts'
 import { tellDelay } from './delay.ts'
+import { Door } from './door.ts'
 import { expire } from './expiry.ts'
 import { Admission, isFullDisk } from './limits.ts'
 import { noteMeeting } from './meeting.ts'
@@ -55,12 +55,12 @@ export class Station {
   readonly admission: Admission
   #keys: PrivateKey[]
   readonly #events: StationEvents
-  readonly #hellos: HelloLog
   readonly #hooks: ((key: string) => boolean) | undefined
   #keyring: Keyring
   #config: Config
   #inbox: Promise<Inbox> | undefined
   readonly #news: NewsDesk
+  readonly #door: Door
   readonly #noting = new Set<Promise<void>>()
   /** Contacts for whom it was looked not long ago whether messages wait for long. */
   readonly #delays = new Set<string>()
@@ -73,7 +73,6 @@ export class Station {
     this.#keyring = keyring
     this.#keys = keys
     this.#events = options.events ?? {}
-    this.#hellos = new HelloLog(home)
     this.#hooks = options.hooks
     this.#news = new NewsDesk({
       home,
@@ -82,6 +81,7 @@ export class Station {
       changed: (contact) => this.#events.changed?.(contact),
       trouble: (error) => this.#events.trouble?.(error),
     })
+    this.#door = new Door({ home, keyring: () => this.#keyring, keys: () => this.#keys, news: this.#news })
   }
 
   static async open(home: Home, keyring: Keyring, options: StationOptions = {}): Promise<Station> {
@@ -286,33 +286,9 @@ export class Station {
     return expire(this.home, contact.key, (queued, reason, text) => this.fail(queued, contact, reason, text))
   }
 
-  /** Who may call, and what they hear: steps 3, 5 and 6 of the handshake. */
+  /** Who may call, and what they hear. */
   responder(): Responder {
-    return {
-      identity: this.#keyring.self.identity,
-      transportKeys: () => this.#keys,
-      knows: (transport) => (this.#keyring.byTransport(transport) === undefined ? 'unknown' : 'contact'),
-      admit: (transport, payload) => this.#admit(transport, payload),
-    }
-  }
-
-  async #admit(transport: Uint8Array, payload: Payload1): Promise<Omit<Payload2, 'observed'> | undefined> {
-    let contact = this.#keyring.byIdentity(payload.identity)
-    if (contact === undefined || !isWelcome(contact)) return undefined
-    if (payload.seqOwn > contact.seq && carries(payload.token, transport)) {
-      contact = await this.#news.take(contact, payload.token)
-    }
-    // Both belong to one contact, or somebody's token carries somebody else's T (an unknown key share).
-    if (contact === undefined || !isWelcome(contact) || !equal(contact.transport, transport)) return undefined
-    if (!(await this.#hellos.accept(contact.key, transport, payload.ts))) return undefined
-    const { token } = this.#keyring.self
-    return {
-      seqOwn: token.seq,
-      features: 0,
-      streamId: 0,
-      clock: BigInt(this.home.clock.now()),
-      token: payload.seqHeld < token.seq ? token.bytes : new Uint8Array(0),
-    }
+    return this.#door
   }
 
   /** For ADDRS: what the own token says and where this machine is now; never loopback. */
@@ -329,14 +305,4 @@ export interface StationOptions {
   /** Whether mail of this contact (KEY) is linked into hooks/pending; as the configuration says without. */
   hooks?: (key: string) => boolean
   events?: StationEvents
-}
-
-/** Whether a token says that this T is its owner's; nothing of it is proven by that. */
-function carries(token: Uint8Array, transport: Uint8Array): boolean {
-  try {
-    return token.length > 0 && equal(parseTokenBytes(token).transport, transport)
-  } catch (error) {
-    if (error instanceof Malformed) return false
-    throw error
-  }
 }

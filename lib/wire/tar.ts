@@ -2,7 +2,7 @@
 // unpacks it. Streams both ways: memory does not grow with what goes through. What comes out is read strictly (sums,
 // ends) but its names are whatever the archive says: the caller judges them. Trusts the modern-tar package for blocks.
 
-import { Failure, Malformed } from '../base/fail.ts'
+import { Malformed } from '../base/fail.ts'
 
 export interface TarFile {
   name: string
@@ -48,8 +48,30 @@ export async function packTar(files: AsyncIterable<TarFile>): Promise<ReadableSt
  */
 export async function* unpackTar(source: AsyncIterable<Uint8Array>): AsyncGenerator<TarItem> {
   const { createTarDecoder } = await import('modern-tar')
+  let failed: { error: unknown } | undefined
+  const watched = async function* (): AsyncGenerator<Uint8Array> {
+    try {
+      yield* source
+    } catch (error) {
+      failed = { error }
+      throw error
+    }
+  }
+  const why = (error: unknown): unknown => {
+    if (failed !== undefined) return failed.error
+    return new Malformed(`no tar archive: ${error instanceof Error ? error.message : 'damaged'}`)
+  }
+  const items = ReadableStream.from(watched()).pipeThrough(createTarDecoder({ strict: true }))[Symbol.asyncIterator]()
+  const next = async (): ReturnType<typeof items.next> => {
+    try {
+      return await items.next()
+    } catch (error) {
+      throw why(error)
+    }
+  }
   try {
-    for await (const { header, body } of ReadableStream.from(source).pipeThrough(createTarDecoder({ strict: true }))) {
+    for (let one = await next(); one.done !== true; one = await next()) {
+      const { header, body } = one.value
       const { name, size, type = 'file', mtime } = header
       let read = false
       const content = async function* (): AsyncGenerator<Uint8Array> {
@@ -57,19 +79,13 @@ export async function* unpackTar(source: AsyncIterable<Uint8Array>): AsyncGenera
         try {
           yield* body
         } catch (error) {
-          throw asMalformed(error)
+          throw why(error)
         }
       }
       yield { name, size, type, mtimeMs: mtime?.getTime() ?? 0, content: { [Symbol.asyncIterator]: content } }
       if (!read) await body.cancel()
     }
-  } catch (error) {
-    throw asMalformed(error)
+  } finally {
+    await items.return?.()
   }
-}
-
-/** What modern-tar says of an archive; errors of the source pass. */
-function asMalformed(error: unknown): unknown {
-  const own = error instanceof Failure || error instanceof Malformed || !(error instanceof Error) || 'code' in error
-  return own || error.name === 'AbortError' ? error : new Malformed(`no tar archive: ${error.message}`)
 }

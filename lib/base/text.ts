@@ -4,6 +4,14 @@
 import { EX, Failure, type ExitCode } from './fail.ts'
 
 /**
+ * True for U+0020 to U+007E alone: one line, printable, in every normal form, with letters that have two cases and no
+ * more. Most texts are; what asks Unicode's tables about the others costs a short command some ms the first time.
+ */
+export function isAscii(text: string): boolean {
+  return /^[ -~]*$/.test(text)
+}
+
+/**
  * What must not reach a terminal raw: C0, DEL and C1 (U+009B alone starts an escape sequence), line and paragraph
  * separators, unpaired surrogates, everything that reorders or annotates, a byte order mark, language tags.
  * Joiners and variation selectors stay: emoji and many scripts are built with them.
@@ -22,7 +30,7 @@ function escape(char: string): string {
 
 /** One line, fit for a terminal: controls, escapes, line breaks, bidi marks and lone surrogates become `\x1b`, `\u202e`. */
 export function printable(text: string): string {
-  return text.replace(UNPRINTABLE, escape)
+  return isAscii(text) ? text : text.replace(UNPRINTABLE, escape)
 }
 
 /** As printable, but line feeds and tabs stay: for a text shown in several lines. CR LF counts as one line feed. */
@@ -114,6 +122,7 @@ const KEY_SHAPE = /^[1-9a-z]{32,44}$/ // of a KEY whose case a mail program has 
 
 /** The form under which names are compared: compatibility forms and case do not count. Not for display. */
 export function foldName(text: string): string {
+  if (isAscii(text)) return text.toLowerCase()
   return text.normalize('NFKC').toLowerCase().toUpperCase().toLowerCase().normalize('NFKC') // ẞ, ß and SS are one
 }
 
@@ -126,9 +135,11 @@ export function checkName(text: string, exit: ExitCode = EX.USAGE): string {
   const refuse = (why: string): Failure => new Failure(exit, `bad name ${quote(text)}: ${why}`)
   if (name === '') throw refuse('it is empty')
   if (Array.from(name).length > NAME_MAX) throw refuse(`it is longer than ${NAME_MAX} characters`)
-  const wrong = /[^\p{L}\p{Nd}._+-]/u.exec(name)?.[0]
-  if (wrong !== undefined) throw refuse(`${quote(wrong)} is not a letter, a digit or one of . _ + -`)
-  if (!/^[\p{L}\p{Nd}]/u.test(name)) throw refuse('it must begin with a letter or a digit')
+  if (!/^[A-Za-z0-9][A-Za-z0-9._+-]*$/.test(name)) {
+    const wrong = /[^\p{L}\p{Nd}._+-]/u.exec(name)?.[0]
+    if (wrong !== undefined) throw refuse(`${quote(wrong)} is not a letter, a digit or one of . _ + -`)
+    if (!/^[\p{L}\p{Nd}]/u.test(name)) throw refuse('it must begin with a letter or a digit')
+  }
   const folded = foldName(name)
   if (RESERVED.has(folded)) throw refuse('it is reserved')
   if (KEY_SHAPE.test(folded)) throw refuse('it looks like a key')

@@ -188,7 +188,7 @@ function baseName(path: string): string {
 
 /** A subject is one line: runs of control characters, line breaks among them, become a blank. */
 function cleanSubject(subject: string): string {
-  const clean = subject.replace(/[\p{Cc}\u2028\u2029]+/gu, ' ').trim()
+  const clean = subject.replace(/[\0-\x1f\x7f-\x9f\u2028\u2029]+/g, ' ').trim()
   const length = Array.from(clean).length
   if (length > SUBJECT_MAX) throw new Failure(EX.DATA, `subject of ${length} characters, at most ${SUBJECT_MAX} are allowed`)
   return clean

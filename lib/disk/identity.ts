@@ -42,7 +42,7 @@ export async function loadSelf(home: Home): Promise<Self> {
     if (text === undefined) {
       throw new Failure(EX.CONFIG, `no identity in ${home.path} (from ${home.source})`, 'p2p-id init')
     }
-    return selfOf(parseToken(text))
+    return selfOf(parseToken(text), text.trim())
   } catch (error) {
     if (error instanceof Malformed || (error instanceof Failure && error.exit === EX.DATA)) {
       throw new Failure(EX.CONFIG, `${path} is damaged: ${error.message}`)
@@ -51,9 +51,9 @@ export async function loadSelf(home: Home): Promise<Self> {
   }
 }
 
-function selfOf(token: Token): Self {
+function selfOf(token: Token, tokenText = formatToken(token)): Self {
   const { name, identity } = token
-  return { me: true, name, key: base58(identity), identity, token, tokenText: formatToken(token) }
+  return { me: true, name, key: base58(identity), identity, token, tokenText }
 }
 
 // Hexadecimal by hand: a string that holds a secret cannot be wiped.

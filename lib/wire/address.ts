@@ -91,7 +91,7 @@ export function parseAddress(text: string, defaultPort: number): Address {
   if (host.includes(':')) throw wrong('not an IPv6 address')
   if (host.length > HOST_MAX) throw wrong(`a host name has at most ${HOST_MAX} characters`)
   // domainToASCII is the parser of web addresses: it also drops line breaks, reads %41 as a letter and 127.1 as IPv4
-  const plain = /^[\p{L}\p{M}\p{N}.-]+$/u.test(host)
+  const plain = /^[A-Za-z0-9.-]+$/.test(host) || /^[\p{L}\p{M}\p{N}.-]+$/u.test(host)
   const name = (/^[\x00-\x7f]*$/.test(host) ? host : domainToASCII(host)).toLowerCase().replace(/\.$/, '')
   if (!plain || !isHostName(name)) throw wrong('not a host name or IP address')
   return { host: name, ...address }

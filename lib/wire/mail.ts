@@ -200,12 +200,16 @@ function day(ms: number): string {
   return isoTime(ms).slice(0, 10).replaceAll('-', '')
 }
 
+/** The first line with something in it; that of most texts is found without Unicode's tables. */
+const FIRST = /^.*[^\s\p{Cc}\p{Cf}].*$/mu
+const FIRST_ASCII = /^[ -~]*[!-~][ -~]*(?=[\n\r]|$)/
+
 /** The subject that a message shows: as given, else the first line with something in it, else the first file's name. */
 export function subjectOf(m: Pick<MailFields, 'subject' | 'text' | 'files' | 'reaction'>): string | undefined {
   const given = headerText(m.subject ?? '', SUBJECT_MAX)
   if (given.trim() !== '') return given
   const start = new TextDecoder().decode(m.text?.subarray(0, 64 * 1024) ?? new Uint8Array())
-  const line = /^.*[^\s\p{Cc}\p{Cf}].*$/mu.exec(start)?.[0] ?? m.reaction
+  const line = FIRST_ASCII.exec(start)?.[0] ?? FIRST.exec(start)?.[0] ?? m.reaction
     ?? m.files.find((file) => file.name !== undefined)?.name
   const clean = headerText(line ?? '', SUBJECT_MAX).trim()
   return clean === '' ? undefined : cutColumns(clean, SUBJECT_COLUMNS)

@@ -3,6 +3,7 @@
 // each continue the header they stand in; no input can end a header or start another. It trusts nobody.
 
 import { fromUtf8, utf8 } from '../base/bytes.ts'
+import { isAscii } from '../base/text.ts'
 
 /** RFC 5322 2.1.1 and RFC 2047 2: a line that carries an encoded word has at most 76 characters. */
 const LINE_MAX = 76
@@ -14,6 +15,7 @@ const WORD_FRAME = 12
  * surrogates U+FFFD (a mail program that answers writes them out again), at most `maxBytes` of UTF-8.
  */
 export function headerText(text: string, maxBytes: number): string {
+  if (isAscii(text)) return text.slice(0, maxBytes)
   const clean = text.replace(/[\t\r\n\u2028\u2029]+/gu, ' ').replace(/[\p{Cc}\p{Cs}]/gu, '\ufffd')
   return cutBytes(clean, maxBytes)
 }

@@ -15,7 +15,7 @@ const BLANK = /[ \t\n\r]*/y
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y
 const ESCAPED = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y
 const ESCAPE = /\\(?:u([0-9a-fA-F]{4})|(.))/g
-const LONE_SURROGATE = /\p{Surrogate}/u // with the u flag a pair is one code point and does not match
+const LONE_SURROGATE = /[\ud800-\udfff]/u // with the u flag a pair is one code point and does not match
 const SHORT: Record<string, string> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' }
 
 /**

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto'
 import { Reader, Writer, concat, equal, fromUtf8, isZero, utf8 } from '../base/bytes.ts'
 import { EX, Failure, Malformed } from '../base/fail.ts'
 import { base58, fromBase58 } from '../base/key.ts'
+import { isAscii } from '../base/text.ts'
 import { decodeAddresses, encodeAddresses } from './address.ts'
 import { isTransportKey } from './transportkey.ts'
 
@@ -65,7 +66,7 @@ const UNSAFE = /[\p{Cc}\p{Cs}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]
 
 function checkSuggestedName(name: string): void {
   if (utf8(name).length > TOKEN_NAME_MAX) throw new Malformed('name too long')
-  if (UNSAFE.test(name)) throw new Malformed('control character in the name')
+  if (!isAscii(name) && UNSAFE.test(name)) throw new Malformed('control character in the name')
   if (name !== name.trim()) throw new Malformed('blank around the name')
   if (name !== name.normalize('NFC')) throw new Malformed('name not in normal form')
 }

@@ -34,7 +34,8 @@ function lines(status: Status, command: string): string {
   } else {
     rows.push(['you', `${name}, key ${key.slice(0, KEY_SHOWN)}`], ['home', home])
     rows.push(['listener', listener ? `up, pid ${pid}, port ${port}` : `down, port ${port}`])
-    rows.push(['contacts', contacts === 0 ? 'none' : `${contacts}${unverified > 0 ? `, ${unverified} not verified` : ''}`])
+    const strangers = unverified > 0 ? `, ${unverified} not verified` : ''
+    rows.push(['contacts', contacts === 0 ? 'none' : `${contacts}${strangers}`])
     rows.push(['unread', String(unread)], ['waiting', String(waiting)])
     if (failed > 0) rows.push(['failed', String(failed)])
   }

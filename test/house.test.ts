@@ -9,6 +9,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
 import { COMMANDS, p2pInbox, p2pSend } from '../lib/edge/commands.ts'
+import { splitLine } from '../lib/edge/dispatch.ts'
 import { COMMON, type Command, type Option } from '../lib/edge/table.ts'
 import { readArguments } from '../lib/edge/options.ts'
 
@@ -378,10 +379,10 @@ test('the examples of every table are accepted by the table', () => {
     for (const example of command.verbs.flatMap((verb) => verb.examples)) {
       const words =
         (new RegExp(`${command.name}([^|<>]*)`).exec(example)?.[1] ?? '').match(/'[^']*'|"[^"]*"|\S+/g) ?? []
-      const request = readArguments(
-        command,
-        words.map((word) => word.replace(/^'(.*)'$/, '$1')),
-      )
+      const plain = words.map((word) => word.replace(/^'(.*)'$/, '$1'))
+      const { word, after } = splitLine(plain) // of p2p alone: another command's
+      const other = command.name === 'p2p' ? COMMANDS.find(({ name }) => name === `p2p-${word}`) : undefined
+      const request = other === undefined ? readArguments(command, plain) : readArguments(other, after)
       assert.is(request.want, 'run', example)
     }
   }

@@ -161,13 +161,13 @@ test('help falls back to --help where there is no man, and p2p --help is its own
 
 test('help shows the page by man', async () => {
   const man = await execa('man', ['-w', 'man'], { reject: false })
-  if (man.exitCode !== 0) return void console.log('skip: man: not installed')
+  if (man.exitCode !== 0) return console.log('skip: man: not installed')
   assert.match((await runCommand('p2p', ['help', 'queue'], { env: { MANWIDTH: '80' } })).out, /P2P-QUEUE\(1\)/)
   assert.match((await runCommand('p2p', ['help'], { env: { MANWIDTH: '80' } })).out, /P2P\(7\)/)
 })
 
 test('it finds the others through links, as make install lays them', async () => {
-  if (!existsSync('dist/p2p-id.cjs') || !existsSync('dist/p2p.cjs')) return void console.log('skip: nothing is built')
+  if (!existsSync('dist/p2p-id.cjs') || !existsSync('dist/p2p.cjs')) return console.log('skip: nothing is built')
   await Stage.with(async (stage) => {
     const alice = await stage.peer('alice')
     const lib = join(stage.dir, 'a b', 'lib')

@@ -50,10 +50,12 @@ export async function checkModes({ home }: Patient): Promise<Check> {
   const open: string[] = []
   for (const name of ['.', ...DIRECTORIES, ...SECRETS]) {
     const stat = await home.files.stat(home.at(name))
-    if (stat !== undefined && stat.kind !== 'link' && (stat.mode & 0o077) !== 0) open.push(name === '.' ? home.path : name)
+    if (stat === undefined || stat.kind === 'link' || (stat.mode & 0o077) === 0) continue
+    open.push(name === '.' ? home.path : name)
   }
   const hint = `chmod -R go= ${shellWord(home.path)}`
-  return open.length > 0 ? bad('modes', `others have rights to ${few(open)}`, hint) : good('modes', 'only you can read it')
+  if (open.length > 0) return bad('modes', `others have rights to ${few(open)}`, hint)
+  return good('modes', 'only you can read it')
 }
 
 export async function checkOwner({ home }: Patient): Promise<Check> {
@@ -173,11 +175,13 @@ export async function checkLocks({ home }: Patient): Promise<Check> {
     if (!(await isAlive(home, home.at('lock', `${name}.owner`)))) dead.push(name)
     else if (stat.mtimeMs > home.clock.now() + AHEAD_MS) {
       const when = new Date(stat.mtimeMs).toISOString()
-      return bad('locks', `the lock '${name}' is of ${when}, which is yet to come`, `rmdir ${shellWord(home.at('lock', file))}`)
+      const hint = `rmdir ${shellWord(home.at('lock', file))}`
+      return bad('locks', `the lock '${name}' is of ${when}, which is yet to come`, hint)
     }
   }
   if (dead.length === 0) return good('locks', 'none is stale')
-  return good('locks', `${plural(dead.length, 'lock')} of a process that died (${few(dead)}): whoever needs it next takes it`)
+  const those = `${plural(dead.length, 'lock')} of a process that died (${few(dead)})`
+  return good('locks', `${those}: whoever needs it next takes it`)
 }
 
 export async function checkConfig({ home, keyring, config }: Patient): Promise<Check> {
@@ -196,7 +200,8 @@ export async function checkContacts({ keyring }: Patient): Promise<Check[]> {
   if (all.length === 0) return [good('contacts', 'none yet', 'p2p-id add NAME < TOKEN')]
   const unverified = all.filter(({ verified, blocked, revoked }) => verified === undefined && !blocked && !revoked)
   const [first] = unverified
-  const text = `${all.length}, ${unverified.length === 0 ? 'all verified' : `not verified: ${few(unverified.map(({ name }) => name))}`}`
+  const names = few(unverified.map(({ name }) => name))
+  const text = `${all.length}, ${first === undefined ? 'all verified' : `not verified: ${names}`}`
   return [good('contacts', text, first === undefined ? undefined : `p2p-id verify ${first.name}`)]
 }
 
@@ -215,8 +220,8 @@ export async function checkRestore({ home, self, keyring, meetings }: Patient): 
     return bad('restore', text, 'p2p-id token --addr HOST')
   }
   const end = await seenEnd(home)
-  const spans = (await home.files.list(home.at('seen.index'))).map((name) => Number(/^\d+-(\d+)\.run$/.exec(name)?.[1] ?? 0))
-  if (spans.some((to) => to > end)) {
+  const runs = await home.files.list(home.at('seen.index'))
+  if (runs.some((name) => Number(/^\d+-(\d+)\.run$/.exec(name)?.[1] ?? 0) > end)) {
     return bad('restore', "'seen' is shorter than it was: messages delivered meanwhile may come a second time")
   }
   let newest = 0n
@@ -224,5 +229,6 @@ export async function checkRestore({ home, self, keyring, meetings }: Patient): 
   const unrecorded = (await listMaildir(home, 'inbox')).filter(({ id32, time }) => id32 !== undefined && time > newest)
   if (unrecorded.length === 0) return good('restore', 'seen and inbox agree')
   const those = `${plural(unrecorded.length, 'message')} in the inbox`
-  return bad('restore', `'seen' knows nothing of ${those}: it was put back to an older state; they may come twice, marked`)
+  const why = 'it was put back to an older state; they may come twice, marked'
+  return bad('restore', `'seen' knows nothing of ${those}: ${why}`)
 }

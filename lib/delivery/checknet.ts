@@ -11,7 +11,7 @@ import { bindsTcp, bindsUdp } from '../net/freeport.ts'
 import { globalAddresses } from '../net/interfaces.ts'
 import { formatAddress, isReachable } from '../wire/address.ts'
 import { bad, type Check, few, good, type Patient, plural, span } from './check.ts'
-import { startCommand } from './status.ts'
+import { startCommand, SYSTEMD } from './status.ts'
 
 /** Clocks may differ by this much: two that flush by cron for 50 s still meet. */
 const SKEW_MS = 30_000
@@ -31,11 +31,13 @@ export async function checkNode(): Promise<Check> {
 
 export async function checkListener({ home, listener }: Patient): Promise<Check> {
   const start = await startCommand(home)
-  if (listener === 'hung') return bad('listener', 'something holds its socket and does not answer', 'ps -C node -o pid,args')
+  if (listener === 'hung') {
+    return bad('listener', 'something holds its socket and does not answer', 'ps -C node -o pid,args')
+  }
   if (listener !== undefined) {
     const { pid, version: runs } = listener
     if (runs === version) return good('listener', `up, pid ${pid}`)
-    const restart = start.startsWith('systemctl') ? start.replace('start', 'restart') : `kill ${pid}`
+    const restart = start === SYSTEMD ? 'systemctl --user restart p2p-listen' : `kill ${pid}`
     return bad('listener', `pid ${pid} is still of version ${runs}, this is ${version}: end it, start it anew`, restart)
   }
   const lock = home.at('lock', 'listener.lock')
@@ -55,7 +57,8 @@ export async function checkPort({ home, listener }: Patient): Promise<Check> {
   const taken = [...((await bindsTcp(port)) ? [] : ['TCP']), ...((await bindsUdp(port)) ? [] : ['UDP'])]
   if (taken.length === 0) return good('port', `${port} is free for the listener`)
   const flags = taken.includes('TCP') ? '-ltnp' : '-lunp'
-  return bad('port', `${taken.join(' and ')} port ${port} is taken by another program`, `ss ${flags} 'sport = :${port}'`)
+  const text = `${taken.join(' and ')} port ${port} is taken by another program`
+  return bad('port', text, `ss ${flags} 'sport = :${port}'`)
 }
 
 /** Whether others can find a way here. */

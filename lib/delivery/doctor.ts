@@ -71,7 +71,7 @@ async function admit(home: Home): Promise<Patient> {
     if (nobody || !(error instanceof Failure)) throw error
   }
   const meetings = new Map<string, Meeting>()
-  for (const { key } of keyring?.all() ?? []) {
+  for (const { key } of [...(keyring?.all() ?? []), ...(keyring?.problems ?? [])]) {
     const meeting = await readMeeting(home, key)
     if (meeting !== undefined) meetings.set(key, meeting)
   }

@@ -9,7 +9,13 @@ import { formatAddress, isGlobal } from '../wire/address.ts'
 import type { Payload1, Payload2 } from '../wire/hello.ts'
 
 /** Notes a session with the contact `key`; `ownSeq` is the number of the own token, `instance` the contact's home. */
-export async function noteMeeting(home: Home, key: string, link: Link, ownSeq: bigint, instance: string): Promise<void> {
+export async function noteMeeting(
+  home: Home,
+  key: string,
+  link: Link,
+  ownSeq: bigint,
+  instance: string,
+): Promise<void> {
   const held = await readMeeting(home, key)
   const now = home.clock.now()
   const { ip: host, port } = link.remote
@@ -26,7 +32,7 @@ export async function noteMeeting(home: Home, key: string, link: Link, ownSeq: b
   await writeMeeting(home, key, meeting)
 }
 
-/** Milliseconds by which the other clock is ahead. Of a caller it is known to a second: its time stamps are jittered. */
+/** Milliseconds by which the other clock is ahead; of a caller to a second: its time stamps are jittered. */
 function skewOf(link: Link, now: number): number {
   const then = now - link.age
   const theirs = link.initiator ? Number((link.hello as Payload2).clock) : Number((link.hello as Payload1).ts / 1000n)

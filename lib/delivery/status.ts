@@ -40,6 +40,9 @@ export interface Status {
   readonly failure?: Failure
 }
 
+/** Starts the unit now and with every session. */
+export const SYSTEMD = 'systemctl --user enable --now p2p-listen'
+
 const NOTHING = { listener: false, contacts: 0, unverified: 0, unread: 0, waiting: 0, failed: 0 }
 
 /** Never throws for a home that is not there or not usable: that is a status, with `failure`. */
@@ -92,7 +95,13 @@ async function firstStep(failure: Failure): Promise<Step> {
 type Counts = Pick<Status, 'listener' | 'unread' | 'waiting' | 'failed'>
 
 /** The first of these that is not done: be somebody, know somebody, be reachable, mend, read, trust, write. */
-async function nextStep(home: Home, keyring: Keyring, counts: Counts, contacts: Contact[], hung: boolean): Promise<Step> {
+async function nextStep(
+  home: Home,
+  keyring: Keyring,
+  counts: Counts,
+  contacts: Contact[],
+  hung: boolean,
+): Promise<Step> {
   const [first] = contacts
   if (hung || keyring.problems.length > 0) return { command: 'p2p-id doctor', why: 'something is wrong' }
   if (first === undefined) {
@@ -100,25 +109,40 @@ async function nextStep(home: Home, keyring: Keyring, counts: Counts, contacts: 
   }
   if (!counts.listener) return { command: await startCommand(home), why: 'receives, and delivers what waits' }
   if (counts.failed > 0) return { command: 'p2p-queue list', why: 'shows what could not be delivered, and why' }
-  if (counts.unread > 0) return { command: 'p2p-inbox list --new', why: 'then p2p-inbox show @, and when it is read p2p-inbox seen @' }
+  if (counts.unread > 0) {
+    return { command: 'p2p-inbox list --new', why: 'then p2p-inbox show @, and when it is read p2p-inbox seen @' }
+  }
   const stranger = contacts.find(({ verified }) => verified === undefined)
   if (stranger !== undefined) {
     const { name } = stranger
-    return { command: `p2p-id verify ${name}`, why: `compare 12 words by telephone; or write at once: p2p-send ${name}` }
+    const why = `compare 12 words by telephone; or write at once: p2p-send ${name}`
+    return { command: `p2p-id verify ${name}`, why }
   }
   if (counts.waiting > 0) return { command: 'p2p-queue list', why: 'shows what waits, and why' }
   const met = await readMeeting(home, first.key)
-  const why = met === undefined ? `reaches ${first.name} once you are added there, too` : 'type a message, end with Ctrl-D'
+  const typing = 'type a message, end with Ctrl-D'
+  const why = met === undefined ? `${typing}; ${first.name} must have added you, too` : typing
   return { command: `p2p-send ${first.name}`, why }
 }
 
-/** How the listener of this home is started here: by the user's service manager if it knows this home. */
+/** Where a unit may stand: under the user's own configuration, and where make install and packages put it. */
+const UNIT_FOLDERS = ['/etc', '/usr/lib', '/usr/local/share', '/usr/share']
+
+/**
+ * How the listener of this home is started here: by the user's service manager, if one runs and has a unit for this
+ * home. The unit of a package is for the home that needs no naming.
+ */
 export async function startCommand(home: Home, env = process.env): Promise<string> {
-  const base = env['XDG_CONFIG_HOME'] ?? (env['HOME'] === undefined ? undefined : `${env['HOME']}/.config`)
-  if (base !== undefined) {
-    const unit = await home.files.read(`${base}/systemd/user/p2p-listen.service`).catch(() => new Uint8Array(0))
-    const text = new TextDecoder().decode(unit)
-    if (text.includes(systemdHome(home.path))) return 'systemctl --user start p2p-listen'
+  const { HOME = '/nonexistent', XDG_CONFIG_HOME = `${HOME}/.config`, XDG_RUNTIME_DIR = '/nonexistent' } = env
+  const unit = async (folder: string): Promise<string | undefined> => {
+    const bytes = await home.files.read(`${folder}/systemd/user/p2p-listen.service`).catch(() => undefined)
+    return bytes === undefined ? undefined : new TextDecoder().decode(bytes)
   }
-  return 'p2p-listen -q &'
+  const plain = 'p2p-listen -q &'
+  if ((await home.files.stat(`${XDG_RUNTIME_DIR}/systemd`)) === undefined) return plain
+  const own = await unit(XDG_CONFIG_HOME)
+  if (own?.includes(systemdHome(home.path)) === true) return SYSTEMD
+  if (own !== undefined || home.source !== '$HOME') return plain
+  for (const folder of [`${HOME}/.local/share`, ...UNIT_FOLDERS]) if ((await unit(folder)) !== undefined) return SYSTEMD
+  return plain
 }

@@ -29,7 +29,8 @@ export async function readMeeting(home: Home, key: string): Promise<Meeting | un
   try {
     const found = JSON.parse(fromUtf8(await home.files.read(path(home, key)))) as Partial<Meeting>
     const { at, instances, newerToken = '0' } = found
-    return typeof at === 'number' && Array.isArray(instances) && /^\d{1,20}$/.test(newerToken) ? (found as Meeting) : undefined
+    const good = typeof at === 'number' && Array.isArray(instances) && /^\d{1,20}$/.test(newerToken)
+    return good ? (found as Meeting) : undefined
   } catch {
     return undefined // absent, torn, or not ours: the next session writes it anew
   }

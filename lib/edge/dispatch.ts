@@ -56,9 +56,12 @@ interface Line {
 export function splitLine(argv: string[]): Line {
   const takesValue = new Set(COMMON.filter(({ kind }) => kind !== 'flag').map(({ name }) => `--${name}`))
   let at = 0
-  while (at < argv.length && /^-./.test(argv[at] ?? '') && argv[at] !== '--') at += takesValue.has(argv[at] ?? '') ? 2 : 1
+  for (let each = argv[0] ?? ''; /^-./.test(each) && each !== '--'; each = argv[at] ?? '') {
+    at += takesValue.has(each) ? 2 : 1
+  }
   const word = argv[at] === '--' ? undefined : argv[at]
-  return word === undefined ? { before: argv, word, after: [] } : { before: argv.slice(0, at), word, after: argv.slice(at + 1) }
+  if (word === undefined) return { before: argv, word, after: [] }
+  return { before: argv.slice(0, at), word, after: argv.slice(at + 1) }
 }
 
 /** Runs what the arguments ask for: the last line of bin/p2p.ts. `names` are all commands, p2p itself among them. */

@@ -1,5 +1,5 @@
-// Manual pages by man(1), which finds them where they were installed and pages them on a terminal. It gets the name of a
-// page from our own tables and nothing else.
+// Manual pages by man(1), which finds them where they were installed and pages them on a terminal. It gets the name of
+// a page from our own tables and nothing else.
 
 import { spawn } from 'node:child_process'
 

@@ -32,10 +32,11 @@ export function snippet(program: string, at: Surroundings): string {
     const known = Object.keys(SNIPPETS)
     const meant = nearest(program, known)
     const guess = meant === undefined ? '' : ` (did you mean '${meant}'?)`
-    throw new Failure(EX.USAGE, `no snippet for ${quote(program)}${guess}: there are ${known.join(', ')}`, 'p2p-id setup --help')
+    const message = `no snippet for ${quote(program)}${guess}: there are ${known.join(', ')}`
+    throw new Failure(EX.USAGE, message, 'p2p-id setup --help')
   }
   if (printable(at.home) !== at.home) {
-    throw new Failure(EX.CONFIG, `the path of the home has characters that no configuration file holds: ${quote(at.home)}`)
+    throw new Failure(EX.CONFIG, `the home's path has characters that no configuration file holds: ${quote(at.home)}`)
   }
   return make(at)
 }
@@ -46,5 +47,6 @@ function completion(at: Surroundings, shell: string, where: string): string {
   const head = comment(`${shell} completes the commands, options, names and messages of p2p, by a line in ${where}:`)
   if (shell === 'bash') return `${head}\n. ${shellWord(file)}\n`
   if (shell === 'fish') return `${head}\nsource ${fishWord(file)}\n`
-  return `${head}\nfpath=(${shellWord(file.slice(0, file.lastIndexOf('/')))} $fpath)\nautoload -Uz compinit && compinit\n`
+  const folder = shellWord(file.slice(0, file.lastIndexOf('/')))
+  return `${head}\nfpath=(${folder} $fpath)\nautoload -Uz compinit && compinit\n`
 }

@@ -92,7 +92,7 @@ test('of several inits at once one wins, and its port is in its token', async ()
   const all = await Promise.all(
     [1, 2, 3].map((n) => id(home, ['init', '--name', `n${n}`, '--no-passphrase', '--addr', '192.0.2.1'])),
   )
-  assert.equal(all.map(({ code }) => code).sort(), [0, 73, 73], all.map(({ err }) => err).join(''))
+  assert.equal(all.map(({ code }) => String(code)).toSorted(), ['0', '73', '73'], all.map(({ err }) => err).join(''))
   const self = record(await id(home, ['show']))
   assert.equal(self.addresses, [`192.0.2.1:${String(self.port)}`])
 })

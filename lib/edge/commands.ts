@@ -164,7 +164,7 @@ export const p2pId: Command = {
       max: 1,
       text: 'make a home of what export wrote (-: standard input)',
       options: [PASSPHRASE_FILE, PASSPHRASE_FD],
-      examples: ['p2p-id import me.age', 'ssh old p2p-id export | p2p-id import -'],
+      examples: ['p2p-id import me.age', 'p2p-id import - < me.age'],
     },
     {
       name: 'unretire',
@@ -398,7 +398,7 @@ export const p2pInbox: Command = {
       max: 1,
       text: 'save the files of a message',
       options: [value('output', 'DIR', 'into DIR (default: the current directory)', 'o')],
-      examples: ['p2p-inbox save @ -o photos', 'p2p-inbox save 3f9a2c'],
+      examples: ['p2p-inbox save @ -o photos', 'p2p-inbox save @ -o ~/Downloads'],
     },
     {
       name: 'seen',

@@ -7,6 +7,7 @@ import { type Deferral, Listener } from '../lib/delivery/listener.ts'
 import { tellOutcome, words } from '../lib/delivery/telling.ts'
 import { loadConfig } from '../lib/disk/config.ts'
 import type { Contact } from '../lib/disk/contact.ts'
+import { manyThreads } from '../lib/disk/files.ts'
 import { openHome, type Home } from '../lib/disk/home.ts'
 import type { Delivered } from '../lib/disk/inbox.ts'
 import { loadKeyring } from '../lib/disk/keyring.ts'
@@ -23,6 +24,7 @@ const PREVIEW = 72
 
 async function listen(call: Call): Promise<void> {
   const { out } = call
+  manyThreads()
   const home = await openHome({ flag: call.value('home'), env: process.env })
   const keyring = await loadKeyring(home)
   const config = await loadConfig(home, process.env)

@@ -10,6 +10,7 @@ import { countQueue, describeQueued, eventsOf, findOne, headOf } from '../lib/de
 import { isRefusal, tellOutcome, words } from '../lib/delivery/telling.ts'
 import { loadConfig } from '../lib/disk/config.ts'
 import { checkSendable, isWelcome } from '../lib/disk/contact.ts'
+import { manyThreads } from '../lib/disk/files.ts'
 import { openHome, type Home } from '../lib/disk/home.ts'
 import { loadKeyring, type Keyring } from '../lib/disk/keyring.ts'
 import * as queue from '../lib/disk/queue.ts'
@@ -108,6 +109,7 @@ async function showMore(call: Call, queued: Queued, head: Head | undefined, even
 }
 
 async function flush(call: Call): Promise<void> {
+  manyThreads()
   const { home, keyring } = await open(call)
   const named = call.args.map((name) => keyring.resolve(name))
   for (const contact of named) checkSendable(contact)

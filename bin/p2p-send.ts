@@ -11,6 +11,7 @@ import { Outbox, type Post, type Teller } from '../lib/delivery/outbox.ts'
 import { isRefusal, tellOutcome, words } from '../lib/delivery/telling.ts'
 import { loadConfig, type Config } from '../lib/disk/config.ts'
 import { checkSendable, type Contact } from '../lib/disk/contact.ts'
+import { manyThreads } from '../lib/disk/files.ts'
 import { openHome, type Home } from '../lib/disk/home.ts'
 import type { Self } from '../lib/disk/identity.ts'
 import { findMessage, type Message } from '../lib/disk/inboxview.ts'
@@ -36,6 +37,7 @@ type Accept = (posts: Post[]) => Promise<void>
 
 async function send(call: Call): Promise<void> {
   checkUsage(call)
+  if (call.flag('ndjson') || call.flag('lines')) manyThreads()
   const home = await openHome({ flag: call.value('home'), env: process.env })
   const keyring = await loadKeyring(home)
   const config = await loadConfig(home, process.env)

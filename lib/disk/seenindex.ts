@@ -202,9 +202,15 @@ async function search(run: Run, prefix: Uint8Array): Promise<number[]> {
     guess = Math.floor((low + high) / 2)
   }
   const entries = await readEntries(run, low, high - low + SAME_MAX)
-  const found: number[] = []
   const count = Math.min(Math.floor(entries.length / ENTRY), run.count - low)
-  for (let i = 0; i < count; i++) if (compareAt(entries, i, prefix) === 0) found.push(decodeOffset(entries, i))
+  let first = 0
+  for (let end = count; first < end; ) {
+    const middle = (first + end) >> 1
+    if (compareAt(entries, middle, prefix) < 0) first = middle + 1
+    else end = middle
+  }
+  const found: number[] = []
+  for (let i = first; i < count && compareAt(entries, i, prefix) === 0; i++) found.push(decodeOffset(entries, i))
   return found
 }
 
@@ -214,7 +220,12 @@ async function readEntries(run: Run, start: number, count: number): Promise<Uint
 }
 
 function compareAt(entries: Uint8Array, index: number, prefix: Uint8Array): number {
-  return compare(entries.subarray(index * ENTRY, index * ENTRY + PREFIX), prefix)
+  const start = index * ENTRY
+  for (let i = 0; i < PREFIX; i++) {
+    const difference = (entries[start + i] as number) - (prefix[i] as number)
+    if (difference !== 0) return difference
+  }
+  return 0
 }
 
 function decodeOffset(entries: Uint8Array, index: number): number {

@@ -19,8 +19,8 @@ const SMALL = 64 * 1024
 /** Offers of the other side that may be open. */
 const OFFERS_MAX = 1024
 
-/** Complete messages committed together, at most. */
-const BATCH = 64
+/** Complete messages committed together, at most: as many as may be on their way. */
+const BATCH = SMALL_OPEN
 
 export interface ReceiveOptions {
   inbox: Inbox
@@ -48,11 +48,14 @@ export class Receiving {
   readonly #contactNow: () => Contact
   readonly #admission: Admission
   readonly #delivered: (message: Delivered) => void
-  /** Offered, not asked for yet. */
-  #small: Offer[] = []
-  #large: Offer[] = []
+  /** Offered, not asked for yet; by id, in the order of the offers. */
+  readonly #small = new Map<string, Offer>()
+  readonly #large = new Map<string, Offer>()
   /** Asked for. */
   readonly #open = new Map<string, Incoming>()
+  /** Of these the small ones, and their bytes. */
+  #smallOpen = 0
+  #smallBytes = 0
   /** Offered and not answered for good, the above included. */
   readonly #offered = new Map<string, Offer>()
   /** Ids that are done with while their bytes may still be on the way. */
@@ -215,7 +218,7 @@ export class Receiving {
           have.push(item.id)
           this.#forget(item.id)
         } else {
-          ;(item.size <= SMALL ? this.#small : this.#large).push(item)
+          ;(item.size <= SMALL ? this.#small : this.#large).set(item.id, item)
         }
       } catch (error) {
         if (!isFullDisk(error)) throw error
@@ -230,36 +233,23 @@ export class Receiving {
   #ask(): void {
     this.#then(async () => {
       const wants: { id: string; offset: number }[] = []
-      const takeNext = async (queue: Offer[]): Promise<void> => {
-        const offer = queue.shift() as Offer
-        const want = await this.#begin(offer)
-        if (want !== undefined) wants.push(want)
+      for (const queue of [this.#small, this.#large]) {
+        for (const [id, offer] of queue) {
+          if (this.#wantsNoMore || !this.#roomFor(offer.size)) break
+          queue.delete(id)
+          const want = await this.#begin(offer)
+          if (want !== undefined) wants.push(want)
+        }
       }
-      while (!this.#wantsNoMore && this.#small[0] !== undefined && this.#roomForSmall(this.#small[0].size)) {
-        await takeNext(this.#small)
-      }
-      while (!this.#wantsNoMore && this.#large.length > 0 && this.#openLarge() < LARGE_OPEN) await takeNext(this.#large)
       for (let at = 0; at < wants.length; at += LIST_MAX) {
         await this.#link.send({ type: 'want', items: wants.slice(at, at + LIST_MAX) })
       }
     })
   }
 
-  #openLarge(): number {
-    let count = 0
-    for (const { arrival } of this.#open.values()) if (arrival.size > SMALL) count++
-    return count
-  }
-
-  #roomForSmall(size: number): boolean {
-    let count = 0
-    let bytes = 0
-    for (const { arrival } of this.#open.values()) {
-      if (arrival.size > SMALL) continue
-      count++
-      bytes += arrival.size
-    }
-    return count < SMALL_OPEN && (count === 0 || bytes + size <= SMALL_BYTES)
+  #roomFor(size: number): boolean {
+    if (size > SMALL) return this.#open.size - this.#smallOpen < LARGE_OPEN
+    return this.#smallOpen < SMALL_OPEN && (this.#smallOpen === 0 || this.#smallBytes + size <= SMALL_BYTES)
   }
 
   /** What to ask for, if that is still to be done. */
@@ -287,6 +277,7 @@ export class Receiving {
       return this.#refuse(id, fullDisk)
     }
     this.#open.set(id, incoming)
+    this.#countSmall(size, 1)
     try {
       if (incoming.arrival.full) await this.#complete(incoming)
     } catch (error) {
@@ -334,7 +325,7 @@ export class Receiving {
   }
 
   #drop(incoming: Incoming): void {
-    this.#open.delete(incoming.arrival.id)
+    this.#leave(incoming.arrival.id)
     incoming.release()
   }
 
@@ -373,9 +364,23 @@ export class Receiving {
 
   #forget(id: string): void {
     this.#offered.delete(id)
-    this.#open.delete(id)
+    this.#leave(id)
     this.#answered.add(id)
-    this.#small = this.#small.filter((offer) => offer.id !== id)
-    this.#large = this.#large.filter((offer) => offer.id !== id)
+    this.#small.delete(id)
+    this.#large.delete(id)
+  }
+
+  /** No longer asked for. */
+  #leave(id: string): void {
+    const incoming = this.#open.get(id)
+    if (incoming === undefined) return
+    this.#open.delete(id)
+    this.#countSmall(incoming.arrival.size, -1)
+  }
+
+  #countSmall(size: number, by: 1 | -1): void {
+    if (size > SMALL) return
+    this.#smallOpen += by
+    this.#smallBytes += by * size
   }
 }

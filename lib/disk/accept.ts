@@ -4,11 +4,11 @@
 // What is in new/ is therefore whole; what a crash leaves elsewhere is rubbish for sweep(). Several messages share
 // their fsyncs.
 
-import { concat, utf8 } from '../base/bytes.ts'
+import { concat, hex, utf8 } from '../base/bytes.ts'
 import { ioFailure } from '../base/fail.ts'
 import { forAll } from '../base/parallel.ts'
 import { encodeHead, type Hash, type Head, type Header } from '../wire/envelope.ts'
-import { createFile, removeTree } from './durable.ts'
+import { createFiles, type NewFile, removeTree } from './durable.ts'
 import { type Home, refuseRetired } from './home.ts'
 import { bodyPath, headPath, optionsPath, queueName, queuePath, type Queued, type QueuedOptions, STATES } from './queued.ts'
 import { markDelivered, prepareSent, publishSent, type PreparedCopy, type SentPart } from './sent.ts'
@@ -17,6 +17,14 @@ import { stagedPart, type Staged } from './staging.ts'
 
 /** Files written at once: enough to keep the disk busy, few enough for any limit on descriptors. */
 const PARALLEL = 16
+
+/** Messages whose files are fsynced together, and how many such groups: one is written while others are fsynced. */
+const SLICE = 64
+const SLICES = 4
+
+/** Random bytes of a message: the salt of its head, and the MIME boundary of its copy. Drawn for all at once. */
+const SALT = 16
+const NOISE = SALT + 16
 
 /** Who a message is from or to. */
 export interface Party {
@@ -41,6 +49,8 @@ interface Pending {
   draft: Draft
   head: Head
   queued: Queued
+  /** For the mail in sent/. */
+  boundary: string
   copy?: PreparedCopy
 }
 
@@ -70,10 +80,16 @@ export async function acceptAll(
   let pending: Pending[] = []
   try {
     const first = await reserveStamps(home, drafts.length)
-    pending = drafts.map((draft, i) => prepare(home, hash, from, draft, first + BigInt(i)))
+    const noise = home.random.bytes(drafts.length * NOISE)
+    pending = drafts.map((draft, i) =>
+      prepare(hash, from, draft, first + BigInt(i), noise.subarray(i * NOISE, (i + 1) * NOISE)),
+    )
     const keys = [...new Set(drafts.map((draft) => draft.to.key))]
     for (const key of keys) await makeQueue(home, key)
-    await forAll(pending, PARALLEL, (message) => write(home, from, message, options))
+    await forAll(slices(pending), SLICES, async (slice) => {
+      const small = await forAll(slice, PARALLEL, (message) => write(home, from, message, options))
+      await createFiles(home.files, small.flat())
+    })
     await syncParents(home, pending)
     await refuseRetired(home.path, home.files) // moved elsewhere since this process began: nobody would ever send it
     for (const { queued } of pending) {
@@ -104,11 +120,11 @@ async function gone(home: Home, pending: Pending[]): Promise<Queued[]> {
   return found.flat()
 }
 
-function prepare(home: Home, hash: Hash, from: Party, draft: Draft, created: bigint): Pending {
+function prepare(hash: Hash, from: Party, draft: Draft, created: bigint, noise: Uint8Array): Pending {
   const { to, staged, header, opts = {} } = draft
   const head = encodeHead(
     {
-      salt: home.random.bytes(16),
+      salt: noise.subarray(0, SALT),
       from: from.identity,
       to: to.identity,
       created,
@@ -119,7 +135,14 @@ function prepare(home: Home, hash: Hash, from: Party, draft: Draft, created: big
   )
   const size = head.bytes.length + staged.size
   const { id } = head
-  return { draft, head, queued: { id, key: to.key, file: queueName(created, id), state: 'new', created, size, opts } }
+  const queued: Queued = { id, key: to.key, file: queueName(created, id), state: 'new', created, size, opts }
+  return { draft, head, queued, boundary: hex(noise.subarray(SALT)) }
+}
+
+function slices(pending: Pending[]): Pending[][] {
+  const found: Pending[][] = []
+  for (let at = 0; at < pending.length; at += SLICE) found.push(pending.slice(at, at + SLICE))
+  return found
 }
 
 /** The directories of a contact's queue. tmp/ comes last: where it is, everything else is there and durable. */
@@ -133,11 +156,12 @@ async function makeQueue(home: Home, key: string): Promise<void> {
   await files.mkdir(queuePath(home, key, 'tmp'))
 }
 
-/** Everything of a message but its name in new/. */
-async function write(home: Home, from: Party, pending: Pending, options: AcceptOptions): Promise<void> {
+/** Everything of a message but its name in new/; returns the small files that are still to be made durable. */
+async function write(home: Home, from: Party, pending: Pending, options: AcceptOptions): Promise<NewFile[]> {
   const { files } = home
-  const { draft, head, queued } = pending
+  const { draft, head, queued, boundary } = pending
   const { staged } = draft
+  const small: NewFile[] = []
   if (staged.directory !== undefined) {
     const body = bodyPath(home, queued)
     await files.mkdir(body)
@@ -145,12 +169,15 @@ async function write(home: Home, from: Party, pending: Pending, options: AcceptO
     await files.syncDir(body)
   }
   if (Object.keys(queued.opts).length > 0) {
-    await createFile(files, optionsPath(home, queued), utf8(JSON.stringify(queued.opts)))
+    small.push({ path: optionsPath(home, queued), bytes: utf8(JSON.stringify(queued.opts)) })
   }
   const bytes = staged.inline === undefined ? head.bytes : concat(head.bytes, staged.inline)
-  await createFile(files, queuePath(home, queued.key, 'tmp', queued.file), bytes)
-  const copy = { contact: draft.to, head, parts: sentParts(home, staged) }
+  small.push({ path: queuePath(home, queued.key, 'tmp', queued.file), bytes })
+  const inMemory = staged.inline !== undefined
+  const copy = { contact: draft.to, head, parts: sentParts(home, staged), small: inMemory, boundary }
   pending.copy = await prepareSent(home, from, copy, options)
+  if (pending.copy.file !== undefined) small.push(pending.copy.file)
+  return small
 }
 
 function sentParts(home: Home, staged: Staged): SentPart[] {

@@ -3,7 +3,7 @@
 // root of the chunk hashes is right.
 
 import { equal } from '../base/bytes.ts'
-import { isCode, Malformed } from '../base/fail.ts'
+import { Malformed } from '../base/fail.ts'
 import {
   ChunkHasher,
   decodeHead,
@@ -13,9 +13,10 @@ import {
   type Head,
   INLINE_MAX,
 } from '../wire/envelope.ts'
-import { hasText, mailFromHead, type MailContext, type MailFields } from '../wire/mail.ts'
+import { composeMail, hasText, mailFromHead, type MailContext, type MailFields } from '../wire/mail.ts'
+import { collect } from '../wire/mailread.ts'
+import type { NewFile } from './durable.ts'
 import type { Home } from './home.ts'
-import { writeMail } from './maildir.ts'
 
 /** Envelopes up to this size are gathered in memory. */
 export const SMALL_MAX = INLINE_MAX + HEAD_MAX
@@ -130,8 +131,11 @@ export abstract class Arrival {
 
   /** Whether the body is what the id vouches for. If not, `offset` says what to ask again from; 'bad' for good. */
   abstract check(): Promise<'good' | 'again' | 'bad'>
-  /** R2: the mail and everything it refers to are on disk, fsynced; the entry in part/KEY is not (see Inbox.commit). */
-  abstract prepare(receipt: Receipt): Promise<void>
+  /**
+   * R2: the mail and everything it refers to are on disk, fsynced; the entry in part/KEY is not (see Inbox.commit).
+   * What is returned is still to be written, with others.
+   */
+  abstract prepare(receipt: Receipt): Promise<NewFile | undefined>
   /** The link is gone: keeps what can be gone on from. */
   abstract suspend(): Promise<void>
   /** Forgets everything. */
@@ -167,16 +171,10 @@ export class SmallArrival extends Arrival {
     return this.head !== undefined && equal(hasher.root(), this.head.root) ? 'good' : 'bad'
   }
 
-  async prepare(receipt: Receipt): Promise<void> {
+  async prepare(receipt: Receipt): Promise<NewFile> {
     const head = this.head as Head
     this.mail = this.mailOf(head, receipt, hasText(head) ? this.#part(head, 0) : undefined)
-    try {
-      await writeMail(this.home.files, this.path, this.mail)
-    } catch (error) {
-      if (!isCode(error, 'EEXIST')) throw error
-      await this.discard() // what a disk too full even for an unlink left of an earlier attempt
-      await writeMail(this.home.files, this.path, this.mail)
-    }
+    return { path: this.path, bytes: await collect(composeMail(this.mail)) }
   }
 
   /** 64 KiB are sent again sooner than they are written, synced and read back. */

@@ -9,7 +9,7 @@ import { forAll } from '../base/parallel.ts'
 import type { Hash } from '../wire/envelope.ts'
 import type { MailFields } from '../wire/mail.ts'
 import { type Arrival, type ArrivalOptions, type Receipt, SMALL_MAX, SmallArrival } from './arrival.ts'
-import { removeTree } from './durable.ts'
+import { createFiles, type NewFile, removeTree } from './durable.ts'
 import { checkOneDevice, type Home } from './home.ts'
 import type { Self } from './identity.ts'
 import { LargeArrival } from './largearrival.ts'
@@ -28,8 +28,11 @@ import {
   takeOverMessage,
 } from './takeover.ts'
 
-/** Files written at once in one commit. */
+/** Large messages made ready at once in one commit. */
 const PARALLEL = 8
+
+/** Random bytes of a MIME boundary. */
+const BOUNDARY = 16
 
 /** Unfinished large messages of one contact. */
 export const PARTS_MAX = 16
@@ -206,9 +209,12 @@ export class Inbox {
     const records = items.map(({ arrival }, i) => this.#record(arrival.key, arrival.id, times[i] as bigint))
     let won: boolean[]
     try {
-      await forAll(items, PARALLEL, async ({ arrival, from }, i) => {
-        await arrival.prepare(this.#receipt(arrival.id, from, times[i] as bigint))
+      const boundaries = hex(this.#home.random.bytes(items.length * BOUNDARY))
+      const small = await forAll(items, PARALLEL, ({ arrival, from }, i) => {
+        const boundary = boundaries.slice(i * BOUNDARY * 2, (i + 1) * BOUNDARY * 2)
+        return arrival.prepare(this.#receipt(arrival.id, from, times[i] as bigint, boundary))
       })
+      await this.#write(small.filter((file) => file !== undefined))
       for (const { arrival } of items) arrival.committed = true
       won = await this.#commitRecords(records)
     } catch (error) {
@@ -304,7 +310,18 @@ export class Inbox {
     return this.#lastTime
   }
 
-  #receipt(id: string, from: Sender, time: bigint): Receipt {
+  async #write(small: NewFile[]): Promise<void> {
+    const { files } = this.#home
+    try {
+      await createFiles(files, small)
+    } catch (error) {
+      if (!isCode(error, 'EEXIST')) throw error
+      for (const { path } of small) await files.unlink(path) // left by a disk too full even for an unlink
+      await createFiles(files, small)
+    }
+  }
+
+  #receipt(id: string, from: Sender, time: bigint, boundary: string): Receipt {
     return {
       from: { name: from.name, key: from.key },
       to: { name: this.#self.name, key: this.#self.key },
@@ -312,7 +329,7 @@ export class Inbox {
       verified: from.verified,
       possibleDuplicate: this.#unrecorded?.has(id.slice(0, 32)) === true ? true : undefined,
       chatThreads: this.#chatThreads(),
-      boundary: hex(this.#home.random.bytes(16)),
+      boundary,
     }
   }
 

@@ -245,7 +245,7 @@ export class LargeArrival extends Arrival {
     }
   }
 
-  async prepare(receipt: Receipt): Promise<void> {
+  async prepare(receipt: Receipt): Promise<undefined> {
     const head = this.head as Head
     const { files } = this.home
     // All of them: those of an earlier process, and those without bytes, which were never written.

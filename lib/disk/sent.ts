@@ -4,8 +4,9 @@
 
 import { hex } from '../base/bytes.ts'
 import { isCode } from '../base/fail.ts'
-import { externalPath, hasText, isExternal, mailFromHead, type MailHead, type Party } from '../wire/mail.ts'
+import { composeMail, externalPath, hasText, isExternal, mailFromHead, type MailHead, type Party } from '../wire/mail.ts'
 import { collect } from '../wire/mailread.ts'
+import type { NewFile } from './durable.ts'
 import type { Home } from './home.ts'
 import { listMaildir, mailName, removeMail, setFlags, writeMail, writeNew, type MailEntry } from './maildir.ts'
 
@@ -19,22 +20,28 @@ export interface SentPart {
   link?: ((path: string) => Promise<void>) | undefined
 }
 
-/** A copy that is written and durable, but not yet visible. */
+/** A copy that is not yet visible. */
 export interface PreparedCopy {
   prepared: string
   path: string
+  /** A small one is still to be written, with others: see createFiles(). Without, it is durable. */
+  file?: NewFile
 }
 
 export interface SentCopy {
   contact: Party
   head: MailHead
+  /** The whole body is in memory. */
+  small?: boolean
+  /** Random, as in MailFields; drawn without. */
+  boundary?: string
   /** As in the head. */
   parts: SentPart[]
 }
 
 /**
- * One copy, durable in sent/tmp/ but not yet visible: the queue writes it before the message becomes final, so that a
- * full disk is known in time. Parts over 10 MiB become files/ID/N.
+ * One copy in sent/tmp/, not yet visible: the queue makes it durable before the message becomes final, so that a full
+ * disk is known in time. Parts over 10 MiB become files/ID/N.
  */
 export async function prepareSent(
   home: Home,
@@ -42,22 +49,27 @@ export async function prepareSent(
   copy: SentCopy,
   options: { chatThreads?: boolean | undefined } = {},
 ): Promise<PreparedCopy> {
-  const { contact, head, parts } = copy
+  const { contact, head, parts, small = false, boundary = hex(home.random.bytes(16)) } = copy
   await keepLargeParts(home, head, parts)
   const mail = mailFromHead(head, {
     from: self,
     to: contact,
     other: contact.key,
     chatThreads: options.chatThreads,
-    boundary: hex(home.random.bytes(20)),
+    boundary,
     text: hasText(head) ? await collect(partAt(parts, 0).content()) : undefined,
     content: (index) => partAt(parts, index).content(),
   })
   const name = mailName(head.created, head.id)
   const prepared = home.at('sent', 'tmp', name)
+  const path = home.at('sent', 'cur', `${name}:2,${UNDELIVERED}`)
+  if (small) {
+    const bytes = await collect(composeMail(mail))
+    return { prepared, path, file: { path: prepared, bytes, mtime: mail.created } }
+  }
   await writeMail(home.files, prepared, mail)
   await home.files.utimes(prepared, mail.created)
-  return { prepared, path: home.at('sent', 'cur', `${name}:2,${UNDELIVERED}`) }
+  return { prepared, path }
 }
 
 /** Makes prepared copies visible in sent/cur/, durably; the folder is synced once for all. */

@@ -347,13 +347,20 @@ export class Offering {
 
   async #sendFrom(outgoing: Outgoing, wanted: Wanted): Promise<void> {
     const { queued } = wanted
+    let { offset } = wanted
+    const read = (from: number): Promise<Uint8Array> => {
+      const reading = outgoing.read(from, READ_AHEAD)
+      reading.catch(() => undefined) // whoever awaits it is told
+      return reading
+    }
+    let next = read(offset)
     try {
-      let { offset } = wanted
       const isSmall = queued.size <= SMALL
       while (offset < outgoing.size) {
         if (!isSmall && this.#large[0] !== wanted) return // cancelled, or wanted from another offset
-        const bytes = await outgoing.read(offset, READ_AHEAD)
+        const bytes = await next
         if (bytes.length === 0) throw new Malformed('message truncated on disk')
+        next = read(offset + bytes.length) // while these are sealed
         for (let at = 0; at < bytes.length; at += DATA_MAX) {
           const piece = bytes.subarray(at, at + DATA_MAX)
           await this.#link.send({ type: 'data', id: queued.id, offset: offset + at, bytes: piece })
@@ -363,6 +370,7 @@ export class Offering {
       }
       if (isSmall) for (const pad of padFrames(outgoing.size)) await this.#link.send(pad)
     } finally {
+      await next.catch(() => undefined)
       await outgoing.close()
       if (this.#large[0] === wanted) this.#large.shift()
     }

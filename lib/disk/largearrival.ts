@@ -17,10 +17,14 @@ const CHECKPOINT = 16 * CHUNK
 /** Bytes read at once when parts are read back. */
 const BLOCK = 256 * 1024
 
+/** Chunks on their way to the disk at once. */
+const WRITES = 2
+
 const HASH_SIZE = 32
 
 /** Call resume() before anything else. */
 export class LargeArrival extends Arrival {
+  /** Of whole chunks, until the body is complete. */
   #hasher: ChunkHasher
   /** Open part files by number. */
   #files = new Map<number, FileHandle>()
@@ -29,13 +33,16 @@ export class LargeArrival extends Arrival {
   /** The first chunk of those that lay on disk beyond `chunks` when this process came: they may be anything. */
   #doubtful: number | undefined
   #askedAgain = false
-  /** Body bytes that are not handed to the disk yet, and where they begin. */
-  #pending: Uint8Array[] = []
-  #pendingAt = 0
-  #pendingSize = 0
-  /** The write under way: the disk works while the network does. */
+  /** The chunk that comes in, and how much of it is here; the next ones go into buffers that were written. */
+  #chunk: Uint8Array = new Uint8Array(0)
+  #fill = 0
+  readonly #free: Uint8Array[] = []
+  /** The writes under way, one after the other, and how many: the disk works while the network does. */
   #writing: Promise<void> = Promise.resolve()
-  #synced = 0
+  #writes = 0
+  /** Body bytes of the last checkpoint that was begun, and its end. */
+  #begun = 0
+  #checkpoint: Promise<void> = Promise.resolve()
   /** A write or fsync failed: the dirty pages may be marked clean, so what is not covered by `chunks` must go. */
   #broken = false
 
@@ -65,11 +72,13 @@ export class LargeArrival extends Arrival {
     this.#hasher = new ChunkHasher(this.hash, hashes)
     // Behind the last checkpoint the bytes may be anything; hash them now, the root decides at the end.
     for (let at = hashes.length * CHUNK; at < body; at += BLOCK) {
-      this.#hasher.update(await this.#readBody(this.head, at, Math.min(BLOCK, body - at)))
+      const bytes = await this.#readBody(this.head, at, Math.min(BLOCK, body - at))
+      this.#gather(bytes)
+      if (this.#fill === CHUNK) this.#next()
     }
     if (body > hashes.length * CHUNK) this.#doubtful = hashes.length
     await this.#cut(this.head, body)
-    this.#synced = this.#checked * CHUNK
+    this.#begun = this.#checked * CHUNK
     this.offset = this.head.bytes.length + body
   }
 
@@ -107,13 +116,14 @@ export class LargeArrival extends Arrival {
   }
 
   protected override async take(bytes: Uint8Array): Promise<void> {
-    const position = this.offset - (this.head as Head).bytes.length
-    if (this.#pendingSize === 0) this.#pendingAt = position
-    this.#pending.push(bytes)
-    this.#pendingSize += bytes.length
-    this.#hasher.update(bytes)
-    if (this.#pendingSize >= CHUNK) await this.#orBroken(this.#write())
-    if (position + bytes.length - this.#synced >= CHECKPOINT) await this.#orBroken(this.#checkpoint())
+    for (let rest = bytes; rest.length > 0; ) {
+      rest = rest.subarray(this.#gather(rest))
+      if (this.#fill < CHUNK) continue
+      if (this.#writes >= WRITES) await this.#orBroken(this.#writing)
+      this.#write()
+      this.#next()
+    }
+    if (this.#hasher.size - this.#begun >= CHECKPOINT) await this.#orBroken(this.#beginCheckpoint())
   }
 
   async #orBroken(work: Promise<void>): Promise<void> {
@@ -125,14 +135,34 @@ export class LargeArrival extends Arrival {
     }
   }
 
-  /** Hands what is pending to the disk; waits only for the write before. */
-  async #write(): Promise<void> {
-    const bytes = concat(...this.#pending)
-    const at = this.#pendingAt
-    this.#pending = []
-    this.#pendingSize = 0
-    await this.#writing
-    this.#writing = this.#writeAt(this.head as Head, at, bytes)
+  /** Copies what fits into the present chunk; returns how much that was. */
+  #gather(bytes: Uint8Array): number {
+    if (this.#chunk.length === 0) this.#chunk = this.#free.pop() ?? Buffer.allocUnsafeSlow(CHUNK)
+    const piece = bytes.subarray(0, CHUNK - this.#fill)
+    this.#chunk.set(piece, this.#fill)
+    this.#fill += piece.length
+    return piece.length
+  }
+
+  /** The chunk is whole: hashed, then another begins. */
+  #next(): void {
+    this.#hasher.update(this.#chunk)
+    this.#chunk = new Uint8Array(0)
+    this.#fill = 0
+  }
+
+  /** Hands the chunk, as far as it is here, to the disk; waits for nothing. Before #next(). */
+  #write(): void {
+    const buffer = this.#chunk
+    const bytes = buffer.subarray(0, this.#fill)
+    const at = this.#hasher.size
+    this.#writes++
+    this.#writing = this.#writing
+      .then(() => this.#writeAt(this.head as Head, at, bytes))
+      .then(() => {
+        this.#writes--
+        if (bytes.length === CHUNK) this.#free.push(buffer)
+      })
     this.#writing.catch(() => undefined) // whoever awaits it next is told
   }
 
@@ -145,7 +175,7 @@ export class LargeArrival extends Arrival {
   }
 
   async #flush(): Promise<void> {
-    if (this.#pendingSize > 0) await this.#write()
+    if (this.#fill > 0) this.#write()
     await this.#writing
   }
 
@@ -159,13 +189,20 @@ export class LargeArrival extends Arrival {
     return handle
   }
 
-  /** Data durable first, then the hashes that say so. */
-  async #checkpoint(): Promise<void> {
-    await this.#flush()
-    for (const handle of this.#files.values()) await handle.sync()
-    this.#synced = this.#hasher.size
+  /** Resolves when the one before is done: this one goes on beside the stream. */
+  async #beginCheckpoint(): Promise<void> {
+    await this.#checkpoint
+    this.#begun = this.#hasher.size
     // Hashes of bytes found on disk say nothing about what was sent: those stay in doubt until the root is right.
     const hashes = this.#doubtful === undefined ? this.#hasher.hashes().slice(this.#checked) : []
+    this.#checkpoint = this.#orBroken(this.#finishCheckpoint(this.#writing, hashes))
+    this.#checkpoint.catch(() => undefined) // whoever awaits it next is told
+  }
+
+  /** Data durable first, then the hashes that say so. */
+  async #finishCheckpoint(written: Promise<void>, hashes: Uint8Array[]): Promise<void> {
+    await written
+    for (const handle of this.#files.values()) await handle.sync()
     if (hashes.length === 0) return
     const path = this.#at('chunks')
     const exists = (await this.home.files.stat(path)) !== undefined
@@ -199,6 +236,8 @@ export class LargeArrival extends Arrival {
   async check(): Promise<'good' | 'again' | 'bad'> {
     const head = this.head as Head
     await this.#orBroken(this.#flush())
+    await this.#checkpoint
+    if (this.#fill > 0) this.#hasher.update(this.#chunk.subarray(0, this.#fill))
     if (equal(this.#hasher.root(), head.root)) return 'good'
     if (this.#askedAgain) return 'bad'
     this.#askedAgain = true
@@ -208,7 +247,8 @@ export class LargeArrival extends Arrival {
     this.#hasher = new ChunkHasher(this.hash, await this.#hashes(first))
     this.#checked = first
     this.#doubtful = undefined
-    this.#synced = first * CHUNK
+    this.#begun = first * CHUNK
+    this.#fill = 0
     this.offset = head.bytes.length + first * CHUNK
     return 'again'
   }
@@ -261,11 +301,18 @@ export class LargeArrival extends Arrival {
   async suspend(): Promise<void> {
     const { head } = this
     try {
-      if (head !== undefined && !this.#broken && !this.committed) await this.#orBroken(this.#checkpoint())
+      if (head !== undefined && !this.#broken && !this.committed) await this.#orBroken(this.#keep())
     } finally {
+      await this.#checkpoint.catch(() => undefined)
       if (head !== undefined && this.#broken && !this.committed) await this.#cut(head, this.#checked * CHUNK).catch(() => undefined)
       await this.#close()
     }
+  }
+
+  async #keep(): Promise<void> {
+    await this.#flush()
+    await this.#beginCheckpoint()
+    await this.#checkpoint
   }
 
   async discard(): Promise<void> {
@@ -275,6 +322,7 @@ export class LargeArrival extends Arrival {
 
   async #close(): Promise<void> {
     await this.#writing.catch(() => undefined) // it may be about to open another file
+    await this.#checkpoint.catch(() => undefined)
     const open = [...this.#files.values()]
     this.#files.clear()
     for (const handle of open) await handle.close()

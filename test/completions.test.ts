@@ -459,6 +459,19 @@ inShell('zsh', 'somebody presses Tab', () => {
   )
 })
 
+inShell('zsh', 'the home of the line, of the environment, and none', () => {
+  if (!here('python3')) return skipped('python3: not installed')
+  symlinkSync(home, join(place, 'home'))
+  const escaped = home.replace(/[ ']/g, '\\$&')
+  const homes = [`--home "${home}"`, `--home="${home}"`, `--home ${escaped}`, '--home ~/home', '--home "$HOME/home"', '--home home']
+  const lines = [...homes.map((option) => `p2p-send ${option} bobb`), `p2p-send --home="${home}" -r 3f9b`]
+  const answers = type('zsh', [...lines, 'p2p-send bobb'].map((line) => `${line}\t`), { env: { P2P_HOME: join(root, 'nowhere') } })
+  rmSync(join(place, 'home'))
+  const expected = [...homes.map((option) => `p2p-send ${option} bobby `), `p2p-send --home="${home}" -r 3f9b0003 `]
+  assert.equal(answers.map(({ line }) => line), [...expected, 'p2p-send bobb'])
+  assert.not(existsSync(join(root, 'nowhere')))
+})
+
 inShell('fish', 'somebody presses Tab', () => {
   if (!here('python3')) return skipped('python3: not installed')
   const answers = type('fish', ['p2p-inbox show \t', 'p2p-inbox show 3f9b\t', 'p2p-send --reply=3f9b\t', 'p2p send bobb\t'])

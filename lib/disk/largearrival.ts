@@ -238,6 +238,7 @@ export class LargeArrival extends Arrival {
     await this.#orBroken(this.#flush())
     await this.#checkpoint
     if (this.#fill > 0) this.#hasher.update(this.#chunk.subarray(0, this.#fill))
+    this.#fill = 0 // written and hashed: asked again, the answer is the same
     if (equal(this.#hasher.root(), head.root)) return 'good'
     if (this.#askedAgain) return 'bad'
     this.#askedAgain = true
@@ -248,7 +249,6 @@ export class LargeArrival extends Arrival {
     this.#checked = first
     this.#doubtful = undefined
     this.#begun = first * CHUNK
-    this.#fill = 0
     this.offset = head.bytes.length + first * CHUNK
     return 'again'
   }

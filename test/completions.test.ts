@@ -379,7 +379,8 @@ inShell('bash', 'somebody presses Tab', () => {
   if (!here('python3')) return skipped('python3: not installed')
   const lines = [
     ['p2p-id ver', 'p2p-send bo\t', 'p2p-inbox show \t', 'p2p-inbox show 3f9b', 'p2p-send --reply=aaaa0004'],
-    ['p2p-send -a my\\ f', 'p2p-send --attach=pho', 'p2p-send --home=my', 'p2p-inbox save -o m', 'p2p-send <pho'],
+    ['p2p-send -a my\\ f', 'p2p-send --attach=pho', 'p2p-send --attach=my\\ f', 'p2p-send --home=my'],
+    ['p2p-inbox save -o m', 'p2p-send <pho'],
     ['p2p-send -r @\t', "p2p-send 'bobb", 'p2p-send --json'],
   ]
   const answers = type('bash', lines.flat().map((line) => `${line}\t`))
@@ -393,6 +394,7 @@ inShell('bash', 'somebody presses Tab', () => {
       'p2p-send --reply=aaaa0004 ',
       'p2p-send -a my\\ file ',
       'p2p-send --attach=photo.jpg ',
+      'p2p-send --attach=my\\ file ',
       'p2p-send --home=my\\ dir/',
       'p2p-inbox save -o my\\ dir/',
       'p2p-send <photo.jpg ',

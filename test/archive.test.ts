@@ -353,6 +353,7 @@ test('an import killed at any step leaves no home or a whole one, and the next o
         const path = `${place}/${at}/home`
         const grim = mortal(at)
         await take(path, archive, { ...realDoors, files: grim.files }).catch(() => undefined)
+        await grim.idle()
         const opened = await openHome({ flag: path, env: {} }).catch((error: unknown) => error as Failure)
         if (opened instanceof Failure) {
           assert.is(opened.exit, 78, `step ${at}: ${opened.message}`)

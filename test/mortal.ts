@@ -11,6 +11,8 @@ export interface Mortal {
   /** Changes so far. */
   readonly steps: number
   readonly dead: boolean
+  /** Resolves when nothing that had begun is under way any more: a dead process does nothing either. */
+  idle(): Promise<void>
 }
 
 export function mortal(at: number): Mortal {
@@ -21,8 +23,17 @@ export function mortal(at: number): Mortal {
   const change = <A extends unknown[], R>(work: (...args: A) => Promise<R>): ((...args: A) => Promise<R>) =>
     async (...args) => {
       step()
-      return work(...args)
+      return during(work(...args))
     }
+  const underWay = new Set<Promise<unknown>>()
+  const during = async <R>(work: Promise<R>): Promise<R> => {
+    underWay.add(work)
+    try {
+      return await work
+    } finally {
+      underWay.delete(work)
+    }
+  }
   const handle = (inner: FileHandle): FileHandle => ({
     read: (...args) => inner.read(...args),
     size: () => inner.size(),
@@ -30,16 +41,16 @@ export function mortal(at: number): Mortal {
     sync: change(() => inner.sync()),
     truncate: change((size) => inner.truncate(size)),
     async write(bytes, position) {
-      if (steps >= at) await inner.write(bytes.subarray(0, bytes.length / 2), position)
+      if (steps >= at) await during(inner.write(bytes.subarray(0, bytes.length / 2), position))
       step()
-      await inner.write(bytes, position)
+      await during(inner.write(bytes, position))
     },
   })
   const files: Files = {
     ...nodeFiles,
     async open(path, mode) {
       if (mode !== 'read') step()
-      return handle(await nodeFiles.open(path, mode))
+      return handle(await during(nodeFiles.open(path, mode)))
     },
     mkdir: change((path: string) => nodeFiles.mkdir(path)),
     rmdir: change((path: string) => nodeFiles.rmdir(path)),
@@ -57,6 +68,12 @@ export function mortal(at: number): Mortal {
     },
     get dead() {
       return steps > at
+    },
+    async idle() {
+      do {
+        await Promise.allSettled(underWay)
+        await new Promise((resolve) => setTimeout(resolve, 5))
+      } while (underWay.size > 0)
     },
   }
 }

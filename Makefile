@@ -231,7 +231,8 @@ deb: export CONTROL := $(CONTROL)
 deb: all
 	@set -e; umask 022; root=dist/deb; doc=$$root/usr/share/doc/p2p-messenger; \
 	rm -rf "$$root"; \
-	$(MAKE) --no-print-directory install ANYNODE=yes DESTDIR="$$PWD/$$root" PREFIX=/usr UNITDIR=/usr/lib/systemd/user >/dev/null; \
+	$(MAKE) --no-print-directory install ANYNODE=yes DESTDIR="$$PWD/$$root" PREFIX=/usr UNITDIR=/usr/lib/systemd/user \
+	    ZSHCOMPDIR=/usr/share/zsh/vendor-completions >/dev/null; \
 	install -m 644 CHANGELOG.md README.md SECURITY.md "$$doc"; \
 	printf 'p2p-messenger ($(VERSION)) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- %s  %s\n' \
 	    $(call q,$(MAINTAINER)) "$$(LC_ALL=C date -u -R -d "@$$SOURCE_DATE_EPOCH")" >"$$doc/changelog"; \

@@ -154,6 +154,7 @@ function fitted(script: string): string {
     .replaceAll('81be07', ids[1] ?? '')
     .replaceAll('p2p1...', readFileSync(join(world, 'alice/bob.token'), 'utf8').trim())
     .replace(/^p2p-id import/m, script.includes('export') ? 'P2P_HOME=$HOME/new p2p-id import' : 'p2p-id import') // another machine
+    .replaceAll('--linger 50s', '--linger 2s')
     .replaceAll('/srv/bot', '"$HOME/.local/share/p2p"')
 }
 

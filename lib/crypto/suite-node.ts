@@ -1,6 +1,6 @@
 // The fast back end: node:crypto, that is OpenSSL. Constant time in C, private keys outside the JavaScript heap.
 // It trusts OpenSSL and nothing else: plaintext leaves open() only after final() has passed (with the tag length
-// fixed), and a public key is always computed from its private key (node ignores the `x` of a private JWK).
+// fixed), and a public key is always computed from its private key (before version 26 node ignores the `x` of a private JWK).
 
 import {
   createCipheriv,
@@ -38,13 +38,30 @@ function importPublic(bytes: Uint8Array): KeyObject {
   return createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x: base64url(bytes) }, format: 'jwk' })
 }
 
+/** What stands before the 32 bytes of a private key in PKCS #8 (RFC 8410, 7). */
+const PKCS8 = Buffer.from('302e020100300506032b656e04220420', 'hex')
+
+/** Node 26 compares `x` with the key and refuses one that is made up; there DER is quick as well. */
+function importPrivate(secret: Uint8Array): KeyObject {
+  try {
+    return createPrivateKey({ key: { kty: 'OKP', crv: 'X25519', d: base64url(secret), x: '' }, format: 'jwk' })
+  } catch {
+    const key = Buffer.concat([PKCS8, secret])
+    try {
+      return createPrivateKey({ key, format: 'der', type: 'pkcs8' })
+    } finally {
+      key.fill(0)
+    }
+  }
+}
+
 class NodeKey {
   readonly publicKey: Uint8Array
   #key: KeyObject | undefined
 
   constructor(secret: Uint8Array) {
     check(secret, 32, 'X25519 private key')
-    this.#key = createPrivateKey({ key: { kty: 'OKP', crv: 'X25519', d: base64url(secret), x: '' }, format: 'jwk' })
+    this.#key = importPrivate(secret)
     const { x } = createPublicKey(this.#key).export({ format: 'jwk' })
     this.publicKey = new Uint8Array(Buffer.from(x ?? '', 'base64url'))
     check(this.publicKey, 32, 'X25519 public key')

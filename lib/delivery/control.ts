@@ -80,8 +80,9 @@ export async function openControl(
 }
 
 /**
- * Sends one request to the running listener and hands over each record of the answer. False if no listener answers;
- * true once it has (or the time is over). Throws 75 if the listener is of another major version.
+ * Sends one request to the running listener and hands over each record of the answer. False if no listener answers, or
+ * with an error, as one that is older and does not know the request; true once it has (or the time is over). Throws 75
+ * if the listener is of another major version.
  */
 export async function ask(
   home: Home,
@@ -93,11 +94,12 @@ export async function ask(
   if (socket === undefined) return false
   return new Promise((resolve, reject) => {
     let greeted = false
+    let served = true
     const finish = (): void => {
       cancels.forEach((cancel) => cancel())
       options.signal?.removeEventListener('abort', finish)
       socket.destroy()
-      resolve(greeted)
+      resolve(greeted && served)
     }
     const cancels = [home.clock.after(GREETING_MS, () => greeted || finish())]
     const { timeoutMs } = options
@@ -115,6 +117,8 @@ export async function ask(
         socket.write(JSON.stringify({ v: 1, ...request }) + '\n')
       } else if (record['type'] === 'done') {
         finish()
+      } else if (record['type'] === 'error') {
+        served = false
       } else {
         onRecord(record)
       }

@@ -13,6 +13,7 @@ import { openSeed, readIdentity } from './identityfile.ts'
 import { isAlive, noteOwner } from './lock.ts'
 import { writeNew } from './maildir.ts'
 import { PLAIN, SEALED } from './secret.ts'
+import { LEFTOVER_MS } from './staging.ts'
 
 import type { Suite } from '../crypto/suite.ts'
 import type { TarItem } from '../wire/tar.ts'
@@ -140,8 +141,10 @@ async function sweep(home: Home, place: string): Promise<void> {
   for (const name of await home.files.list(parent)) {
     const path = `${parent}/${name}`
     if (!name.startsWith(start) || !/^[0-9a-f]{16}$/.test(name.slice(start.length)) || path === home.path) continue
-    if ((await home.files.stat(`${path}/lock/${OWNER}`)) === undefined) continue
-    if (!(await isAlive(home, `${path}/lock/${OWNER}`))) await removeTree(home.files, path)
+    const note = await home.files.stat(`${path}/lock/${OWNER}`)
+    if (note === undefined) continue
+    const old = home.clock.now() - note.mtimeMs > LEFTOVER_MS // whatever a torn note would say
+    if (old || !(await isAlive(home, `${path}/lock/${OWNER}`))) await removeTree(home.files, path)
   }
 }
 

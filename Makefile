@@ -39,7 +39,7 @@ BUNDLES := $(COMMANDS:%=dist/%.cjs)
 PAGES := $(wildcard man/*.[1-8])
 SCHEMAS := $(wildcard man/*.schema.json)
 SOURCES := $(wildcard lib/*/*.ts)
-SCRIPTS := $(wildcard test/*.sh completions/*.bash) .ci/run
+SCRIPTS := $(wildcard test/*.sh test/natlab/*.sh completions/*.bash) .ci/run
 MODULES = node_modules/.package-lock.json
 
 all: $(BUNDLES) dist/THIRD-PARTY

@@ -2,12 +2,12 @@
 // it stopped (p2p-spool(5), RECEIVER, R1 and R2). Only what `chunks` covers is trusted after a crash: after a power cut
 // a file may have the right size and hold zeros. An fsync that failed is never tried again on the same bytes.
 
-import { concat, equal } from '../base/bytes.ts'
+import { concat, equal, utf8 } from '../base/bytes.ts'
 import { isCode, Malformed } from '../base/fail.ts'
 import { CHUNK, ChunkHasher, type Head } from '../wire/envelope.ts'
 import { hasText } from '../wire/mail.ts'
 import { Arrival, type ArrivalOptions, type Receipt } from './arrival.ts'
-import { removeTree } from './durable.ts'
+import { readText, removeTree, replaceFile } from './durable.ts'
 import type { FileHandle } from './files.ts'
 import { writeMail } from './maildir.ts'
 
@@ -28,10 +28,12 @@ export class LargeArrival extends Arrival {
   #hasher: ChunkHasher
   /** Open part files by number. */
   #files = new Map<number, FileHandle>()
-  /** Whole chunks whose hashes stand in `chunks`: on disk, durably, as they were received. */
+  /** Whole chunks whose hashes stand in `chunks`: on disk, durably. */
   #checked = 0
-  /** The first chunk of those that lay on disk beyond `chunks` when this process came: they may be anything. */
+  /** The first chunk that a receiver found on disk beyond `chunks` when it came: it may be anything. */
   #doubtful: number | undefined
+  /** That stands in `doubt`. */
+  #doubtNoted = false
   #askedAgain = false
   /** The chunk that comes in, and how much of it is here; the next ones go into buffers that were written. */
   #chunk: Uint8Array = new Uint8Array(0)
@@ -70,13 +72,16 @@ export class LargeArrival extends Arrival {
     const hashes = await this.#hashes(Math.floor(body / CHUNK))
     this.#checked = hashes.length
     this.#hasher = new ChunkHasher(this.hash, hashes)
+    const noted = await this.#readDoubt()
+    this.#doubtNoted = noted !== undefined
+    this.#doubtful = noted
     // Behind the last checkpoint the bytes may be anything; hash them now, the root decides at the end.
     for (let at = hashes.length * CHUNK; at < body; at += BLOCK) {
       const bytes = await this.#readBody(this.head, at, Math.min(BLOCK, body - at))
       this.#gather(bytes)
       if (this.#fill === CHUNK) this.#next()
     }
-    if (body > hashes.length * CHUNK) this.#doubtful = hashes.length
+    if (body > hashes.length * CHUNK) this.#doubtful ??= hashes.length
     await this.#cut(this.head, body)
     this.#begun = this.#checked * CHUNK
     this.offset = this.head.bytes.length + body
@@ -98,6 +103,18 @@ export class LargeArrival extends Arrival {
     const bytes = await this.home.files.read(this.#at('chunks'))
     const count = Math.min(most, Math.floor(bytes.length / HASH_SIZE))
     return Array.from({ length: count }, (_, i) => bytes.slice(i * HASH_SIZE, (i + 1) * HASH_SIZE))
+  }
+
+  async #readDoubt(): Promise<number | undefined> {
+    const text = await readText(this.home.files, this.#at('doubt'))
+    return text !== undefined && /^\d{1,15}\n$/.test(text) ? Number(text) : undefined
+  }
+
+  /** Before the hashes of such chunks come into `chunks`: they say what lies on disk, not what was received. */
+  async #noteDoubt(): Promise<void> {
+    if (this.#doubtful === undefined || this.#doubtNoted) return
+    await replaceFile(this.home.files, this.home.random, this.#at('doubt'), utf8(`${this.#doubtful}\n`))
+    this.#doubtNoted = true
   }
 
   protected override async begin(head: Head): Promise<void> {
@@ -193,8 +210,7 @@ export class LargeArrival extends Arrival {
   async #beginCheckpoint(): Promise<void> {
     await this.#checkpoint
     this.#begun = this.#hasher.size
-    // Hashes of bytes found on disk say nothing about what was sent: those stay in doubt until the root is right.
-    const hashes = this.#doubtful === undefined ? this.#hasher.hashes().slice(this.#checked) : []
+    const hashes = this.#hasher.hashes().slice(this.#checked)
     this.#checkpoint = this.#orBroken(this.#finishCheckpoint(this.#writing, hashes))
     this.#checkpoint.catch(() => undefined) // whoever awaits it next is told
   }
@@ -204,6 +220,7 @@ export class LargeArrival extends Arrival {
     await written
     for (const handle of this.#files.values()) await handle.sync()
     if (hashes.length === 0) return
+    await this.#noteDoubt()
     const path = this.#at('chunks')
     const exists = (await this.home.files.stat(path)) !== undefined
     const handle = await this.home.files.open(path, exists ? 'update' : 'create')
@@ -253,12 +270,11 @@ export class LargeArrival extends Arrival {
     return 'again'
   }
 
-  /** The first chunk whose bytes on disk are not what was received, or that was never covered by a checkpoint. */
+  /** The first chunk whose bytes on disk are not what was received, or may not be. */
   async #firstWrong(head: Head): Promise<number | undefined> {
-    const recorded = await this.#hashes(this.#checked)
-    for (const [index, hash] of recorded.entries()) {
-      const length = Math.min(CHUNK, head.bodySize - index * CHUNK)
-      const actual = this.hash.hash(await this.#readBody(head, index * CHUNK, length))
+    const received = (await this.#hashes(this.#checked)).slice(0, this.#doubtful)
+    for (const [index, hash] of received.entries()) {
+      const actual = this.hash.hash(await this.#readBody(head, index * CHUNK, CHUNK))
       if (!equal(actual, hash)) return index
     }
     return this.#doubtful

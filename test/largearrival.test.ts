@@ -1,0 +1,163 @@
+// A large message on its way in through many lives of its receiver: what a checkpoint covers is never read again, and
+// what lay on disk beyond one is never believed before the root of the whole is right.
+
+import { readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises'
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+
+import { nodeSuite } from '../lib/crypto/suite-node.ts'
+import { nodeFiles } from '../lib/disk/files.ts'
+import type { Home } from '../lib/disk/home.ts'
+import { LargeArrival } from '../lib/disk/largearrival.ts'
+import { envelope, pattern, type Side, withPair } from './pair.ts'
+
+const MIB = 1 << 20
+const TAG = '00'.repeat(8)
+
+/** A home that counts the bytes read from message parts. */
+function counting(home: Home): { home: Home; read: () => number } {
+  let count = 0
+  const files = {
+    ...nodeFiles,
+    open: async (...args: Parameters<typeof nodeFiles.open>) => {
+      const handle = await nodeFiles.open(...args)
+      if (!/\/\d+$/.test(args[0])) return handle
+      const read = handle.read.bind(handle)
+      return Object.assign(handle, {
+        read: async (position: number, length: number) => {
+          const bytes = await read(position, length)
+          count += bytes.length
+          return bytes
+        },
+      })
+    },
+  }
+  return { home: Object.create(home, { files: { value: files } }) as Home, read: () => count }
+}
+
+interface Message {
+  id: string
+  bytes: Uint8Array
+  /** Where the body begins. */
+  head: number
+}
+
+function make(alice: Side, bodies: Uint8Array[]): Message {
+  const { head, bytes } = envelope(alice, bodies.map((body) => ({ bytes: body })))
+  return { id: head.id, bytes, head: head.bytes.length }
+}
+
+/** A receiver that has just been started. */
+async function life(home: Home, bob: Side, { id, bytes }: Message): Promise<LargeArrival> {
+  const { key, identity } = bob.contact
+  const to = bob.keyring.self.identity
+  const arrival = new LargeArrival({ home, hash: nodeSuite, key, from: identity, to, id, size: bytes.length, tag: TAG })
+  await arrival.resume()
+  return arrival
+}
+
+/** Takes in bytes up to `end` and is killed: nothing is made durable any more that is not. */
+async function feed(arrival: LargeArrival, { bytes }: Message, end: number): Promise<void> {
+  while (arrival.offset < end) await arrival.write(bytes.subarray(arrival.offset, Math.min(arrival.offset + 32_768, end)))
+}
+
+async function onDisk(home: Home, bob: Side, { id }: Message): Promise<{ path: string; body: number; checked: number }> {
+  const path = home.at('part', bob.contact.key, `${id}.${TAG}`)
+  let body = 0
+  for (const name of await readdir(path)) if (/^\d+$/.test(name)) body += (await stat(`${path}/${name}`)).size
+  const chunks = await stat(`${path}/chunks`).catch(() => undefined)
+  return { path, body, checked: Math.floor((chunks?.size ?? 0) / 32) * MIB }
+}
+
+/** Until what was handed to the disk is there. */
+async function still(home: Home, bob: Side, message: Message): Promise<void> {
+  for (let last = '', now = 'x'; now !== last; ) {
+    last = now
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    now = JSON.stringify(await onDisk(home, bob, message))
+  }
+}
+
+async function withPart(bob: Side, work: (home: Home, read: () => number) => Promise<void>): Promise<void> {
+  const { home, read } = counting(bob.home)
+  await home.files.mkdir(home.at('part', bob.contact.key))
+  await work(home, read)
+}
+
+const good = async (arrival: LargeArrival): Promise<void> => assert.is(await arrival.check(), 'good')
+
+test('killed again and again: each life reads only what lies behind the last checkpoint, and that moves on', async () => {
+  await withPair(async (alice, bob) => {
+    const message = make(alice, [pattern(3 * MIB + 5, 1), pattern(80 * MIB + 77, 2)])
+    await withPart(bob, async (home, read) => {
+      const ends = [20.5, 41, 42, 60.25, 77.7].map((mib) => Math.floor(mib * MIB))
+      for (const end of [...ends, message.bytes.length]) {
+        const there = end === ends[0] ? undefined : await onDisk(home, bob, message)
+        const before = read()
+        const arrival = await life(home, bob, message)
+        if (there !== undefined) {
+          assert.is(read() - before, there.body - there.checked, 'hashed again')
+          assert.ok(there.body - there.checked <= 34 * MIB, `${there.body - there.checked} bytes behind the checkpoint`)
+          assert.is(arrival.offset, message.head + there.body, 'and nothing is asked for that is here')
+        }
+        await feed(arrival, message, end)
+        if (end === message.bytes.length) await good(arrival)
+        await still(home, bob, message)
+      }
+    })
+  })
+})
+
+test('what a power cut spoiled behind a checkpoint is found at the end, however many lives later, and asked for again', async () => {
+  await withPair(async (alice, bob) => {
+    const message = make(alice, [pattern(70 * MIB, 3)])
+    await withPart(bob, async (home) => {
+      await feed(await life(home, bob, message), message, 24 * MIB)
+      await still(home, bob, message)
+      const { path, checked } = await onDisk(home, bob, message)
+      assert.is(checked, 16 * MIB)
+      // The right size and zeros: what a file system may leave of bytes that were never fsynced.
+      await truncate(`${path}/0`, 20 * MIB)
+      await truncate(`${path}/0`, 23 * MIB)
+      for (const end of [40, 60]) {
+        await feed(await life(home, bob, message), message, end * MIB)
+        await still(home, bob, message)
+      }
+      assert.ok((await onDisk(home, bob, message)).checked > 40 * MIB, 'checkpoints went on')
+      const arrival = await life(home, bob, message)
+      await feed(arrival, message, message.bytes.length)
+      assert.is(await arrival.check(), 'again')
+      assert.is(arrival.offset, message.head + checked, 'from the checkpoint of the life that was cut')
+      await feed(arrival, message, message.bytes.length)
+      await good(arrival)
+      assert.is(Buffer.compare(await readFile(`${path}/0`), message.bytes.subarray(message.head)), 0)
+    })
+  })
+})
+
+test('a chunk that changed on disk after its checkpoint is found, too, and only what follows it is asked for', async () => {
+  await withPair(async (alice, bob) => {
+    const message = make(alice, [pattern(40 * MIB, 4)])
+    await withPart(bob, async (home) => {
+      await feed(await life(home, bob, message), message, 39 * MIB)
+      await still(home, bob, message)
+      const { path } = await onDisk(home, bob, message)
+      const held = await readFile(`${path}/0`)
+      held[7 * MIB + 9] = ~(held[7 * MIB + 9] ?? 0)
+      await writeFile(`${path}/0`, held)
+      const sums = await readFile(`${path}/chunks`)
+      sums[5 * 32] = ~(sums[5 * 32] ?? 0) // and one of the sums themselves
+      await writeFile(`${path}/chunks`, sums)
+      const arrival = await life(home, bob, message)
+      await feed(arrival, message, message.bytes.length)
+      assert.is(await arrival.check(), 'again')
+      assert.is(arrival.offset, message.head + 5 * MIB)
+      await feed(arrival, message, message.bytes.length)
+      await good(arrival)
+      assert.is(Buffer.compare(await readFile(`${path}/0`), message.bytes.subarray(message.head)), 0)
+    })
+  })
+})
+
+test.run()

@@ -6,10 +6,11 @@ import * as assert from 'uvu/assert'
 import { concat } from '../lib/base/bytes.ts'
 import { systemRandom } from '../lib/base/random.ts'
 import { loadSuite, type Suite } from '../lib/crypto/suite.ts'
-import { type Responder, serve, type Server } from '../lib/net/accept.ts'
+import { serve, type Server } from '../lib/net/accept.ts'
+import { type Responder } from '../lib/net/answer.ts'
 import { Guard } from '../lib/net/guard.ts'
 import { type Link } from '../lib/net/link.ts'
-import { type ByteStream } from '../lib/net/stream.ts'
+import { type ByteStream, type Ending } from '../lib/net/stream.ts'
 import { encodeFrame } from '../lib/wire/frame.ts'
 import { encodePayload1, HELLO_SIZE } from '../lib/wire/hello.ts'
 import {
@@ -35,7 +36,7 @@ const HOUR = 22_500 // so a failed connection is shut down this long after it wa
 interface Scene {
   clock: FakeClock
   server: Server
-  guard: Guard<ByteStream>
+  guard: Guard<Ending>
   responder: ReturnType<typeof responderFor>
   links: Link[]
   faults: unknown[]
@@ -50,7 +51,7 @@ interface Scene {
 async function scene(suite: Suite = node, change: Partial<Responder> = {}): Promise<Scene> {
   const clock = new FakeClock()
   const [alice, bob, mallory] = [person(suite), person(suite), person(suite)]
-  const guard = new Guard<ByteStream>(clock, systemRandom)
+  const guard = new Guard<Ending>(clock, systemRandom)
   const responder = responderFor(bob, [alice])
   const links: Link[] = []
   const faults: unknown[] = []
@@ -383,7 +384,7 @@ test('over TCP: no byte, no early end and a FIN, whatever the caller does', asyn
     suite: node,
     clock,
     random: systemRandom,
-    guard: new Guard(clock, systemRandom),
+    guard: new Guard<Ending>(clock, systemRandom),
     responder: responderFor(bob, [alice]),
     port: 0,
     hosts: ['127.0.0.1'],

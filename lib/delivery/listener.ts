@@ -12,7 +12,7 @@ import type { Queued } from '../disk/queued.ts'
 import { sweep } from '../disk/queuesweep.ts'
 import { serve, type Server } from '../net/accept.ts'
 import { Guard } from '../net/guard.ts'
-import type { ByteStream } from '../net/stream.ts'
+import type { Ending } from '../net/stream.ts'
 import { openControl } from './control.ts'
 import { Hooks } from './hooks.ts'
 import { Peers } from './peers.ts'
@@ -126,7 +126,7 @@ export class Listener {
     try {
       await station.inbox() // repairs what a crash left, before anybody may come
       const { peers, hooks, requests } = (this.#works = this.#build(station))
-      const guard = new Guard<ByteStream>(home.clock, home.random)
+      const guard = new Guard<Ending>(home.clock, home.random)
       for (const { ip } of knownPlaces(keyring)) guard.know(ip)
       const server = await this.#serve(station, guard, peers)
       closers.unshift(() => server.close())
@@ -226,7 +226,7 @@ export class Listener {
     })
   }
 
-  async #serve(station: Station, guard: Guard<ByteStream>, peers: Peers): Promise<Server> {
+  async #serve(station: Station, guard: Guard<Ending>, peers: Peers): Promise<Server> {
     const { home } = this.#options
     try {
       return await serve({

@@ -1,51 +1,31 @@
-// The listening side. It guarantees that nobody gets a byte, or learns from the way a connection ends, unless the
-// handshake proved a contact; and that a Link is handed out only after the initiator has shown that it holds the new
-// keys. Every failure, whatever the step, takes the one silent path below. It trusts the Responder to know who is who.
+// The listening side of TCP. It guarantees that nobody gets a byte, or learns from the way a connection ends, unless the
+// handshake (answer.ts) proved a contact. Every failure, whatever the step, takes the one silent path below.
 
-import { Reader } from '../base/bytes.ts'
 import { type Clock, sleep } from '../base/clock.ts'
 import { isCode, Malformed } from '../base/fail.ts'
 import { fraction, type Random } from '../base/random.ts'
-import { type HalfRead, HandshakeState, IK } from '../crypto/noise.ts'
-import { type PrivateKey, type Suite } from '../crypto/suite.ts'
-import { decodePayload1, encodePayload2, HELLO_SIZE, type Payload1, type Payload2, prologueFor } from '../wire/hello.ts'
+import { type Suite } from '../crypto/suite.ts'
+import { HELLO_SIZE } from '../wire/hello.ts'
+import { answerHello, confirm, type Responder } from './answer.ts'
 import { type Guard } from './guard.ts'
-import { LENGTH_SIZE } from './inflow.ts'
 import { Intake, type Outcome } from './intake.ts'
-import { Link, MESSAGE_MIN } from './link.ts'
-import { type ByteStream, type Endpoint, Lost } from './stream.ts'
+import { type Link } from './link.ts'
+import { type ByteStream, type Ending, type Endpoint, Lost } from './stream.ts'
 import { listen, type Listening } from './tcp.ts'
 
 const HELLO_MS = 10_000 // for the first 768 bytes, from the accept
-const CONFIRM_MS = 10_000 // for the first transport message, from our answer
 const SILENCE_MS = 20_000 // a failed connection is held open for this long, from the accept,
 const SILENCE_SPREAD_MS = 5_000 // and up to this much longer, the same for all connections of a process
 const AFTER_FIN_MS = 5_000 // then read for this much longer, so that no reset is sent over unread bytes
 const DISCARD_RATE = 64 * 1024 // bytes a second read from a failed connection
 
 const EVERYWHERE = ['0.0.0.0', '::']
-const EMPTY = new Uint8Array(0)
-
-/** What only the floors above know. */
-export interface Responder {
-  /** Own I, 32 bytes. */
-  readonly identity: Uint8Array
-  /** Own T: the current one first, then older ones that are still honoured. */
-  transportKeys(): readonly PrivateKey[]
-  /** Whether this T is some contact's: a first look, nothing is proven yet. */
-  knows(transport: Uint8Array): 'contact' | 'unknown'
-  /**
-   * The decision: I and T belong together and to a contact, ts is new and durably noted. Undefined is silence.
-   * `transport` is proven; p2p-wire(7), HANDSHAKE, steps 5 and 6.
-   */
-  admit(transport: Uint8Array, payload: Payload1, source: Endpoint): Promise<Omit<Payload2, 'observed'> | undefined>
-}
 
 export interface ServeOptions {
   suite: Suite
   clock: Clock
   random: Random
-  guard: Guard<ByteStream>
+  guard: Guard<Ending>
   responder: Responder
   /** 0 takes a free one. */
   port: number
@@ -151,7 +131,7 @@ class Door {
 
   /** The eight steps of p2p-wire(7), HANDSHAKE; undefined, Malformed and Lost all mean silence. */
   async #handshake({ stream, intake, gone }: Guest, since: number): Promise<Link | undefined> {
-    const { clock, guard, responder } = this.#options
+    const { clock, guard } = this.#options
     const { ip } = stream.remote
     // 1: the size, and a budget
     if (!guard.arrive(stream, ip)) return undefined
@@ -160,55 +140,10 @@ class Door {
     const wait = guard.hello(ip)
     if (wait === undefined) return undefined
     if (wait > 0) await sleep(clock, wait, gone.signal)
-    // 2: es, open s, with each of our keys
-    const opened = this.#open(hello)
-    if (opened === undefined) return undefined
-    const { handshake, half } = opened
-    // 3: a contact, or a budget for strangers
-    if (responder.knows(half.claimedStatic) === 'unknown' && !guard.unknown(ip)) return undefined
-    // 4: ss, open the payload
-    const payload = decodePayload1(half.readPayload())
-    const transport = handshake.remoteStatic
-    if (transport === undefined || !guard.answer(stream, ip)) return undefined
-    // 5 and 6: who it is, and that it is no replay
-    const answer = await responder.admit(transport, payload, stream.remote)
+    const answer = await answerHello(this.#options, hello, stream, stream.remote, 0)
     if (answer === undefined) return undefined
-    // 7: the answer
-    const message = handshake.writeMessage(encodePayload2({ ...answer, observed: stream.remote }))
-    const keys = handshake.split()
-    await stream.write([message])
-    // 8: not a byte more, and no act, before the initiator has shown its keys
-    const deadline = clock.monotonic() + CONFIRM_MS
-    const length = await intake.exactly(LENGTH_SIZE, deadline)
-    if (typeof length === 'string') return undefined
-    const size = new Reader(length).u16()
-    if (size < MESSAGE_MIN) return undefined
-    const sealed = await intake.exactly(size, deadline)
-    if (typeof sealed === 'string') return undefined
-    return new Link({
-      stream,
-      transport: keys,
-      initiator: false,
-      peer: { identity: payload.identity, transport },
-      hello: payload,
-      features: answer.features,
-      clock,
-      first: keys.receive.decryptWithAd(EMPTY, sealed),
-    })
-  }
-
-  #open(hello: Uint8Array): { handshake: HandshakeState; half: HalfRead } | undefined {
-    const { suite, random, responder } = this.#options
-    for (const s of responder.transportKeys()) {
-      const prologue = prologueFor(responder.identity)
-      const handshake = new HandshakeState({ suite, random, pattern: IK, initiator: false, prologue, s })
-      try {
-        return { handshake, half: handshake.readStatic(hello) }
-      } catch (error) {
-        if (!(error instanceof Malformed)) throw error
-      }
-    }
-    return undefined
+    await stream.write([answer.message])
+    return confirm(answer, stream, intake, clock)
   }
 
   /** The one end of all failures: read and discard until the hour, FIN, read a little longer. Never a byte. */

@@ -4,12 +4,10 @@
 
 import { type Clock } from '../base/clock.ts'
 import { isCode, Malformed } from '../base/fail.ts'
-import { type Random } from '../base/random.ts'
-import { HandshakeState, IK } from '../crypto/noise.ts'
-import { type PrivateKey, type Suite } from '../crypto/suite.ts'
 import { acceptFromPeer, type Address, ADDRESSES_MAX, distinctAddresses } from '../wire/address.ts'
-import { decodePayload2, encodePayload1, HELLO_SIZE, KIND, prologueFor } from '../wire/hello.ts'
+import { HELLO_SIZE } from '../wire/hello.ts'
 import { parseIp } from '../wire/ip.ts'
+import { greet, type GreetOptions } from './greeting.ts'
 import { Intake } from './intake.ts'
 import { isOnLink } from './interfaces.ts'
 import { Link } from './link.ts'
@@ -32,20 +30,10 @@ export interface DialFailure {
   reason: DialReason
 }
 
-export interface DialOptions {
-  suite: Suite
-  random: Random
+export interface DialOptions extends GreetOptions {
   clock: Clock
-  /** `token` is the own signed token payload, or empty. */
-  self: { identity: Uint8Array; transportKey: PrivateKey; seq: bigint; token: Uint8Array }
-  peer: { identity: Uint8Array; transport: Uint8Array }
-  /** seq of the newest token of the peer that this side holds. */
-  seqHeld: bigint
-  features?: number
   /** In order of preference; those not for TCP are passed over. */
   addresses: readonly Address[]
-  /** A fresh, durably noted timestamp (unix microseconds) for one hello. What it throws, dial() throws. */
-  stamp: () => Promise<bigint>
   /** For everything, names and handshakes included. */
   timeoutMs: number
   signal?: AbortSignal
@@ -134,33 +122,13 @@ class Attempt {
   }
 
   async #handshake(stream: ByteStream): Promise<Link | DialReason> {
-    const { suite, random, clock, self, peer } = this.#options
-    const handshake = new HandshakeState({
-      suite,
-      random,
-      pattern: IK,
-      initiator: true,
-      prologue: prologueFor(peer.identity),
-      s: self.transportKey,
-      rs: peer.transport,
-    })
-    const payload = encodePayload1({
-      kind: KIND.CONTACT,
-      identity: self.identity,
-      ts: await this.#options.stamp(),
-      seqOwn: self.seq,
-      seqHeld: this.#options.seqHeld,
-      features: this.#options.features ?? 0,
-      streamId: 0,
-      inviteProof: new Uint8Array(16),
-      token: self.token,
-    })
-    await stream.write([handshake.writeMessage(payload)])
+    const { clock, peer } = this.#options
+    const greeting = await greet(this.#options, 0)
+    await stream.write([greeting.message])
     const message = await new Intake(stream, clock).exactly(HELLO_SIZE, this.#deadline)
     if (typeof message === 'string') return message === 'lost' && !this.#signal.aborted ? 'lost' : 'silent'
-    const hello = decodePayload2(handshake.readMessage(message))
-    const { features } = hello
-    return new Link({ stream, transport: handshake.split(), initiator: true, peer, hello, features, clock })
+    const { transport, hello } = greeting.read(message)
+    return new Link({ stream, transport, initiator: true, peer, hello, features: hello.features, clock })
   }
 }
 

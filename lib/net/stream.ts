@@ -18,6 +18,9 @@ export interface Endpoint {
   readonly port: number
 }
 
+/** What can be ended at once to make room. */
+export type Ending = Pick<ByteStream, 'destroy'>
+
 /** One reader and one writer at a time. */
 export interface ByteStream {
   /** The other side as the system sees it. */

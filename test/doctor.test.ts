@@ -9,12 +9,15 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
+import { hex } from '../lib/base/bytes.ts'
 import { Failure } from '../lib/base/fail.ts'
+import { nodeSuite } from '../lib/crypto/suite-node.ts'
 import type { Check } from '../lib/delivery/check.ts'
-import { noteMeeting } from '../lib/delivery/meeting.ts'
+import { noteMeeting, takeTurns } from '../lib/delivery/meeting.ts'
 import { examine } from '../lib/delivery/doctor.ts'
 import { SYSTEMD, startCommand } from '../lib/delivery/status.ts'
 import { type Home, realDoors, UNSOUND } from '../lib/disk/home.ts'
+import { instanceOf } from '../lib/disk/instance.ts'
 import { nodeFiles } from '../lib/disk/files.ts'
 import { type Meeting, readMeeting, writeMeeting } from '../lib/disk/meetings.ts'
 import { systemdHome } from '../lib/edge/setupservice.ts'
@@ -245,12 +248,48 @@ test('an older state that was put back: by seen, by the index, by a token', asyn
   })
 })
 
-test('two copies of a home of a contact that take turns are told, one that moved is not', async () => {
+test('two copies of a home that take turns are told for a week: those of a contact, and those of this home', async () => {
   await withAlice(async (alice, bob) => {
-    await meeting(alice, bob, { instances: ['aa', 'bb'] })
+    const lately = Date.now() - 6 * 86_400_000
+    const longAgo = Date.now() - 8 * 86_400_000
+    await meeting(alice, bob, { turns: longAgo, told: longAgo })
     assert.equal(await wrong(alice), [])
-    await meeting(alice, bob, { instances: ['aa', 'bb', 'aa'] })
-    await only(alice, 'clones', /^two copies of the home of bob/)
+    await meeting(alice, bob, { turns: lately })
+    await only(alice, 'clones', /^two copies of the home of bob are in use at once/)
+    await meeting(alice, bob, { told: lately })
+    await only(alice, 'clones', /^bob met two copies of this home in turns/, /^p2p-id export --all --move/)
+    await meeting(alice, bob, { turns: lately, told: lately })
+    assert.equal((await wrong(alice)).map(({ name }) => name), ['clones', 'clones'])
+  })
+})
+
+test('copies take turns when one comes back after another; a home that moves or is started anew does not', async () => {
+  await withAlice(async (alice, bob) => {
+    const link = { initiator: true, age: 0, remote: { ip: '127.0.0.1', port: 1 }, hello: { clock: 0n } } as unknown as Link
+    const meet = async (...instances: string[]): Promise<boolean> => {
+      rmSync(alice.at('hello', `${bob.key}.met`), { force: true })
+      let news: string[] = []
+      for (const instance of instances) {
+        news = await noteMeeting(alice.home, { key: bob.key, name: 'bob' }, link, 10n, { instance, copies: false })
+      }
+      assert.equal(news, (await takeTurns(alice.home, bob.key)) ? ['two copies of the home of bob are in use at once'] : [])
+      return news.length > 0
+    }
+    const [one, two] = ['00000001', '00000002']
+    const [a, b, c, d] = ['aaaaaaaa', 'bbbbbbbb', 'cccccccc', 'dddddddd']
+    assert.not(await meet(`${one}${a}`, `${one}${a}`), 'the same')
+    assert.not(await meet(`${one}${a}`, `${one}${b}`, `${one}${c}`, `${one}${d}`), 'started anew')
+    assert.not(await meet(`${one}${a}`, `${two}${b}`, `${two}${c}`), 'moved')
+    assert.ok(await meet(`${one}${a}`, `${two}${b}`, `${one}${a}`), 'two places')
+    assert.ok(await meet(`${one}${a}`, `${two}${b}`, `${one}${c}`), 'two places, started anew in between')
+    assert.ok(await meet(`${one}${a}`, `${one}${b}`, `${one}${a}`), 'two machines that are one copy')
+    const days = Array.from({ length: 12 }, (_, i) => `${two}${String(i).padStart(8, '0')}`)
+    assert.ok(await meet(`${one}${a}`, ...days, `${one}${a}`), 'one of them seldom')
+    await meet(`${one}${a}`, `${two}${b}`, `${one}${a}`)
+    const again = await noteMeeting(alice.home, { key: bob.key, name: 'bob' }, link, 10n, { instance: `${two}${b}`, copies: true })
+    assert.equal(again, ['bob has met two copies of this home in turns'], 'what was told is not told again')
+    await noteMeeting(alice.home, { key: bob.key, name: 'bob' }, link, 10n, { instance: `${two}${b}`, copies: false })
+    assert.is((await readMeeting(alice.home, bob.key))?.told, undefined, 'until the contact says so no more')
   })
 })
 
@@ -286,7 +325,7 @@ test('a session notes the clocks, the other home, and nothing of an outside that
     for (const [one, other] of [[alice, bob], [bob, alice]] as const) {
       const met = await readMeeting(one.home, other.key)
       assert.ok(met !== undefined && Math.abs(met.skew ?? Infinity) < 5000, JSON.stringify(met))
-      assert.equal(met?.instances, [Buffer.from(other.home.instance).toString('hex')])
+      assert.equal(met?.instances, [hex(await instanceOf(other.home, nodeSuite))])
       assert.is(met?.outside, undefined)
       assert.is(met?.newerToken, undefined)
       assert.equal(one.strays(), [])
@@ -300,7 +339,7 @@ test('what a caller tells: from where it came, a newer token, another home', asy
     const link = (ip: string, hello: object, initiator = false): Link =>
       ({ initiator, age: 5000, remote: { ip, port: 4242 }, hello: { seqHeld: 0n, ts: 0n, clock: 0n, ...hello } }) as unknown as Link
     const note = async (made: Link, instance = 'aa'): Promise<Meeting | undefined> => {
-      await noteMeeting(home, bob.key, made, 10n, instance)
+      await noteMeeting(home, { key: bob.key, name: 'bob' }, made, 10n, { instance, copies: false })
       return readMeeting(home, bob.key)
     }
     for (const ip of ['127.0.0.1', '192.168.7.7', '10.0.0.1', 'fe80::1', '100.64.0.9', '::1']) {
@@ -317,10 +356,11 @@ test('what a caller tells: from where it came, a newer token, another home', asy
     assert.is((await note(link('127.0.0.1', { seqHeld: 10n })))?.newerToken, undefined)
     assert.is((await note(link('127.0.0.1', { seqHeld: 11n })))?.newerToken, '11')
     assert.is((await note(link('127.0.0.1', {}, true)))?.newerToken, '11', 'kept until the own token is newer')
-    await noteMeeting(home, bob.key, link('127.0.0.1', {}), 12n, 'aa')
+    const greeting = { instance: 'aa', copies: false }
+    await noteMeeting(home, { key: bob.key, name: 'bob' }, link('127.0.0.1', {}), 12n, greeting)
     assert.is((await readMeeting(home, bob.key))?.newerToken, undefined)
     for (const instance of ['bb', 'bb', 'aa', 'cc', 'dd']) await note(link('127.0.0.1', {}), instance)
-    assert.equal((await readMeeting(home, bob.key))?.instances, ['bb', 'aa', 'cc', 'dd'])
+    assert.equal((await readMeeting(home, bob.key))?.instances, ['0102030405060708', 'aa', 'bb', 'aa', 'cc', 'dd'])
   })
 })
 

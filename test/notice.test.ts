@@ -191,7 +191,7 @@ test('given up by a process that dies between the steps: one bounce, one failed 
     await send(bob, [[text('x')]], { expires: 1 })
     for (const step of ['/inbox/new/', '/failed/', undefined, undefined]) {
       broken = step
-      const died = await bob.station.expire(bob.contact).then(() => false, () => true)
+      const died = await bob.station.postmaster.expire(bob.contact).then(() => false, () => true)
       assert.is(died, step !== undefined)
     }
     assert.is(await queue.count(bob.home, bob.contact.key, 'failed'), 1)

@@ -28,7 +28,7 @@ export type Attempt =
 /** Throws what this side's disk threw. */
 export async function attempt(station: Station, contact: Contact, options: AttemptOptions): Promise<Attempt> {
   const { home } = station
-  await station.expire(contact)
+  await station.postmaster.expire(contact)
   for (;;) {
     const outcome = await station.connect(contact, options)
     if (!('link' in outcome)) return { reached: false, trouble: outcome, ...(await noteFailure(station, contact, outcome)) }
@@ -54,7 +54,7 @@ export async function noteFailure(
   const next = nextAttempt(log.attempts[0] ?? now, now, fraction(home.random))
   const { reason, text, addresses } = trouble
   await noteIfQueued(home, contact, { event: 'attempt', reason, text, addresses, next })
-  await station.tellDelay(contact)
+  await station.postmaster.tellDelay(contact)
   return { attempts: log.count + 1, next }
 }
 

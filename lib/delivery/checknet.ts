@@ -5,12 +5,14 @@ import { version } from '../base/version.ts'
 import type { Contact } from '../disk/contact.ts'
 import { readText } from '../disk/durable.ts'
 import { isAlive } from '../disk/lock.ts'
+import type { Meeting } from '../disk/meetings.ts'
 import { count } from '../disk/queue.ts'
 import { readLog } from '../disk/queuelog.ts'
 import { bindsTcp, bindsUdp } from '../net/freeport.ts'
 import { globalAddresses } from '../net/interfaces.ts'
 import { formatAddress, isReachable } from '../wire/address.ts'
 import { bad, type Check, few, good, type Patient, plural, span } from './check.ts'
+import { isRecent } from './meeting.ts'
 import { startCommand, SYSTEMD } from './status.ts'
 
 /** Clocks may differ by this much: two that flush by cron for 50 s still meet. */
@@ -119,15 +121,22 @@ export async function checkClock({ home, keyring, meetings }: Patient): Promise<
   return good('clock', `agrees with most contacts; ${few(words)}`)
 }
 
-/** Contacts whose home runs in two copies: the two take turns. */
-export async function checkClones({ keyring, meetings }: Patient): Promise<Check> {
-  const names = [...meetings].flatMap(([key, { instances }]) => {
-    const last = instances.at(-1)
-    const again = last !== undefined && instances.indexOf(last) < instances.length - 1
-    return again ? [keyring?.byKey(key)?.name ?? key] : []
-  })
-  if (names.length === 0) return good('clones', 'no home of a contact was seen in two copies')
-  return bad('clones', `two copies of the home of ${few(names)} are in use at once: tell them to stop one`)
+/** Homes that run in two copies which take turns: of contacts, and this one, as contacts have told. */
+export async function checkClones({ home, keyring, meetings }: Patient): Promise<Check[]> {
+  const now = home.clock.now()
+  const names = (when: (meeting: Meeting) => number | undefined): string[] =>
+    [...meetings].flatMap(([key, meeting]) => (isRecent(when(meeting), now) ? [keyring?.byKey(key)?.name ?? key] : []))
+  const theirs = names(({ turns }) => turns)
+  const witnesses = names(({ told }) => told)
+  const found: Check[] = []
+  if (witnesses.length > 0) {
+    const text = `${few(witnesses)} met two copies of this home in turns: each has only a part of the mail; keep one`
+    found.push(bad('clones', text, 'p2p-id export --all --move -o FILE'))
+  }
+  if (theirs.length > 0) {
+    found.push(bad('clones', `two copies of the home of ${few(theirs)} are in use at once: tell them to stop one`))
+  }
+  return found.length > 0 ? found : [good('clones', 'no home was seen in two copies')]
 }
 
 /** What waits and why, what was given up. */

@@ -1,6 +1,8 @@
 // A session has begun: what it tells about the two clocks, about who can reach this machine, and about copies of a
-// home is noted for p2p-id doctor. Nothing here may hinder the session: a note that cannot be written is left out.
+// home is noted for p2p-id doctor, and copies that take turns are told of each other. Nothing here may hinder the
+// session: a note that cannot be written is left out.
 
+import type { Contact } from '../disk/contact.ts'
 import type { Home } from '../disk/home.ts'
 import { INSTANCES_MAX, type Meeting, readMeeting, writeMeeting } from '../disk/meetings.ts'
 import { localAddresses } from '../net/interfaces.ts'
@@ -8,28 +10,72 @@ import type { Link } from '../net/link.ts'
 import { formatAddress, isGlobal } from '../wire/address.ts'
 import type { Payload1, Payload2 } from '../wire/hello.ts'
 
-/** Notes a session with the contact `key`; `ownSeq` is the number of the own token, `instance` the contact's home. */
+/** Copies that took turns are spoken of for so long after they last did. */
+const TURNS_MS = 7 * 86_400_000
+
+/** First half of an instance, hex: stays while a home stays in its place, see instanceOf(). */
+const PLACE_DIGITS = 8
+
+/** What SETTINGS say of homes: the contact's own, and whether it has met two copies of this one in turns. */
+export interface Greeting {
+  /** 16 hex digits. */
+  instance: string
+  copies: boolean
+}
+
+/** Notes a session with a contact; `ownSeq` is the number of the own token. Returns what a person should know of it. */
 export async function noteMeeting(
   home: Home,
-  key: string,
+  { key, name }: Pick<Contact, 'key' | 'name'>,
   link: Link,
   ownSeq: bigint,
-  instance: string,
-): Promise<void> {
+  { instance, copies }: Greeting,
+): Promise<string[]> {
   const held = await readMeeting(home, key)
   const now = home.clock.now()
   const { ip: host, port } = link.remote
   const called = !link.initiator && cameFromOutside(host)
   const outside = called ? { at: now, address: formatAddress({ host, port }) } : held?.outside
   const newer = newerToken(link, ownSeq) ?? held?.newerToken
+  const seen = held?.instances ?? []
+  const turns = comesBack(seen, instance) ? now : held?.turns
   const meeting: Meeting = {
     at: now,
     skew: skewOf(link, now),
     ...(outside !== undefined && { outside }),
     ...(newer !== undefined && BigInt(newer) > ownSeq && { newerToken: newer }),
-    instances: added(held?.instances ?? [], instance),
+    instances: seen.at(-1) === instance ? seen : [...seen, instance].slice(-INSTANCES_MAX),
+    ...(turns !== undefined && { turns }),
+    ...(copies && { told: now }),
   }
   await writeMeeting(home, key, meeting)
+  const news: string[] = []
+  if (turns === now && !isRecent(held?.turns, now)) news.push(`two copies of the home of ${name} are in use at once`)
+  if (copies && !isRecent(held?.told, now)) news.push(`${name} has met two copies of this home in turns`)
+  return news
+}
+
+/** Whether two copies of the home of the contact `key` take turns: what SETTINGS tell both of them. */
+export async function takeTurns(home: Home, key: string): Promise<boolean> {
+  return isRecent((await readMeeting(home, key))?.turns, home.clock.now())
+}
+
+/** Whether what `turns` or `told` of a meeting says still counts. */
+export function isRecent(at: number | undefined, now: number): boolean {
+  return at !== undefined && now - at < TURNS_MS
+}
+
+/** True if this home of the contact was met before, and another one since. */
+function comesBack(seen: readonly string[], now: string): boolean {
+  const place = now.slice(0, PLACE_DIGITS)
+  let away = false
+  for (const one of seen.toReversed()) {
+    if (one === now) return one !== seen.at(-1)
+    const here = one.startsWith(place)
+    if (here && away) return true
+    away ||= !here
+  }
+  return false
 }
 
 /** Milliseconds by which the other clock is ahead; of a caller to a second: its time stamps are jittered. */
@@ -49,10 +95,6 @@ function newerToken(link: Link, ownSeq: bigint): string | undefined {
 /** Neither this machine nor the local network. */
 function cameFromOutside(ip: string): boolean {
   return isGlobal({ host: ip }) && localAddresses(1).every(({ host }) => host !== ip)
-}
-
-function added(instances: readonly string[], now: string): string[] {
-  return instances.at(-1) === now ? [...instances] : [...instances, now].slice(-INSTANCES_MAX)
 }
 
 /** For a sender at a terminal, when a contact was called in vain: what is missing, or who tries again. */

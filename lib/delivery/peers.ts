@@ -146,7 +146,7 @@ export class Peers {
     const { home, keyring } = this.#station
     for (const contact of keyring.all()) {
       const { key } = contact
-      await this.#station.expire(contact)
+      await this.#station.postmaster.expire(contact)
       const peer = this.#peer(key)
       const mtime = (await home.files.stat(queuePath(home, key, 'new')))?.mtimeMs ?? 0
       if (mtime === peer.looked) continue

@@ -113,7 +113,7 @@ export class Requests {
     this.#watchers.add(watcher)
     const passes = keys.map(async (key) => {
       const contact = station.keyring.byKey(key)
-      if (contact !== undefined) await station.expire(contact)
+      if (contact !== undefined) await station.postmaster.expire(contact)
       const reached = await peers.reach(key)
       if (!('contact' in reached)) return write({ type: 'away', key, ...reached })
       peers.poke(key)

@@ -11,8 +11,9 @@ import type { Home } from '../disk/home.ts'
 import type { Link } from '../net/link.ts'
 import type { Address } from '../wire/address.ts'
 import type { Hash } from '../wire/envelope.ts'
-import { BYE, type Frame, SEND_ONLY } from '../wire/frame.ts'
+import { BYE, COPIES, type Frame, SEND_ONLY } from '../wire/frame.ts'
 import { type Admission, FrameMeter } from './limits.ts'
+import type { Greeting } from './meeting.ts'
 import { type OfferHooks, Offering } from './offer.ts'
 import { Receiving } from './receive.ts'
 
@@ -33,10 +34,16 @@ export interface SessionHooks extends OfferHooks {
   received(message: Delivered): void
   /** The other side told something about itself. */
   learned(news: { addresses?: Address[]; token?: Uint8Array; instance?: string }): void
+  /** The other side greeted. Resolves, and never rejects, when that is noted. */
+  met(greeting: Greeting): Promise<void>
+  /** Whether to tell the other side that it is one of two copies of a home. Never rejects. */
+  takesTurns(): Promise<boolean>
 }
 
 export interface SessionOptions {
   home: Home
+  /** Of this copy of the home. */
+  instance: Uint8Array
   hash: Hash
   clock: Clock
   random: Random
@@ -141,6 +148,7 @@ export class Session {
     const first = await link.receive()
     if (first === undefined) return
     if (first.type !== 'settings') return this.#offend(BYE.OUT_OF_TURN)
+    await this.#options.hooks.met({ instance: hex(first.instance), copies: (first.flags & COPIES) !== 0 })
     if (!link.initiator) await this.#sendSettings()
     this.#begin(first)
     for (;;) {
@@ -157,10 +165,10 @@ export class Session {
   }
 
   async #sendSettings(): Promise<void> {
-    const { home, inbox, link, admission } = this.#options
-    const flags = inbox === undefined ? SEND_ONLY : 0
+    const { inbox, instance, link, admission, hooks } = this.#options
+    const flags = (inbox === undefined ? SEND_ONLY : 0) | ((await hooks.takesTurns()) ? COPIES : 0)
     const maxMessage = admission.largest(this.contact)
-    await link.send({ type: 'settings', features: 0, flags, maxMessage, instance: home.instance })
+    await link.send({ type: 'settings', features: 0, flags, maxMessage, instance })
   }
 
   #begin(settings: Frame & { type: 'settings' }): void {

@@ -9,6 +9,7 @@ import { Config } from '../disk/config.ts'
 import type { Contact } from '../disk/contact.ts'
 import { nextHelloTime } from '../disk/hellos.ts'
 import type { Home } from '../disk/home.ts'
+import { instanceOf } from '../disk/instance.ts'
 import { loadTransportKeys } from '../disk/identity.ts'
 import { type Delivered, Inbox } from '../disk/inbox.ts'
 import { type Keyring, loadKeyring } from '../disk/keyring.ts'
@@ -19,21 +20,16 @@ import { localAddresses } from '../net/interfaces.ts'
 import type { Link } from '../net/link.ts'
 import { acceptFromPeer, type Address, ADDRESSES_MAX, distinctAddresses, isLoopback } from '../wire/address.ts'
 import type { Payload2 } from '../wire/hello.ts'
-import { giveUp } from './bounce.ts'
-import { tellDelay } from './delay.ts'
 import { Door } from './door.ts'
-import { expire } from './expiry.ts'
 import { Admission, isFullDisk } from './limits.ts'
-import { noteMeeting } from './meeting.ts'
+import { type Greeting, noteMeeting, takeTurns } from './meeting.ts'
 import { NewsDesk } from './news.ts'
+import { Postmaster } from './postmaster.ts'
 import { Session } from './session.ts'
 import { type DialTrouble, explain } from './trouble.ts'
 
 /** For one attempt at all addresses of a contact. */
 export const DIAL_MS = 10_000
-
-/** Between two looks for messages that wait for long, after a contact has refused something for now. */
-const DELAY_LOOK_MS = 60_000
 
 export interface StationEvents {
   delivered?(queued: Queued, contact: Contact, elapsedMs: number): void
@@ -41,7 +37,7 @@ export interface StationEvents {
   /** Given up for good: it stands in failed/, and a bounce is in the own inbox. */
   failed?(queued: Queued, contact: Contact, reason: string, text: string, bounce: Delivered | undefined): void
   received?(message: Delivered, contact: Contact): void
-  /** A notice about what waits for a contact came into the own inbox; its subject. */
+  /** Something a person should know about a contact: what the notice that came into the own inbox is about, or a copy. */
   noticed?(text: string, contact: Contact): void
   /** A contact's addresses or token changed. */
   changed?(contact: Contact): void
@@ -53,6 +49,8 @@ export class Station {
   readonly home: Home
   readonly suite: Suite
   readonly admission: Admission
+  readonly postmaster: Postmaster
+  readonly #instance: Uint8Array
   #keys: PrivateKey[]
   readonly #events: StationEvents
   readonly #hooks: ((key: string) => boolean) | undefined
@@ -62,12 +60,18 @@ export class Station {
   readonly #news: NewsDesk
   readonly #door: Door
   readonly #noting = new Set<Promise<void>>()
-  /** Contacts for whom it was looked not long ago whether messages wait for long. */
-  readonly #delays = new Set<string>()
 
-  private constructor(home: Home, suite: Suite, keyring: Keyring, keys: PrivateKey[], options: StationOptions) {
+  private constructor(
+    home: Home,
+    suite: Suite,
+    keyring: Keyring,
+    keys: PrivateKey[],
+    instance: Uint8Array,
+    options: StationOptions,
+  ) {
     this.home = home
     this.suite = suite
+    this.#instance = instance
     this.#config = options.config ?? new Config()
     this.admission = new Admission(home, () => this.#config)
     this.#keyring = keyring
@@ -81,16 +85,27 @@ export class Station {
       changed: (contact) => this.#events.changed?.(contact),
       trouble: (error) => this.#events.trouble?.(error),
     })
+    this.postmaster = new Postmaster({
+      home,
+      suite,
+      self: () => this.#keyring.self,
+      config: () => this.#config,
+      inbox: () => this.inbox(),
+      failed: (queued, contact, reason, text, bounce) => this.#events.failed?.(queued, contact, reason, text, bounce),
+      noticed: (text, contact) => this.#events.noticed?.(text, contact),
+      trouble: (error) => this.#events.trouble?.(error),
+    })
     this.#door = new Door({ home, keyring: () => this.#keyring, keys: () => this.#keys, news: this.#news })
   }
 
   static async open(home: Home, keyring: Keyring, options: StationOptions = {}): Promise<Station> {
     const suite = await loadSuite(process.env)
-    return new Station(home, suite, keyring, await loadTransportKeys(home, suite), options)
+    const keys = await loadTransportKeys(home, suite)
+    return new Station(home, suite, keyring, keys, await instanceOf(home, suite), options)
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#news.idle(), ...this.#noting])
+    await Promise.all([this.#news.idle(), this.postmaster.idle(), ...this.#noting])
     await (await this.#inbox)?.close()
   }
 
@@ -200,6 +215,7 @@ export class Station {
     const now = (): Contact => this.#keyring.byKey(contact.key) ?? contact
     return new Session({
       home: this.home,
+      instance: this.#instance,
       hash: this.suite,
       clock: this.home.clock,
       random: this.home.random,
@@ -213,77 +229,27 @@ export class Station {
         delivered: (queued, ms) => events.delivered?.(queued, now(), ms),
         deferred: (queued, reason, text, next) => {
           events.deferred?.(queued, now(), reason, text, next)
-          this.#lookForDelay(now())
+          this.postmaster.lookForDelay(now())
         },
-        failed: (queued, reason, text) => this.fail(queued, now(), reason, text),
+        failed: (queued, reason, text) => this.postmaster.fail(queued, now(), reason, text),
         received: (message) => events.received?.(message, now()),
-        learned: (news) => {
-          this.#news.learn(contact, { ...news, link })
-          if (news.instance !== undefined) this.#note(contact, link, news.instance)
-        },
+        learned: (news) => this.#news.learn(contact, { ...news, link }),
+        met: (greeting) => this.#note(now(), link, greeting),
+        takesTurns: () => takeTurns(this.home, contact.key),
       },
     })
   }
 
   /** For doctor; a note that cannot be written is nobody's trouble. */
-  #note(contact: Contact, link: Link, instance: string): void {
+  #note(contact: Contact, link: Link, greeting: Greeting): Promise<void> {
     const { seq } = this.#keyring.self.token
-    const noted = noteMeeting(this.home, contact.key, link, seq, instance).catch(() => undefined)
+    const noted = noteMeeting(this.home, contact, link, seq, greeting).then(
+      (news) => news.forEach((text) => this.#events.noticed?.(text, contact)),
+      () => undefined,
+    )
     this.#noting.add(noted)
     void noted.then(() => this.#noting.delete(noted))
-  }
-
-  /**
-   * Gives a message up: a bounce in the own inbox first, so that it is never silently lost, then failed/. False if the
-   * disk is too full for that: it goes on waiting.
-   */
-  async fail(queued: Queued, contact: Contact, reason: string, text: string): Promise<boolean> {
-    try {
-      const inbox = await this.inbox()
-      const bounce = await giveUp(this.home, this.suite, inbox, this.#keyring.self, contact, queued, reason, text)
-      if (bounce !== 'gone') this.#events.failed?.(queued, contact, reason, text, bounce)
-      return true
-    } catch (error) {
-      if (!isFullDisk(error)) throw error
-      this.#events.trouble?.(ioFailure(error, `cannot give up a message for ${contact.name}`))
-      return false
-    }
-  }
-
-  /** A notice in the own inbox if something has been waiting for this contact for long; once an outage. */
-  async tellDelay(contact: Contact): Promise<void> {
-    try {
-      const subject = await tellDelay(
-        {
-          home: this.home,
-          hash: this.suite,
-          self: this.#keyring.self,
-          inbox: () => this.inbox(),
-          afterMs: this.#config.delayNotice * 1000,
-        },
-        contact,
-      )
-      if (subject !== undefined) this.#events.noticed?.(subject, contact)
-    } catch (error) {
-      if (!isFullDisk(error)) throw error
-      this.#events.trouble?.(ioFailure(error, `cannot tell that messages wait for ${contact.name}`))
-    }
-  }
-
-  /** After a refusal for now, of which there may be thousands at once. */
-  #lookForDelay(contact: Contact): void {
-    if (this.#delays.has(contact.key)) return
-    const look = this.tellDelay(contact)
-      .catch((error: unknown) => this.#events.trouble?.(error))
-      .finally(() => this.#noting.delete(look))
-    this.#noting.add(look)
-    this.#delays.add(contact.key)
-    this.home.clock.after(DELAY_LOOK_MS, () => this.#delays.delete(contact.key), true)
-  }
-
-  /** Gives up what waits for this contact and has expired. */
-  expire(contact: Contact): Promise<void> {
-    return expire(this.home, contact.key, (queued, reason, text) => this.fail(queued, contact, reason, text))
+    return noted
   }
 
   /** Who may call, and what they hear. */

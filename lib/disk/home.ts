@@ -52,8 +52,10 @@ export interface Home extends Doors {
   readonly path: string
   /** Where the path came from, for error texts. */
   readonly source: string
-  /** 8 random bytes that tell this copy of the home from every other. */
+  /** 8 random bytes drawn for `place`: see instanceOf(). */
   readonly instance: Uint8Array
+  /** The place where they were drawn; undefined if nobody has drawn them for one. */
+  readonly place: string | undefined
   /** The one port, TCP and UDP, of this identity. */
   readonly port: number
   /** The absolute path of a place in the home. */
@@ -95,15 +97,17 @@ class OpenHome implements Home {
   readonly path: string
   readonly source: string
   readonly instance: Uint8Array
+  readonly place: string | undefined
   readonly port: number
   readonly files: Files
   readonly clock: Clock
   readonly random: Random
 
-  constructor(location: Location, instance: Uint8Array, port: number, doors: Doors) {
+  constructor(location: Location, { instance, place, port }: Omit<HomeFile, 'v' | 'retired'>, doors: Doors) {
     this.path = location.path
     this.source = location.source
     this.instance = instance
+    this.place = place
     this.port = port
     this.files = doors.files
     this.clock = doors.clock
@@ -142,7 +146,7 @@ export async function prepareHome(location: Location, port: number, doors: Doors
     if (unsound !== undefined) throw new Failure(EX.CONFIG, `${path} is on ${unsound}, which cannot keep messages safe`)
     for (const name of DIRECTORIES) await files.mkdir(`${path}/${name}`)
     await files.syncDir(path)
-    return new OpenHome(location, random.bytes(8), port, doors)
+    return new OpenHome(location, { instance: random.bytes(8), place: undefined, port }, doors)
   } catch (error) {
     throw ioFailure(error, `cannot create ${path}`)
   }
@@ -152,12 +156,17 @@ export async function prepareHome(location: Location, port: number, doors: Doors
  * Writes home.json durably; `retired` (Unix ms) marks a home that was moved elsewhere. Where two may write, the caller
  * holds the lock `identity`.
  */
-export async function writeHomeFile(home: Home, retired?: number): Promise<void> {
-  const { files, random, instance, port } = home
+export async function writeHomeFile(
+  home: Home,
+  retired?: number,
+  { instance, place }: Pick<HomeFile, 'instance' | 'place'> = home,
+): Promise<void> {
+  const { files, random, port } = home
   const mark = retired === undefined ? {} : { retired: new Date(retired).toISOString() }
   const path = home.at('home.json')
+  const content = { v: LAYOUT, instance: hex(instance), ...(place !== undefined && { place }), port, ...mark }
   try {
-    await replaceFile(files, random, path, utf8(JSON.stringify({ v: LAYOUT, instance: hex(instance), port, ...mark }) + '\n'))
+    await replaceFile(files, random, path, utf8(JSON.stringify(content) + '\n'))
   } catch (error) {
     throw ioFailure(error, `cannot write ${path}`)
   }
@@ -204,17 +213,18 @@ export async function openHome(
     if (isCode(error, 'ENOENT')) throw noIdentity(location)
     throw ioFailure(error, `cannot read ${location.path}/home.json`)
   }
-  const { v, instance, port, retired } = parseHomeFile(text, location.path)
+  const { v, retired, ...file } = parseHomeFile(text, location.path)
   if (v > LAYOUT) {
     throw new Failure(EX.CONFIG, `${location.path} was made by a newer version of p2p (layout ${v})`)
   }
   if (retired !== undefined && from.evenRetired !== true) throw new Moved(location.path, retired)
-  return new OpenHome(location, instance, port, doors)
+  return new OpenHome(location, file, doors)
 }
 
 export interface HomeFile {
   v: number
   instance: Uint8Array
+  place: string | undefined
   port: number
   /** RFC 3339: when it was moved elsewhere. */
   retired: string | undefined
@@ -223,12 +233,13 @@ export interface HomeFile {
 /** What home.json says. Throws Failure 78 naming the home at `path`. */
 export function parseHomeFile(text: string, path: string): HomeFile {
   try {
-    const { v, instance, port, retired } = JSON.parse(text) as Record<string, unknown>
+    const { v, instance, place, port, retired } = JSON.parse(text) as Record<string, unknown>
+    if (place !== undefined && typeof place !== 'string') throw new Error('shape')
     if (retired !== undefined && typeof retired !== 'string') throw new Error('shape')
     if (typeof v !== 'number' || typeof instance !== 'string' || typeof port !== 'number') throw new Error('shape')
     const bytes = fromHex(instance)
     if (bytes.length !== 8 || !Number.isInteger(port) || port < 1 || port > 65535) throw new Error('range')
-    return { v, instance: bytes, port, retired }
+    return { v, instance: bytes, place, port, retired }
   } catch {
     throw new Failure(EX.CONFIG, `${path}/home.json is damaged`)
   }

@@ -14,8 +14,9 @@ import { checkOneDevice, type Home } from './home.ts'
 import type { Self } from './identity.ts'
 import { LargeArrival } from './largearrival.ts'
 import { type Held, tryLock } from './lock.ts'
-import { listMaildir, writeNew } from './maildir.ts'
+import { writeNew } from './maildir.ts'
 import { partPath, place } from './place.ts'
+import { Present } from './present.ts'
 import { Seen, type SeenRecord } from './seen.ts'
 import {
   finish,
@@ -77,8 +78,8 @@ export class Inbox {
   readonly #parts = new Set<string>()
   /** Own messages go one after the other: two sessions may give up the same message at once. */
   #own: Promise<unknown> = Promise.resolve()
-  /** Files of the inbox that `seen` does not know although it should: somebody restored an old `seen`. */
-  #unrecorded: Set<string> | undefined
+  /** What stood in the inbox before the first commit of this process. */
+  #present: Promise<Present> | undefined
   #lastTime = 0n
 
   private constructor(home: Home, hash: Hash, self: Self, lock: Held, seen: Seen, tag: string, options: InboxOptions) {
@@ -102,7 +103,6 @@ export class Inbox {
     try {
       const inbox = new Inbox(home, hash, self, lock, await Seen.open(home), tag, options)
       await takeOverAll(inbox.#receiver)
-      await inbox.#compareWithSeen()
       return inbox
     } catch (error) {
       await lock.release()
@@ -209,10 +209,12 @@ export class Inbox {
     const records = items.map(({ arrival }, i) => this.#record(arrival.key, arrival.id, times[i] as bigint))
     let won: boolean[]
     try {
+      const present = await (this.#present ??= Present.read(this.#home))
       const boundaries = hex(this.#home.random.bytes(items.length * BOUNDARY))
       const small = await forAll(items, PARALLEL, ({ arrival, from }, i) => {
         const boundary = boundaries.slice(i * BOUNDARY * 2, (i + 1) * BOUNDARY * 2)
-        return arrival.prepare(this.#receipt(arrival.id, from, times[i] as bigint, boundary))
+        const receipt = this.#receipt(from, times[i] as bigint, boundary)
+        return arrival.prepare({ ...receipt, ...(present.has(arrival.id) && { possibleDuplicate: true }) })
       })
       await this.#write(small.filter((file) => file !== undefined))
       for (const { arrival } of items) arrival.committed = true
@@ -321,26 +323,15 @@ export class Inbox {
     }
   }
 
-  #receipt(id: string, from: Sender, time: bigint, boundary: string): Receipt {
+  #receipt(from: Sender, time: bigint, boundary: string): Receipt {
     return {
       from: { name: from.name, key: from.key },
       to: { name: this.#self.name, key: this.#self.key },
       received: Number(time / 1000n),
       verified: from.verified,
-      possibleDuplicate: this.#unrecorded?.has(id.slice(0, 32)) === true ? true : undefined,
       chatThreads: this.#chatThreads(),
       boundary,
     }
-  }
-
-  /** If the inbox holds mail younger than the last record, `seen` is an old copy: such mail may come again. */
-  async #compareWithSeen(): Promise<void> {
-    const unrecorded = new Set<string>()
-    const newest = await this.#seen.newest()
-    for (const { time, id32 } of await listMaildir(this.#home, 'inbox')) {
-      if (id32 !== undefined && time > newest) unrecorded.add(id32)
-    }
-    if (unrecorded.size > 0) this.#unrecorded = unrecorded
   }
 }
 

@@ -6,8 +6,8 @@ import { fromUtf8, utf8 } from '../base/bytes.ts'
 
 import type { Home } from './home.ts'
 
-/** Copies of a contact's home that are remembered, to see two of them take turns. */
-export const INSTANCES_MAX = 4
+/** Changes of a contact's home that are remembered, to see two copies of it take turns: a copy may call once a week. */
+export const INSTANCES_MAX = 16
 
 export interface Meeting {
   /** Unix ms of the last session. */
@@ -20,6 +20,10 @@ export interface Meeting {
   readonly newerToken?: string
   /** The contact's homes in the order they were seen, each change once, the present one last; hex. */
   readonly instances: readonly string[]
+  /** Unix ms: when two copies of the contact's home last took turns. */
+  readonly turns?: number
+  /** Unix ms: when the contact said of this home what `turns` says of its own; absent once it no longer does. */
+  readonly told?: number
 }
 
 const path = (home: Home, key: string): string => home.at('hello', `${key}.met`)
@@ -28,8 +32,9 @@ const path = (home: Home, key: string): string => home.at('hello', `${key}.met`)
 export async function readMeeting(home: Home, key: string): Promise<Meeting | undefined> {
   try {
     const found = JSON.parse(fromUtf8(await home.files.read(path(home, key)))) as Partial<Meeting>
-    const { at, instances, newerToken = '0' } = found
-    const good = typeof at === 'number' && Array.isArray(instances) && /^\d{1,20}$/.test(newerToken)
+    const { at, instances, newerToken = '0', turns = 0, told = 0 } = found
+    const numbers = [at, turns, told].every((value) => typeof value === 'number')
+    const good = numbers && Array.isArray(instances) && /^\d{1,20}$/.test(newerToken)
     return good ? (found as Meeting) : undefined
   } catch {
     return undefined // absent, torn, or not ours: the next session writes it anew

@@ -184,14 +184,6 @@ export class Seen {
     return tags
   }
 
-  /** Time of the last record in the log, unix microseconds; 0 if there is none. */
-  async newest(): Promise<bigint> {
-    let time = 0n
-    const from = Math.max(0, (await this.#handle.size()) - 2 * LINE_MAX)
-    for await (const entry of scan(this.#handle, from)) time = entry.time
-    return time
-  }
-
   async close(): Promise<void> {
     await this.#queue
     await this.#index.close()

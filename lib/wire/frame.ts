@@ -25,6 +25,8 @@ export type Frame =
 
 /** SETTINGS flags: the sender takes no mail in this session. */
 export const SEND_ONLY = 1
+/** SETTINGS flags: the sender has lately met two copies of the other side's home in turns. */
+export const COPIES = 2
 
 /** BYE codes. RENEW: the session is too old, its initiator dials anew. */
 export const BYE = { DONE: 0, UNKNOWN_TYPE: 1, LIMIT: 2, OUT_OF_TURN: 3, RENEW: 4 } as const

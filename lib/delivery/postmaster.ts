@@ -1,0 +1,95 @@
+// What the owner of a home is told in the own inbox about what was sent: the bounce of a message that is given up, the
+// notice that some have been waiting for long. On a disk that is too full for that nothing is given up and nothing
+// ends; it is told again later.
+
+import { ioFailure } from '../base/fail.ts'
+import type { Suite } from '../crypto/suite.ts'
+import type { Config } from '../disk/config.ts'
+import type { Contact } from '../disk/contact.ts'
+import type { Home } from '../disk/home.ts'
+import type { Self } from '../disk/identity.ts'
+import type { Delivered, Inbox } from '../disk/inbox.ts'
+import type { Queued } from '../disk/queued.ts'
+import { giveUp } from './bounce.ts'
+import { tellDelay } from './delay.ts'
+import { expire } from './expiry.ts'
+import { isFullDisk } from './limits.ts'
+
+/** Between two looks for messages that wait for long, after a contact has refused something for now. */
+const DELAY_LOOK_MS = 60_000
+
+export interface PostmasterOptions {
+  home: Home
+  suite: Suite
+  self: () => Self
+  config: () => Config
+  /** The receiving side, opened when there is something to tell. */
+  inbox: () => Promise<Inbox>
+  /** Given up for good: it stands in failed/, and the bounce, unless an earlier attempt told it, in the own inbox. */
+  failed: (queued: Queued, contact: Contact, reason: string, text: string, bounce: Delivered | undefined) => void
+  /** A notice came into the own inbox; its subject. */
+  noticed: (text: string, contact: Contact) => void
+  trouble: (error: unknown) => void
+}
+
+export class Postmaster {
+  readonly #options: PostmasterOptions
+  readonly #looking = new Set<Promise<void>>()
+  /** Contacts for whom it was looked not long ago whether messages wait for long. */
+  readonly #looked = new Set<string>()
+
+  constructor(options: PostmasterOptions) {
+    this.#options = options
+  }
+
+  /** Resolves when nothing is under way here. */
+  async idle(): Promise<void> {
+    await Promise.all(this.#looking)
+  }
+
+  /**
+   * Gives a message up: a bounce in the own inbox first, so that it is never silently lost, then failed/. False if the
+   * disk is too full for that: it goes on waiting.
+   */
+  async fail(queued: Queued, contact: Contact, reason: string, text: string): Promise<boolean> {
+    const { home, suite, self, inbox, failed, trouble } = this.#options
+    try {
+      const bounce = await giveUp(home, suite, await inbox(), self(), contact, queued, reason, text)
+      if (bounce !== 'gone') failed(queued, contact, reason, text, bounce)
+      return true
+    } catch (error) {
+      if (!isFullDisk(error)) throw error
+      trouble(ioFailure(error, `cannot give up a message for ${contact.name}`))
+      return false
+    }
+  }
+
+  /** Gives up what waits for this contact and has expired. */
+  expire(contact: Contact): Promise<void> {
+    return expire(this.#options.home, contact.key, (queued, reason, text) => this.fail(queued, contact, reason, text))
+  }
+
+  /** A notice in the own inbox if something has been waiting for this contact for long; once an outage. */
+  async tellDelay(contact: Contact): Promise<void> {
+    const { home, suite: hash, self, config, inbox, noticed, trouble } = this.#options
+    const afterMs = config().delayNotice * 1000
+    try {
+      const subject = await tellDelay({ home, hash, self: self(), inbox, afterMs }, contact)
+      if (subject !== undefined) noticed(subject, contact)
+    } catch (error) {
+      if (!isFullDisk(error)) throw error
+      trouble(ioFailure(error, `cannot tell that messages wait for ${contact.name}`))
+    }
+  }
+
+  /** The same now and then: after a refusal for now, of which there may be thousands at once. */
+  lookForDelay(contact: Contact): void {
+    if (this.#looked.has(contact.key)) return
+    const look = this.tellDelay(contact)
+      .catch((error: unknown) => this.#options.trouble(error))
+      .finally(() => this.#looking.delete(look))
+    this.#looking.add(look)
+    this.#looked.add(contact.key)
+    this.#options.home.clock.after(DELAY_LOOK_MS, () => this.#looked.delete(contact.key), true)
+  }
+}

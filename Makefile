@@ -1,9 +1,10 @@
-# make all completions test bench lint demo install uninstall deb nodes clean
+# make all completions test bench silence lint demo install uninstall deb nodes clean
 #
 #   make demo                        two identities in a temporary place exchange a message
 #   make test T='token queue'        only the test files whose names contain these words
 #   make test NODE=/opt/node/bin/node    with another node than the first in $PATH
 #   make bench T='ndjson flush'      only these figures; all of them take some minutes and 4 GiB in $TMPDIR
+#   make silence                     what strangers learn, with thousands of callers; some minutes
 #   make install PREFIX=$HOME/.local
 #   make deb                         a package for dpkg from the same files
 #   make nodes                       what matters most of the tests on the newer lines of node
@@ -84,6 +85,10 @@ test: all
 # Speed is told, never asserted: it fails only if something could not be run.
 bench: all
 	@$(call q,$(NODE)) --import tsx test/bench/run.ts $(T)
+
+# The long form of a test: more callers of each kind than make test has time for, and all probes of a scanner.
+silence: all
+	@SILENCE=full $(call q,$(NODE)) --import tsx test/uniform.test.ts
 
 demo: all
 	@NODE=$(call q,$(NODE)) bash test/demo.sh
@@ -268,5 +273,5 @@ nodes: all
 clean:
 	rm -rf dist
 
-.PHONY: all node completions test bench demo lint install uninstall deb nodes clean
+.PHONY: all node completions test bench silence demo lint install uninstall deb nodes clean
 .DELETE_ON_ERROR:

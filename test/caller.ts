@@ -7,41 +7,58 @@ import { systemClock } from '../lib/base/clock.ts'
 import { systemRandom } from '../lib/base/random.ts'
 import { HandshakeState, IK } from '../lib/crypto/noise.ts'
 import { nodeSuite } from '../lib/crypto/suite-node.ts'
+import type { PrivateKey } from '../lib/crypto/suite.ts'
 import { nextHelloTime } from '../lib/disk/hellos.ts'
-import { loadSelf, loadTransportKeys } from '../lib/disk/identity.ts'
+import { loadSelf, loadTransportKeys, type Self } from '../lib/disk/identity.ts'
 import { dial } from '../lib/net/dial.ts'
 import type { Link } from '../lib/net/link.ts'
 import type { ByteStream } from '../lib/net/stream.ts'
 import { connect } from '../lib/net/tcp.ts'
 import { type Frame, SEND_ONLY } from '../lib/wire/frame.ts'
-import { encodePayload1, KIND, prologueFor } from '../lib/wire/hello.ts'
+import { encodePayload1, KIND, type Payload1, prologueFor } from '../lib/wire/hello.ts'
 import { pause, type Peer } from './peer.ts'
 
-async function keysOf(from: Peer): Promise<Pick<Parameters<typeof dial>[0], 'self'>> {
+export async function keysOf(from: Peer): Promise<Pick<Parameters<typeof dial>[0], 'self'>> {
   const self = await loadSelf(from.home)
   const [transportKey] = await loadTransportKeys(from.home, nodeSuite)
   if (transportKey === undefined) throw new Error('no transport key')
   return { self: { identity: self.identity, transportKey, seq: self.token.seq, token: self.token.bytes } }
 }
 
-/** The first 768 bytes that `from` would send to `to`. */
-export async function helloOf(from: Peer, to: Peer): Promise<Buffer> {
-  const { self } = await keysOf(from)
-  const { identity, token } = await loadSelf(to.home)
-  const prologue = prologueFor(identity)
-  const s = self.transportKey
-  const rs = token.transport
+/** What a hello says that is not so. */
+export interface Lie extends Partial<Payload1> {
+  /** T of whom it is sealed for. */
+  transport?: Uint8Array
+  /** I of whom it is meant for. */
+  meant?: Uint8Array
+  /** T of the caller. */
+  key?: PrivateKey
+}
+
+/** The first 768 bytes that `from` would send to `to`, unless it lies. */
+export async function helloOf(from: Peer, to: Peer, lie: Lie = {}): Promise<Buffer> {
+  return helloWith(await keysOf(from), await loadSelf(to.home), { ts: await nextHelloTime(from.home), ...lie })
+}
+
+export type Keys = Awaited<ReturnType<typeof keysOf>>
+
+/** The same of keys and a token that are at hand; `ts` must be new. */
+export function helloWith({ self }: Keys, to: Pick<Self, 'identity' | 'token'>, lie: Lie & { ts: bigint }): Buffer {
+  const { transport, meant, key, ...fields } = lie
+  const prologue = prologueFor(meant ?? to.identity)
+  const s = key ?? self.transportKey
+  const rs = transport ?? to.token.transport
   const state = new HandshakeState({ suite: nodeSuite, random: systemRandom, pattern: IK, initiator: true, prologue, s, rs })
   const payload = encodePayload1({
     kind: KIND.CONTACT,
     identity: self.identity,
-    ts: await nextHelloTime(from.home),
     seqOwn: self.seq,
-    seqHeld: token.seq,
+    seqHeld: to.token.seq,
     features: 0,
     streamId: 0,
     inviteProof: new Uint8Array(16),
     token: self.token,
+    ...fields,
   })
   return Buffer.from(state.writeMessage(payload))
 }

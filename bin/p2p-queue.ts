@@ -276,4 +276,18 @@ async function stat(call: Call): Promise<void> {
   }
 }
 
-main(p2pQueue, { list, show, flush, hold, release, retry, drop, stat })
+// Loaded only when a bundle is made or read.
+const bundling = () => import('../lib/delivery/bundling.ts')
+
+main(p2pQueue, {
+  list,
+  show,
+  flush,
+  hold,
+  release,
+  retry,
+  drop,
+  stat,
+  export: async (call) => (await bundling()).exportCommand(call),
+  import: async (call) => (await bundling()).importCommand(call),
+})

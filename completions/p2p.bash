@@ -37,9 +37,9 @@ _p2p_table() {
       p2p_all=("${p2p_options[@]}" --once --exec=command --no-text)
       ;;
     p2p-queue)
-      p2p_verbs=(list show flush hold release retry drop stat)
+      p2p_verbs=(list show flush hold release retry drop stat export import)
       p2p_options=(--home=directory --json --text --quiet/-q --verbose/-v --help/-h --version/-V)
-      p2p_all=("${p2p_options[@]}" --wait/-w=duration --linger=duration --to=contact)
+      p2p_all=("${p2p_options[@]}" --wait/-w=duration --linger=duration --to=contact --output/-o=file)
       ;;
     p2p-send)
       p2p_options=(--home=directory --json --text --quiet/-q --verbose/-v --help/-h --version/-V)
@@ -141,6 +141,13 @@ _p2p_table() {
     'p2p-queue drop')
       p2p_options+=(--to=contact)
       p2p_arguments=('new+hold+failed...')
+      ;;
+    'p2p-queue export')
+      p2p_options+=(--output/-o=file)
+      p2p_arguments=('welcome')
+      ;;
+    'p2p-queue import')
+      p2p_arguments=('file')
       ;;
     'p2p-send ')
       p2p_options+=(

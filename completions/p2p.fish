@@ -145,7 +145,7 @@ function __p2p_valued
         case p2p-listen
             printf '%s\n' --exec --home
         case p2p-queue
-            printf '%s\n' --wait -w --linger --to --home
+            printf '%s\n' --wait -w --linger --to --output -o --home
         case p2p-send
             printf '%s\n' --message -m --attach --file -a -f --name --subject -s --reply -r --expires --replace --wait -w --home
     end
@@ -635,6 +635,11 @@ complete -c p2p-queue -n '__p2p_argument p2p-queue "" 0 0' -f -a drop -d 'delete
 complete -c p2p-queue -n '__p2p_at p2p-queue drop --to' -l to -r -f -a '(__p2p_read p2p-queue contact)' -d 'all that wait for NAME'
 complete -c p2p-queue -n '__p2p_argument p2p-queue drop 0 9999' -f -k -a '(__p2p_read p2p-queue new+hold+failed)'
 complete -c p2p-queue -n '__p2p_argument p2p-queue "" 0 0' -f -a stat -d 'count by contact and age'
+complete -c p2p-queue -n '__p2p_argument p2p-queue "" 0 0' -f -a export -d 'seal what waits for NAME into a bundle, to be carried by hand'
+complete -c p2p-queue -n '__p2p_at p2p-queue export --output -o' -l output -s o -r -F -d 'write the bundle into FILE instead of standard output'
+complete -c p2p-queue -n '__p2p_argument p2p-queue export 0 0' -f -a '(__p2p_read p2p-queue welcome)'
+complete -c p2p-queue -n '__p2p_argument p2p-queue "" 0 0' -f -a import -d 'take in a bundle of a contact, from FILE or standard input'
+complete -c p2p-queue -n '__p2p_argument p2p-queue import 0 0' -F
 
 complete -c p2p-send -e
 complete -c p2p-send -f

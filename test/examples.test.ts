@@ -126,6 +126,7 @@ async function build(): Promise<void> {
   await bob.run('p2p-id', ['add', 'alice', readFileSync(join(place, 'alice.token'), 'utf8').trim()])
   await bob.good('p2p-send', ['alice', '--queue-only', '-m', 'see you at 8?'])
   await bob.good('p2p-send', ['alice', '--queue-only', '-a', join(place, 'photo.jpg')])
+  await bob.good('p2p-queue', ['export', 'alice', '-o', join(place, 'from-bob.p2p')])
   const fetched = await atTerminal(place, 'p2p-send -w 20s bob -m hello; p2p-queue flush bob; p2p-inbox list --id > ids; p2p-queue list --json | tee queue')
   assert.is(fetched.code, 0, fetched.text)
   received = readFileSync(join(place, 'ids'), 'utf8').trim().split('\n')

@@ -8,6 +8,7 @@ import { loadSuite } from '../crypto/suite.ts'
 import { locateHome, openHome, realDoors } from '../disk/home.ts'
 import { loadSelf } from '../disk/identity.ts'
 import { checkPassphrase, readIdentity } from '../disk/identityfile.ts'
+import { refuseExisting } from '../disk/outfile.ts'
 import { stdinChunks, stdinIsTerminal } from '../edge/input.ts'
 
 import type { Home } from '../disk/home.ts'
@@ -18,7 +19,7 @@ type Ask = (prompt: string, confirm: boolean) => Promise<Uint8Array>
 
 /** p2p-id export. */
 export async function exportArchive(call: Call, ask: Ask): Promise<void> {
-  const { exportFile, archive, moveHome, refuseExisting } = await import('../disk/archive.ts')
+  const { exportFile, archive, moveHome } = await import('../disk/archive.ts')
   const { strangers } = await import('../disk/archivewrite.ts')
   const output = call.value('output')
   const path = output === undefined || output === '-' ? undefined : resolve(output)

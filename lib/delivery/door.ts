@@ -4,7 +4,7 @@
 import { equal } from '../base/bytes.ts'
 import { Malformed } from '../base/fail.ts'
 import type { PrivateKey } from '../crypto/suite.ts'
-import { isWelcome } from '../disk/contact.ts'
+import { type Contact, isWelcome } from '../disk/contact.ts'
 import { HelloLog } from '../disk/hellos.ts'
 import type { Home } from '../disk/home.ts'
 import type { Keyring } from '../disk/keyring.ts'
@@ -20,6 +20,9 @@ export interface DoorOptions {
   keys: () => readonly PrivateKey[]
   news: NewsDesk
 }
+
+/** Who somebody says to be: I, and the own token if it is newer than the one held here. */
+export type Claim = Pick<Payload1, 'identity' | 'seqOwn' | 'token'>
 
 export class Door implements Responder {
   readonly identity: Uint8Array
@@ -40,15 +43,23 @@ export class Door implements Responder {
     return this.#options.keyring().byTransport(transport) === undefined ? 'unknown' : 'contact'
   }
 
-  async admit(transport: Uint8Array, payload: Payload1): Promise<Omit<Payload2, 'observed'> | undefined> {
-    const { home, keyring, news } = this.#options
-    let contact = keyring().byIdentity(payload.identity)
+  /**
+   * The welcome contact that this identity and this transport key belong to, after a newer token of its own was taken
+   * in. Both belong to one contact, or somebody's token carries somebody else's T (an unknown key share).
+   */
+  async contactOf(transport: Uint8Array, claim: Claim): Promise<Contact | undefined> {
+    const { keyring, news } = this.#options
+    let contact = keyring().byIdentity(claim.identity)
     if (contact === undefined || !isWelcome(contact)) return undefined
-    if (payload.seqOwn > contact.seq && carries(payload.token, transport)) {
-      contact = await news.take(contact, payload.token)
-    }
-    // Both belong to one contact, or somebody's token carries somebody else's T (an unknown key share).
+    if (claim.seqOwn > contact.seq && carries(claim.token, transport)) contact = await news.take(contact, claim.token)
     if (contact === undefined || !isWelcome(contact) || !equal(contact.transport, transport)) return undefined
+    return contact
+  }
+
+  async admit(transport: Uint8Array, payload: Payload1): Promise<Omit<Payload2, 'observed'> | undefined> {
+    const { home, keyring } = this.#options
+    const contact = await this.contactOf(transport, payload)
+    if (contact === undefined) return undefined
     if (!(await this.#hellos.accept(contact.key, transport, payload.ts))) return undefined
     const { token } = keyring().self
     return {

@@ -15,7 +15,7 @@ import { callContacts } from './calls.ts'
 import { ask, type Message } from './control.ts'
 import { type DeliverOptions, newsOf, tellNews } from './deliver.ts'
 import { Desk, type Job } from './desk.ts'
-import { Hooks } from './hooks.ts'
+import { withHooks } from './hookpass.ts'
 import { Listener } from './listener.ts'
 import { aborted } from './requests.ts'
 
@@ -95,27 +95,16 @@ class Pass {
 
   /** Calls everybody once; then the commands for what came, as long as they take. */
   async call(): Promise<void> {
-    const { config, signal, onNotice } = this.#options
-    const hooks = new Hooks(this.#home, {
-      command: (key) => config.hookOf(this.#keyring, key),
-      auto: () => config.hooksAuto,
-      nameOf: (key) => this.#keyring.byKey(key)?.name,
-      trouble: onNotice,
-    })
-    await callContacts(this.#home, this.#keyring, this.#contacts, this.#desk, {
-      ...this.#options,
-      receive: true,
-      onReceived: (message, contact) => {
-        hooks.add(message)
-        this.#options.onReceived(message, contact)
-      },
-    })
-    const stop = (): void => void hooks.stop()
-    signal.addEventListener('abort', stop, { once: true })
-    if (!signal.aborted) await hooks.look()
-    if (!signal.aborted) await hooks.idle()
-    signal.removeEventListener('abort', stop)
-    await hooks.stop()
+    await withHooks(this.#home, this.#keyring, this.#options, (add) =>
+      callContacts(this.#home, this.#keyring, this.#contacts, this.#desk, {
+        ...this.#options,
+        receive: true,
+        onReceived: (message, contact) => {
+          add(message)
+          this.#options.onReceived(message, contact)
+        },
+      }),
+    )
   }
 
   /** The pass as a listener does it, which goes on to listen. */

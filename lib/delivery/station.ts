@@ -20,7 +20,7 @@ import { localAddresses } from '../net/interfaces.ts'
 import type { Link } from '../net/link.ts'
 import { acceptFromPeer, type Address, ADDRESSES_MAX, distinctAddresses, isLoopback } from '../wire/address.ts'
 import type { Payload2 } from '../wire/hello.ts'
-import { Door } from './door.ts'
+import { type Claim, Door } from './door.ts'
 import { Admission, isFullDisk } from './limits.ts'
 import { type Greeting, noteMeeting, takeTurns } from './meeting.ts'
 import { NewsDesk } from './news.ts'
@@ -174,7 +174,7 @@ export class Station {
       clock: this.home.clock,
       self: {
         identity: self.identity,
-        transportKey: this.#ownKey(),
+        transportKey: this.ownKey,
         seq: self.token.seq,
         token: self.token.bytes,
       },
@@ -194,7 +194,13 @@ export class Station {
     })
   }
 
-  #ownKey(): PrivateKey {
+  /** The own transport keys: the one in the own token, and maybe an older one. */
+  get keys(): readonly PrivateKey[] {
+    return this.#keys
+  }
+
+  /** The one of the own token. */
+  get ownKey(): PrivateKey {
     const { transport } = this.#keyring.self.token
     const key = this.#keys.find((each) => equal(each.publicKey, transport)) ?? this.#keys[0]
     if (key === undefined) throw new Failure(EX.CONFIG, 'no transport key')
@@ -250,6 +256,11 @@ export class Station {
     this.#noting.add(noted)
     void noted.then(() => this.#noting.delete(noted))
     return noted
+  }
+
+  /** See Door.contactOf. */
+  contactOf(transport: Uint8Array, claim: Claim): Promise<Contact | undefined> {
+    return this.#door.contactOf(transport, claim)
   }
 
   /** Who may call, and what they hear. */

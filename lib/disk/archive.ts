@@ -2,19 +2,17 @@
 // all of it is durable, never over anything; and the move, after which this home answers nobody any more. A crash at
 // any step leaves either no archive or a whole one, and a home that is in use unless the archive is there.
 
-import { hex } from '../base/bytes.ts'
 import { sleep } from '../base/clock.ts'
-import { EX, Failure, ioFailure, isCode } from '../base/fail.ts'
+import { EX, Failure } from '../base/fail.ts'
 import { packTar } from '../wire/tar.ts'
 import { type Contents, fingerprint, homeFiles, type Scope } from './archivewrite.ts'
-import { dirname, readText } from './durable.ts'
+import { readText } from './durable.ts'
 import { parseHomeFile, writeHomeFile } from './home.ts'
 import { type Held, tryLock, withLock } from './lock.ts'
-import { writeNew } from './maildir.ts'
+import { writeOut } from './outfile.ts'
 import { count, keys } from './queue.ts'
 
 import type { Hash } from '../wire/envelope.ts'
-import type { Files } from './files.ts'
 import type { Home } from './home.ts'
 
 const SETTLE_MS = 300 // a process that had opened the home before the mark needs less for the step it is in
@@ -46,60 +44,11 @@ export async function* archive(home: Home, options: Archiving, contents: Content
   }
 }
 
-/** Throws Failure 73 if there is something at this path. */
-export async function refuseExisting(files: Files, path: string): Promise<void> {
-  if ((await files.stat(path)) !== undefined) throw taken(path)
-}
-
 /** Writes an archive to a new file, durably, mode 0600. Throws Failure 73 if the path is taken. */
 export async function exportFile(home: Home, path: string, options: Archiving): Promise<Exported> {
-  const { files, random } = home
   const exported: Exported = { contacts: 0, waiting: 0, mails: 0, size: 0 }
-  const counted = async function* (): AsyncGenerator<Uint8Array> {
-    for await (const piece of archive(home, options, exported)) {
-      exported.size += piece.length
-      yield piece
-    }
-  }
-  await refuseExisting(files, path)
-  const temporary = `${path}.tmp.${hex(random.bytes(6))}`
-  try {
-    await writeNew(files, temporary, counted())
-    try {
-      await publish(files, temporary, path)
-    } finally {
-      await files.unlink(temporary)
-    }
-    await files.syncDir(dirname(path))
-  } catch (error) {
-    throw targetFailure(error, temporary, path)
-  }
+  exported.size = await writeOut(home.files, home.random, path, archive(home, options, exported))
   return exported
-}
-
-/** Errors of the home pass as they are. */
-function targetFailure(error: unknown, temporary: string, path: string): unknown {
-  const { path: where = '' } = error as NodeJS.ErrnoException
-  const own = error instanceof Error && 'syscall' in error && (where === temporary || where === '')
-  if (!own) return error
-  if (isCode(error, 'EEXIST')) return taken(path)
-  if (isCode(error, 'ENOENT', 'ENOTDIR')) return new Failure(EX.CANNOT_CREATE, `cannot write ${path}: no such directory`)
-  return ioFailure(error, `cannot write ${path}`)
-}
-
-function taken(path: string): Failure {
-  return new Failure(EX.CANNOT_CREATE, `${path} is there already`)
-}
-
-/** Under its name, which a link never takes from another file; where there are no links the look just before must do. */
-async function publish(files: Files, temporary: string, path: string): Promise<void> {
-  try {
-    await files.link(temporary, path)
-  } catch (error) {
-    if (!isCode(error, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK')) throw error // FAT, some network disks
-    await refuseExisting(files, path)
-    await files.rename(temporary, path)
-  }
 }
 
 /**

@@ -32,7 +32,7 @@ const PLACES: [RegExp, Kind, number][] = [
   [new RegExp(`^queue/${KEY}/(?:new|hold|failed)/${US}\\.${ID}$`), 'waiting', 2 * SMALL], // a head and 64 KiB of body
   [new RegExp(`^queue/${KEY}/opts/${US}\\.${ID}$`), 'queue', SMALL],
   [new RegExp(`^queue/${KEY}/body/${ID}/[0-9]{1,2}$`), 'queue', ANY],
-  [new RegExp(`^queue/${KEY}/log(?:\\.0)?$`), 'queue', LARGE],
+  [new RegExp(`^queue/${KEY}/(?:log(?:\\.0)?|receipts)$`), 'queue', LARGE],
   [/^(?:inbox|sent)\/(?:new|cur)\/[^./\0][^/\0]{0,254}$/, 'mail', ANY],
   [new RegExp(`^files/${ID}/[0-9]{1,2}$`), 'file', ANY],
   [new RegExp(`^hooks/pending/${US}\\.[0-9a-f]{32}\\.p2p$`), 'file', ANY],

@@ -29,7 +29,7 @@ export type LogEvent =
   /** Refused for now by the contact. */
   | { event: 'deferred'; at?: number; id: string; reason: string; text?: string; next?: number }
   | { event: 'failed'; at?: number; id: string; reason: string; text?: string }
-  | { event: 'hold' | 'release' | 'retry' | 'drop' | 'replaced'; at?: number; id: string }
+  | { event: 'hold' | 'release' | 'retry' | 'drop' | 'replaced' | 'exported'; at?: number; id: string }
   /** The owner was told that messages have been waiting for long. */
   | { event: 'notice'; at?: number }
   /** First line of a log that follows another: the attempts in a row until then. */

@@ -346,6 +346,25 @@ export const p2pQueue: Command = {
       options: [],
       examples: ['p2p-queue stat'],
     },
+    {
+      name: 'export',
+      usage: 'NAME',
+      offer: 'welcome',
+      min: 1,
+      max: 1,
+      text: 'seal what waits for NAME into a bundle, to be carried by hand',
+      options: [value('output', 'FILE', 'write the bundle into FILE instead of standard output', 'o')],
+      examples: ['p2p-queue export bob > for-bob.p2p', 'p2p-queue export bob -o for-bob.p2p'],
+    },
+    {
+      name: 'import',
+      usage: '[FILE]',
+      min: 0,
+      max: 1,
+      text: 'take in a bundle of a contact, from FILE or standard input',
+      options: [],
+      examples: ['p2p-queue import < from-bob.p2p', 'p2p-queue import from-bob.p2p'],
+    },
   ],
 }
 

@@ -42,8 +42,9 @@ SCHEMAS := $(wildcard man/*.schema.json)
 SOURCES := $(wildcard lib/*/*.ts)
 SCRIPTS := $(wildcard test/*.sh test/natlab/*.sh completions/*.bash) .ci/run
 MODULES = node_modules/.package-lock.json
+UDX = dist/udx-native
 
-all: $(BUNDLES) dist/THIRD-PARTY
+all: $(BUNDLES) $(UDX)/package.json dist/THIRD-PARTY
 
 # Anything needs a new enough node; the check itself runs on the oldest.
 node:
@@ -70,13 +71,29 @@ endef
 dist/%.cjs: export BANNER := $(BANNER)
 dist/%.cjs: bin/%.ts $(SOURCES) package.json Makefile $(MODULES) | node
 	@node_modules/.bin/esbuild $< --bundle --platform=node --format=cjs --target=node20 --log-level=warning \
-	    --define:VERSION='"$(VERSION)"' --banner:js="$$BANNER" --metafile=dist/$*.meta.json --outfile=$@
+	    --external:udx-native --define:VERSION='"$(VERSION)"' --banner:js="$$BANNER" --metafile=dist/$*.meta.json --outfile=$@
 	@chmod 755 $@
 	@echo '  $@'
 
+# The carrier for UDP has machine code and is optional: npm fetches it beside the package, make install and make deb put
+# this copy beside the programs, for the machines of this system. Without it (npm ci --omit=optional) the folder holds
+# nothing, and the programs do without UDP.
+$(UDX)/package.json: .ci/addon.cjs Makefile $(MODULES) | node
+	@rm -rf $(UDX); mkdir -p $(UDX); from=node_modules/udx-native; [ -d $$from ] || exit 0; \
+	node_modules/.bin/esbuild $$from/lib/udx.js --bundle --platform=node --format=cjs --target=node20 --log-level=warning \
+	    --alias:require-addon=./.ci/addon.cjs --metafile=dist/udx-native.meta.json --outfile=$(UDX)/index.js; \
+	for code in $$from/prebuilds/"$$(uname -s | tr A-Z a-z)"-*/udx-native.node; do \
+	    machine=$${code%/*}; \
+	    install -m 644 "$$code" "$(UDX)/$${machine##*/}.node"; \
+	done; \
+	{ grep -E '^  "(name|version|license)"' $$from/package.json; echo '  "main": "index.js"'; } | \
+	    { echo '{'; cat; echo '}'; } >$@; \
+	echo '  $(UDX)'
+
 # Who wrote what the bundles contain, with their licences.
-dist/THIRD-PARTY: $(BUNDLES) .ci/third-party.ts
-	@$(call q,$(NODE)) --import tsx .ci/third-party.ts $(COMMANDS:%=dist/%.meta.json) >$@
+dist/THIRD-PARTY: $(BUNDLES) $(UDX)/package.json .ci/third-party.ts
+	@$(call q,$(NODE)) --import tsx .ci/third-party.ts $(COMMANDS:%=dist/%.meta.json) \
+	    $$([ ! -e $(UDX)/package.json ] || echo dist/udx-native.meta.json) >$@
 	@echo '  $@'
 
 test: all
@@ -125,6 +142,7 @@ EVERYTHING = for name in $(COMMANDS); do \
     [ ! -e completions/p2p.fish ] || put completions/p2p.fish $(call in,$(FISHCOMPDIR))/p2p.fish; \
     for page in $(PAGES); do put $$page $(call in,$(MANDIR))/man$${page\#\#*.}/$${page\#\#*/}; done; \
     for schema in $(SCHEMAS); do put $$schema $(call in,$(DATADIR))/$${schema\#\#*/}; done; \
+    for file in $(UDX)/*; do [ ! -e "$$file" ] || put "$$file" $(call in,$(LIBDIR))/node_modules/udx-native/"$${file\#\#*/}"; done; \
     put 'LICENSE dist/THIRD-PARTY' $(call in,$(DOCDIR))/copyright; \
     put UNIT $(call in,$(UNITDIR))/p2p-listen.service
 
@@ -199,7 +217,8 @@ uninstall:
 	start() { rm -f "$$2"; }; \
 	link() { rm -f "$$2"; }; \
 	$(EVERYTHING); \
-	rmdir $(call in,$(LIBDIR)) $(call in,$(DATADIR)) $(call in,$(DOCDIR)) 2>/dev/null; \
+	rm -rf $(call in,$(LIBDIR))/node_modules/udx-native; \
+	rmdir $(call in,$(LIBDIR))/node_modules $(call in,$(LIBDIR)) $(call in,$(DATADIR)) $(call in,$(DOCDIR)) 2>/dev/null; \
 	[ -z "$$SUDO_USER" ] || HOME=$$(getent passwd "$$SUDO_USER" | cut -d: -f6); \
 	left() { \
 	    what=$$1; shift; \

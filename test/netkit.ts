@@ -57,6 +57,7 @@ export class FakeClock implements Clock {
 
 /** One end of a connection in memory. Closing it with unread bytes resets the other end, as TCP does. */
 export class MemoryStream implements ByteStream {
+  readonly carrier = 'tcp'
   readonly remote: Endpoint
   readonly closed: Promise<void>
   other!: MemoryStream

@@ -32,6 +32,7 @@ interface Manifest {
   bin: Record<string, string>
   man: string[]
   dependencies?: object
+  optionalDependencies?: object
   private?: boolean
 }
 const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as Manifest
@@ -41,10 +42,11 @@ async function pack(): Promise<string> {
   return join(work, stdout.trim())
 }
 
-test('package.json names every command and every page, and nothing to fetch', () => {
+test('package.json names every command and every page, and nothing to fetch but what carries UDP', () => {
   assert.equal(manifest.bin, Object.fromEntries(COMMANDS.map((name) => [name, `dist/${name}.cjs`])))
   assert.equal(manifest.man, PAGES.map((name) => `man/${name}`))
   assert.is(manifest.dependencies, undefined)
+  assert.equal(manifest.optionalDependencies, { 'udx-native': '1.21.3' })
   assert.is(manifest.private, undefined)
 })
 
@@ -58,8 +60,8 @@ test('publishing needs a decision', async () => {
 test('every package in the bundles is named with its licence', () => {
   const named = [...readFileSync('dist/THIRD-PARTY', 'utf8').matchAll(/^-{80}\n(\S+) \S+ \(/gm)].map((match) => match[1] ?? '')
   const used = new Set<string>()
-  for (const name of COMMANDS) {
-    for (const [, path = ''] of readFileSync(`dist/${name}.cjs`, 'utf8').matchAll(/^ *\/\/ (?:.*\/)?node_modules\/((?:@[^/]+\/)?[^/\n]+)\//gm)) {
+  for (const name of [...COMMANDS.map((each) => `${each}.cjs`), 'udx-native/index.js']) {
+    for (const [, path = ''] of readFileSync(`dist/${name}`, 'utf8').matchAll(/^ *\/\/ (?:.*\/)?node_modules\/((?:@[^/]+\/)?[^/\n]+)\//gm)) {
       used.add(path)
     }
   }
@@ -128,6 +130,9 @@ test('make deb: the same bytes whoever builds it, all of root, nothing for other
   const files = listed.filter(([mode = '']) => !mode.startsWith('d')).map((fields) => fields[5])
   for (const name of COMMANDS) {
     assert.ok(files.includes(`./usr/bin/${name}`) && files.includes(`./usr/lib/p2p/${name}.cjs`))
+  }
+  for (const name of ['package.json', 'index.js', 'linux-x64.node', 'linux-arm64.node']) {
+    assert.ok(files.includes(`./usr/lib/p2p/node_modules/udx-native/${name}`), name)
   }
   for (const name of PAGES) assert.ok(files.includes(`./usr/share/man/man${name.slice(-1)}/${name}.gz`))
   for (const name of ['copyright', 'changelog.gz', 'CHANGELOG.md.gz']) {

@@ -232,10 +232,10 @@ export class Guard<T extends object = object> {
   }
 
   /**
-   * Takes the budget for one DH with a stranger. Milliseconds to wait before doing it (0: now), or undefined if the
-   * budget is used up too far ahead.
+   * Takes the budget for one DH with a stranger. Milliseconds to wait before doing it (0: now), or undefined, and
+   * nothing taken, if the budget is used up more than `patienceMs` ahead.
    */
-  hello(ip: string): number | undefined {
+  hello(ip: string, patienceMs = QUEUE_MS): number | undefined {
     const now = this.#clock.monotonic()
     if (this.knows(ip) && this.#hellosKnown.delay(now) === 0) {
       this.#hellosKnown.spend(now)
@@ -243,7 +243,7 @@ export class Guard<T extends object = object> {
     }
     const own = this.#hellosPerSource.of(sourceOf(ip), now)
     const delay = Math.max(this.#hellos.delay(now), own.delay(now))
-    if (delay > QUEUE_MS) return undefined
+    if (delay > patienceMs) return undefined
     this.#hellos.spend(now)
     own.spend(now)
     return delay

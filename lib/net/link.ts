@@ -39,7 +39,6 @@ export interface LinkOptions {
 export class Link {
   readonly initiator: boolean
   readonly peer: { readonly identity: Uint8Array; readonly transport: Uint8Array }
-  readonly remote: Endpoint
   /** What the other side said in its handshake message: Payload2 if this side is the initiator. */
   readonly hello: Payload1 | Payload2
   /** Those both sides have. */
@@ -73,7 +72,6 @@ export class Link {
   constructor(options: LinkOptions) {
     this.initiator = options.initiator
     this.peer = options.peer
-    this.remote = options.stream.remote
     this.hello = options.hello
     this.features = options.features
     this.exporter = options.transport.exporter
@@ -84,6 +82,20 @@ export class Link {
     this.#since = options.clock.monotonic()
     this.#first = options.first
     if (options.first !== undefined) this.#received++
+  }
+
+  /** Where the other side is, as the system sees it; over UDP it may move. */
+  get remote(): Endpoint {
+    return this.#stream.remote
+  }
+
+  get carrier(): ByteStream['carrier'] {
+    return this.#stream.carrier
+  }
+
+  /** Tells the other side where this one is now: see ByteStream. */
+  announce(): void {
+    this.#stream.announce?.()
   }
 
   /** Frames sent or received, whichever are more. */

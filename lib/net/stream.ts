@@ -23,6 +23,7 @@ export type Ending = Pick<ByteStream, 'destroy'>
 
 /** One reader and one writer at a time. */
 export interface ByteStream {
+  readonly carrier: 'tcp' | 'udp'
   /** The other side as the system sees it. */
   readonly remote: Endpoint
   /** The next bytes, at least one; undefined at the end of what the other side sent. Throws Lost. */
@@ -37,6 +38,8 @@ export interface ByteStream {
   end(): void
   /** Over, both ways, at once. Unread bytes make this a reset in TCP: see p2p-wire(7), SILENCE. Twice is fine. */
   destroy(): void
+  /** Tells the other side where this one is now, should the address have changed; nothing over TCP. */
+  announce?(): void
   /** Resolves when both directions are over and the system's resources are free. Never rejects. */
   readonly closed: Promise<void>
 }

@@ -12,6 +12,7 @@ const READ_AHEAD = 256 * 1024 // bytes kept for a reader that is busy: four read
 const WRITE_AHEAD = 512 * 1024 // bytes the system has not taken yet before write() makes its caller wait
 
 class TcpStream implements ByteStream {
+  readonly carrier = 'tcp'
   readonly remote: Endpoint
   readonly closed: Promise<void>
   readonly #socket: Socket

@@ -1,0 +1,281 @@
+// The UDP port of a home: hellos and their answers as datagrams, then a stream on the same two ports. It guarantees that
+// nothing is sent to anybody whose hello is not a contact's (openers aside, which end on the way), and that an answer
+// goes only to where its hello came from. Every failure is a datagram dropped. It trusts the Responder and the Guard.
+
+import { hex, Reader } from '../base/bytes.ts'
+import { isCode, Malformed } from '../base/fail.ts'
+import type { Transport } from '../crypto/noise.ts'
+import { HELLO_SIZE, type Payload2 } from '../wire/hello.ts'
+import { type AnswerOptions, answerHello, confirm } from './answer.ts'
+import type { Datagrams, OpenDatagrams, Pipe } from './datagram.ts'
+import { greet, type Greeting, type GreetOptions } from './greeting.ts'
+import { Intake } from './intake.ts'
+import { Link } from './link.ts'
+import { MARK_SIZE, Marks, Roll } from './roam.ts'
+import { type Endpoint, Lost } from './stream.ts'
+import { UdpStream } from './udpstream.ts'
+
+/** A hello is sent again, the same bytes, so long after the first time. */
+export const RESENDS_MS: readonly number[] = [1000, 2000, 4000, 8000]
+
+const PATIENCE_MS = 10_000 // an answer is waited for so long after the last time
+const REMEMBER_MS = 20_000 // an answer is given again to the same hello from the same place
+const REMEMBER_MAX = 2048 // answers; the oldest goes
+const OPENER_HOPS = 5 // enough for a NAT at home and one at the carrier, too few for the other side's
+const LINGER_MS = 2000 // last words may take so long when the port closes
+
+export interface UdpPortOptions extends AnswerOptions {
+  port: number
+  /** The door to the network. */
+  open: OpenDatagrams
+  /** Gets every confirmed link of a caller, and must take care of it. */
+  onLink: (link: Link) => void
+  /** Hears of errors of this side (a failing disk, a bug); to the caller they are silence like all else. */
+  onFault?: (error: unknown) => void
+}
+
+/** A hello of ours without an answer so far. */
+interface Pending {
+  readonly greeting: Greeting
+  readonly streamId: number
+  readonly to: Endpoint
+  readonly answered: (transport: Transport, hello: Payload2, from: Endpoint) => void
+}
+
+/** A hello that was answered, or is about to be. */
+interface Answered {
+  readonly hash: string
+  message: Uint8Array | undefined
+  readonly forget: () => void
+}
+
+export class UdpPort {
+  readonly #options: UdpPortOptions
+  #datagrams!: Datagrams
+  #closed = false
+  readonly #pending = new Set<Pending>()
+  readonly #answered = new Map<string, Answered[]>()
+  #remembered = 0
+  readonly #streams = new Map<number, UdpStream | undefined>()
+  readonly #roll = new Roll<UdpStream>()
+
+  private constructor(options: UdpPortOptions) {
+    this.#options = options
+  }
+
+  /** Binds the port, alone: EADDRINUSE if it is taken. Throws an Error in words if this machine can do no UDP. */
+  static async open(options: UdpPortOptions): Promise<UdpPort> {
+    const port = new UdpPort(options)
+    port.#datagrams = await options.open(options.port, (bytes, from) => port.#arrived(bytes, from))
+    return port
+  }
+
+  get port(): number {
+    return this.#datagrams.port
+  }
+
+  get addresses(): readonly Endpoint[] {
+    return this.#datagrams.addresses
+  }
+
+  /** For diagnosis and tests. */
+  get counts(): { pending: number; answered: number; streams: number; marks: number } {
+    const [pending, streams] = [this.#pending.size, this.#streams.size]
+    return { pending, answered: this.#remembered, streams, marks: this.#roll.size }
+  }
+
+  /** Opens the own NAT towards an address; the datagram ends on the way. */
+  opener(to: Endpoint): void {
+    if (!this.#closed) this.#datagrams.send(this.#options.random.bytes(MARK_SIZE), to, OPENER_HOPS)
+  }
+
+  /**
+   * Sends one hello to one address, again after `resends`, until it is answered, or for so long in vain, or `signal`
+   * fires. Throws what its stamp throws.
+   */
+  async call(
+    options: GreetOptions,
+    to: Endpoint,
+    signal: AbortSignal,
+    resends = RESENDS_MS,
+  ): Promise<Link | 'timeout' | 'unroutable'> {
+    const { clock } = this.#options
+    const streamId = this.#newId()
+    try {
+      const greeting = await greet(options, streamId)
+      if (signal.aborted || this.#closed) return 'timeout'
+      if (!this.#datagrams.send(greeting.message, to)) return 'unroutable'
+      return await new Promise((resolve) => {
+        const cancels: (() => void)[] = []
+        const finish = (outcome: Link | 'timeout'): void => {
+          for (const cancel of cancels) cancel()
+          signal.removeEventListener('abort', giveUp)
+          this.#pending.delete(pending)
+          resolve(outcome)
+        }
+        const giveUp = (): void => finish('timeout')
+        const pending: Pending = {
+          greeting,
+          streamId,
+          to,
+          answered: (transport, hello, from) => {
+            const pipe = this.#datagrams.connect(streamId, hello.streamId, from)
+            const stream = this.#stream(streamId, pipe, from, transport, true)
+            const { features } = hello
+            const { peer } = options
+            finish(new Link({ stream, transport, initiator: true, peer, hello, features, clock }))
+          },
+        }
+        this.#pending.add(pending)
+        signal.addEventListener('abort', giveUp, { once: true })
+        for (const ms of resends) cancels.push(clock.after(ms, () => this.#datagrams.send(greeting.message, to)))
+        cancels.push(clock.after((resends.at(-1) ?? 0) + PATIENCE_MS, giveUp))
+      })
+    } finally {
+      if (this.#streams.get(streamId) === undefined) this.#streams.delete(streamId)
+    }
+  }
+
+  /** Lets links say their last words, then closes those left. The port is free once it resolves. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    const streams = [...this.#streams.values()].filter((stream) => stream !== undefined)
+    const cancel = this.#options.clock.after(LINGER_MS, () => streams.forEach((stream) => stream.destroy()))
+    await Promise.all(streams.map((stream) => stream.closed))
+    cancel()
+    for (const list of this.#answered.values()) for (const each of list) each.forget()
+    await this.#datagrams.close()
+  }
+
+  /** Unguessable: who knows the number of a stream can break it. Reserved until the stream is over. */
+  #newId(): number {
+    for (;;) {
+      const id = new Reader(this.#options.random.bytes(4)).u32()
+      if (id === 0 || this.#streams.has(id)) continue
+      this.#streams.set(id, undefined)
+      return id
+    }
+  }
+
+  #stream(id: number, pipe: Pipe, remote: Endpoint, { exporter }: Transport, initiator: boolean): UdpStream {
+    const { suite } = this.#options
+    const [own, theirs] = [new Marks(suite, exporter, initiator), new Marks(suite, exporter, !initiator)]
+    const stream = new UdpStream(pipe, remote, (to) => this.#datagrams.send(own.make(), to))
+    this.#streams.set(id, stream)
+    this.#roll.add(theirs, stream)
+    void stream.closed.then(() => {
+      this.#streams.delete(id)
+      this.#roll.remove(theirs)
+    })
+    return stream
+  }
+
+  /** What no stream has taken. p2p-wire(7), UDP, says the order. */
+  #arrived(bytes: Uint8Array, from: Endpoint): void {
+    if (this.#closed) return
+    if (bytes.length === HELLO_SIZE) this.#hello(bytes, from)
+    else if (bytes.length === MARK_SIZE) this.#roll.take(bytes)?.redirect(from)
+  }
+
+  #hello(bytes: Uint8Array, from: Endpoint): void {
+    const { guard } = this.#options
+    if (this.#repeat(bytes, from)) return
+    const here = (pending: Pending): boolean => pending.to.ip === from.ip && pending.to.port === from.port
+    const all = [...this.#pending]
+    for (const pending of [...all.filter(here), ...all.filter((each) => !here(each))]) {
+      if (guard.hello(from.ip, 0) === undefined) return
+      try {
+        const { transport, hello } = pending.greeting.read(bytes)
+        if (hello.streamId !== 0) pending.answered(transport, hello, from)
+        return
+      } catch (error) {
+        if (!(error instanceof Malformed)) throw error
+      }
+    }
+    if (guard.hello(from.ip, 0) === undefined) return
+    this.#answer(new Uint8Array(bytes), from).catch((error: unknown) => this.#fault(error))
+  }
+
+  /** True if this very hello came from there a moment ago. */
+  #repeat(bytes: Uint8Array, from: Endpoint): boolean {
+    const list = this.#answered.get(placeOf(from))
+    if (list === undefined) return false
+    const hash = this.#hash(bytes)
+    const known = list.find((each) => each.hash === hash)
+    if (known?.message !== undefined) this.#datagrams.send(known.message, from)
+    return known !== undefined
+  }
+
+  #hash(bytes: Uint8Array): string {
+    return hex(this.#options.suite.hash(bytes))
+  }
+
+  #remember(bytes: Uint8Array, from: Endpoint): Answered {
+    const place = placeOf(from)
+    const list = this.#answered.get(place) ?? []
+    const cancel = this.#options.clock.after(REMEMBER_MS, () => entry.forget(), true)
+    const entry: Answered = {
+      hash: this.#hash(bytes),
+      message: undefined,
+      forget: () => {
+        cancel()
+        const at = list.indexOf(entry)
+        if (at < 0) return
+        list.splice(at, 1)
+        this.#remembered--
+        if (list.length === 0) this.#answered.delete(place)
+      },
+    }
+    this.#answered.set(place, list)
+    list.push(entry)
+    if (++this.#remembered > REMEMBER_MAX) {
+      const [[oldest] = []] = this.#answered.values()
+      oldest?.forget()
+    }
+    return entry
+  }
+
+  /** The eight steps of p2p-wire(7), HANDSHAKE; undefined, Malformed and Lost all mean silence. */
+  async #answer(bytes: Uint8Array, from: Endpoint): Promise<void> {
+    const { guard, clock, onLink } = this.#options
+    const entry = this.#remember(bytes, from)
+    const streamId = this.#newId()
+    let stream: UdpStream | undefined
+    const caller = { destroy: () => stream?.destroy() }
+    let link: Link | undefined
+    try {
+      const answer = await answerHello(this.#options, bytes, caller, from, streamId)
+      if (answer === undefined || answer.payload.streamId === 0 || this.#closed) return
+      const pipe = this.#datagrams.accept(streamId, answer.payload.streamId, from)
+      stream = this.#stream(streamId, pipe, from, answer.keys, false)
+      entry.message = answer.message
+      this.#datagrams.send(answer.message, from)
+      link = await confirm(answer, stream, new Intake(stream, clock), clock)
+    } finally {
+      guard.leave(caller)
+      if (entry.message === undefined) entry.forget()
+      if (stream === undefined) this.#streams.delete(streamId)
+      else if (link === undefined) stream.destroy()
+    }
+    if (link === undefined) return
+    guard.know(from.ip)
+    try {
+      onLink(link)
+    } catch (error) {
+      link.close()
+      throw error
+    }
+  }
+
+  #fault(error: unknown): void {
+    if (!(error instanceof Malformed || error instanceof Lost)) this.#options.onFault?.(error)
+  }
+}
+
+const placeOf = ({ ip, port }: Endpoint): string => `${ip} ${port}`
+
+/** The port belongs to another program. */
+export function isTaken(error: unknown): boolean {
+  return isCode(error, 'EADDRINUSE')
+}

@@ -3,7 +3,7 @@
 // in use at once are noticed on both sides. Real commands; copies are made with cp while nothing runs in them.
 
 import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { test } from 'uvu'
@@ -197,7 +197,7 @@ test('two copies of a home at once: their contact and both owners are told, and 
     const [alice, bob] = await stage.pair()
     const listener = await bob.listen()
     const both = await alice.queue('bob', ['-m', 'waits in both'])
-    cpSync(alice.path, join(stage.dir, 'twin'), { recursive: true })
+    execFileSync('cp', ['-a', alice.path, join(stage.dir, 'twin')])
     const twin = await stage.enter('twin')
     Object.assign(twin.env, alice.env)
     const sent = [await alice.send('bob', ['-m', 'one'])]
@@ -301,7 +301,7 @@ test('an instance stays with its place, changes by half with a boot, and never c
     const booted = await at({ boot: 'b2' })
     assert.is(half(booted), half(one))
     assert.is.not(booted, one)
-    cpSync(alice.path, join(stage.dir, 'twin'), { recursive: true })
+    execFileSync('cp', ['-a', alice.path, join(stage.dir, 'twin')])
     const twin = await at({}, join(stage.dir, 'twin'))
     assert.is.not(half(twin), half(one), 'a copy')
     const carried = await at({ machine: 'm2' })

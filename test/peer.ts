@@ -158,8 +158,8 @@ export class Stage {
   readonly #running: Running[] = []
   readonly #closers: (() => Promise<unknown> | void)[] = []
 
-  constructor() {
-    this.dir = mkdtempSync(join(tmpdir(), 'e-')) // short: the paths of sockets must fit
+  constructor(parent = tmpdir()) {
+    this.dir = mkdtempSync(join(parent, 'e-')) // short: the paths of sockets must fit
   }
 
   /** Runs `work` on a stage and takes everything away afterwards. */

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 
 import { noise, port, type Running, until } from '../peer.ts'
 import type { Figure, Side } from './figure.ts'
+import { warm } from './ground.ts'
 import { missing, processCpuMs, timed, type Took } from './measure.ts'
 import { DEADLINE_S, missingNncp, Nncp } from './nncp.ts'
 import { People } from './people.ts'
@@ -14,6 +15,7 @@ const NNCP_FILES = 100 // a round; each is a process of its own
 const NNCP_CARRIED = 1000 // a round; its cost grows with the count, ours is compared per message
 const ROUNDS = 3
 const FILE_BYTES = 2 ** 30
+const WARM_BYTES = 1.5 * 2 ** 30
 
 /** Lines for p2p-send --ndjson, in a file. */
 function ordersFile(people: People): string {
@@ -124,6 +126,7 @@ export async function file(): Promise<Figure[]> {
       await people.run('p2p-send', ['bob', '--queue-only', '-a', source])
       await settle(people)
       const listener = await people.listen(people.bob)
+      warm(WARM_BYTES)
       const took = await flushTo(people, listener)
       expect('messages in the inbox', people.arrived(), 1)
       ours.samples.push(took.ms / 1000)
@@ -132,6 +135,7 @@ export async function file(): Promise<Figure[]> {
       rmSync(people.bob.path, { recursive: true })
       if (without !== undefined) return
       await settle(people)
+      warm(WARM_BYTES)
       const ssl = await ncat(people, source)
       peer.samples.push(ssl.ms / 1000)
       peer.cpuMs?.push(ssl.cpuMs)

@@ -5,6 +5,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 import { type Peer, type Running, Stage } from '../peer.ts'
+import { ground } from './ground.ts'
 import { timed, type TimedOptions, type Took } from './measure.ts'
 
 const DIST = fileURLToPath(new URL('../../dist', import.meta.url))
@@ -29,7 +30,7 @@ export class People {
 
   /** Runs `work` with two people who know each other. */
   static async with(work: (people: People) => Promise<void>): Promise<void> {
-    const stage = new Stage()
+    const stage = new Stage(ground())
     try {
       const [alice, bob] = await stage.pair({ alone: false }, { alone: false })
       await work(new People(stage, alice, bob))

@@ -41,12 +41,12 @@ export class CipherState {
     return this.#key !== undefined
   }
 
-  /** plaintext sealed with the next nonce: 16 bytes longer. */
-  encryptWithAd(ad: Uint8Array, plaintext: Uint8Array): Uint8Array {
+  /** plaintext sealed with the next nonce: 16 bytes longer; in `into`, if given, which must have as many. */
+  encryptWithAd(ad: Uint8Array, plaintext: Uint8Array, into?: Uint8Array): Uint8Array {
     if (this.#closed) throw new Error('cipher state is closed')
     if (this.#key === undefined) return plaintext
     if (plaintext.length > MESSAGE_MAX - TAG_LENGTH) throw new RangeError('message too long')
-    const sealed = this.#suite.seal(this.#key, this.#nextNonce(), ad, plaintext)
+    const sealed = this.#suite.seal(this.#key, this.#nextNonce(), ad, plaintext, into)
     this.n++
     return sealed
   }

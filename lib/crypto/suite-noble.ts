@@ -70,10 +70,10 @@ export async function loadNobleSuite() {
       return shared
     },
 
-    seal(key: Uint8Array, nonce: Uint8Array, ad: Uint8Array, plaintext: Uint8Array): Uint8Array {
+    seal(key: Uint8Array, nonce: Uint8Array, ad: Uint8Array, plaintext: Uint8Array, into?: Uint8Array): Uint8Array {
       check(key, 32, 'key')
       check(nonce, 12, 'nonce')
-      return chacha20poly1305(key, nonce, ad).encrypt(plaintext)
+      return chacha20poly1305(key, nonce, ad).encrypt(plaintext, into)
     },
 
     open(key: Uint8Array, nonce: Uint8Array, ad: Uint8Array, sealed: Uint8Array): Uint8Array {

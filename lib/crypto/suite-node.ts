@@ -107,12 +107,13 @@ export const nodeSuite = {
     return key.agree(publicKey)
   },
 
-  seal(key: Uint8Array, nonce: Uint8Array, ad: Uint8Array, plaintext: Uint8Array): Uint8Array {
+  seal(key: Uint8Array, nonce: Uint8Array, ad: Uint8Array, plaintext: Uint8Array, into?: Uint8Array): Uint8Array {
     check(key, 32, 'key')
     check(nonce, 12, 'nonce')
+    const sealed = into ?? plain(Buffer.allocUnsafeSlow(plaintext.length + TAG))
+    check(sealed, plaintext.length + TAG, 'place for the sealed')
     const cipher = createCipheriv(CIPHER, key, nonce, { authTagLength: TAG })
     if (ad.length > 0) cipher.setAAD(ad, { plaintextLength: plaintext.length })
-    const sealed = plain(Buffer.allocUnsafeSlow(plaintext.length + TAG))
     sealed.set(cipher.update(plaintext))
     cipher.final() // empty for a stream cipher
     sealed.set(cipher.getAuthTag(), plaintext.length)

@@ -14,7 +14,7 @@ export interface PrivateKey {
   wipe(): void
 }
 
-/** The DH, cipher and hash of Noise_*_25519_ChaChaPoly_SHA256. No function keeps or changes its arguments. */
+/** The DH, cipher and hash of Noise_*_25519_ChaChaPoly_SHA256. No function keeps or changes its arguments, but for `into`. */
 export interface Suite {
   readonly name: 'node' | 'noble'
   /** As in a Noise protocol name. */
@@ -27,8 +27,11 @@ export interface Suite {
   importPrivate(secret: Uint8Array): PrivateKey
   /** The 32-byte X25519 shared secret; throws Malformed if it is all zero (RFC 7748 section 6.1). */
   dh(key: PrivateKey, publicKey: Uint8Array): Uint8Array
-  /** ciphertext || 16-byte tag (RFC 8439 section 2.8); key 32 and nonce 12 bytes. */
-  seal(key: Uint8Array, nonce: Uint8Array, ad: Uint8Array, plaintext: Uint8Array): Uint8Array
+  /**
+   * ciphertext || 16-byte tag (RFC 8439 section 2.8); key 32 and nonce 12 bytes. In `into`, if given, which must have
+   * that size and is returned.
+   */
+  seal(key: Uint8Array, nonce: Uint8Array, ad: Uint8Array, plaintext: Uint8Array, into?: Uint8Array): Uint8Array
   /** The plaintext; throws Malformed, before any of it is handed out, unless the whole is authentic. */
   open(key: Uint8Array, nonce: Uint8Array, ad: Uint8Array, sealed: Uint8Array): Uint8Array
   /** Hash of the parts, one after the other. */

@@ -1,5 +1,5 @@
 // Chunks as they come from the network, messages as they were sent: a length of two bytes, then that many. A message
-// that came in one piece is given out as a view, any other is copied once. It trusts nobody and judges nothing.
+// that came in one piece is given out as a view, any other is put together once. It trusts nobody and judges nothing.
 
 /** Bytes in front of every transport message. */
 export const LENGTH_SIZE = 2
@@ -10,6 +10,7 @@ export class Inflow {
   #chunks: Uint8Array[] = []
   #size = 0
   #at = 0 // bytes of the first chunk that are used up
+  #whole: Uint8Array = EMPTY // where messages are put together that came in pieces
 
   get empty(): boolean {
     return this.#size === 0
@@ -35,7 +36,7 @@ export class Inflow {
     this.#size += chunk.length
   }
 
-  /** The next message without its length; only while complete. */
+  /** The next message without its length; only while complete, and good until the next pull(). */
   pull(): Uint8Array {
     const size = LENGTH_SIZE + (this.length ?? 0)
     return this.#take(size).subarray(LENGTH_SIZE)
@@ -45,6 +46,7 @@ export class Inflow {
     this.#chunks = []
     this.#size = 0
     this.#at = 0
+    this.#whole = EMPTY
   }
 
   #take(size: number): Uint8Array {
@@ -54,7 +56,8 @@ export class Inflow {
       this.#use(first, size)
       return view
     }
-    const out = new Uint8Array(size)
+    if (this.#whole.length < size) this.#whole = Buffer.allocUnsafeSlow(size)
+    const out = this.#whole.subarray(0, size)
     let filled = 0
     while (filled < size) {
       const chunk = this.#chunks[0] ?? EMPTY

@@ -7,15 +7,14 @@ import { Malformed } from '../base/fail.ts'
 import { type Transport } from '../crypto/noise.ts'
 import { BYE, decodeFrame, encodeFrame, type Frame, PLAINTEXT_MAX } from '../wire/frame.ts'
 import { type Payload1, type Payload2 } from '../wire/hello.ts'
-import { Inflow, LENGTH_SIZE } from './inflow.ts'
+import { Inflow } from './inflow.ts'
+import { BATCH, Outflow } from './outflow.ts'
 import { type ByteStream, type Endpoint, Lost } from './stream.ts'
 
 export const MESSAGE_MIN = 17 // a type byte and the tag
 
 const AGE_MAX_MS = 3600 * 1000 // sessions are renewed for fresh keys: p2p-wire(7), LIFE OF A SESSION
 const FRAMES_MAX = 2 ** 24 // in either direction, for the same reason
-const BATCH = 128 * 1024 // bytes handed to the system in one write; fewer at the end of a turn of the event loop
-const SMALL = 4096 // messages below this are gathered into one buffer: a copy is cheaper than a vector entry
 const LINGER_MS = 2000 // what the other side still sends is read for this long, so that no reset eats our last words
 
 const EMPTY = new Uint8Array(0)
@@ -56,8 +55,7 @@ export class Link {
   #sent = 0
   #received = 0
 
-  #out: Uint8Array[] = []
-  #outBytes = 0
+  readonly #out: Outflow
   #writing: Promise<void> | undefined
   #waiting: (() => void)[] = [] // senders, until there is room or the link is closed
   #scheduled = false
@@ -78,6 +76,7 @@ export class Link {
     this.closed = options.stream.closed
     this.#stream = options.stream
     this.#transport = options.transport
+    this.#out = new Outflow(options.transport.send)
     this.#clock = options.clock
     this.#since = options.clock.monotonic()
     this.#first = options.first
@@ -136,9 +135,9 @@ export class Link {
   async send(frame: Frame): Promise<void> {
     if (this.#reason !== undefined || this.#deaf) throw new Lost('link is closed')
     this.#seal(frame)
-    if (this.#outBytes >= BATCH) this.#flush()
+    if (this.#out.size >= BATCH) this.#flush()
     else this.#schedule()
-    if (this.#writing !== undefined && this.#outBytes >= BATCH) {
+    if (this.#writing !== undefined && this.#out.size >= BATCH) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
     }
   }
@@ -148,9 +147,7 @@ export class Link {
   }
 
   #seal(frame: Frame): void {
-    const sealed = this.#transport.send.encryptWithAd(EMPTY, encodeFrame(frame, SCRATCH))
-    this.#out.push(Uint8Array.of(sealed.length >> 8, sealed.length & 0xff), sealed)
-    this.#outBytes += LENGTH_SIZE + sealed.length
+    this.#out.push(encodeFrame(frame, SCRATCH))
     this.#sent++
   }
 
@@ -165,11 +162,9 @@ export class Link {
 
   /** Hands all queued frames to the stream, unless it is still busy with the last ones: then right after. */
   #flush(): void {
-    if (this.#writing !== undefined || this.#out.length === 0 || this.#deaf) return
-    const parts = gather(this.#out)
-    this.#out = []
-    this.#outBytes = 0
-    this.#writing = this.#stream.write(parts).then(
+    if (this.#writing !== undefined || this.#out.size === 0 || this.#deaf) return
+    const { parts, sent } = this.#out.take()
+    this.#writing = this.#stream.write(parts, sent).then(
       () => {
         this.#writing = undefined
         this.#flush()
@@ -178,8 +173,7 @@ export class Link {
       () => {
         this.#writing = undefined
         this.#deaf = true
-        this.#out = []
-        this.#outBytes = 0
+        this.#out.clear()
         this.#wakeSenders()
       },
     )
@@ -290,25 +284,4 @@ export class Link {
     this.#transport.receive.close()
     this.#read()
   }
-}
-
-/** The same bytes in fewer parts: runs of small ones become one. */
-function gather(parts: Uint8Array[]): Uint8Array[] {
-  const out: Uint8Array[] = []
-  let run: Uint8Array[] = []
-  const finishRun = (): void => {
-    if (run.length > 1) out.push(Buffer.concat(run))
-    else out.push(...run)
-    run = []
-  }
-  for (const part of parts) {
-    if (part.length < SMALL) {
-      run.push(part)
-    } else {
-      finishRun()
-      out.push(part)
-    }
-  }
-  finishRun()
-  return out
 }

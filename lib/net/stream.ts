@@ -32,8 +32,11 @@ export interface ByteStream {
   take(): Uint8Array | undefined
   /** Puts bytes back in front of what read() and take() return next. Never while a read() is under way. */
   unread(bytes: Uint8Array): void
-  /** Sends all parts in one go; resolves when there is room for more. Throws Lost. The parts must not change later. */
-  write(parts: readonly Uint8Array[]): Promise<void>
+  /**
+   * Sends all parts in one go; resolves when there is room for more. Throws Lost. The parts must not change until
+   * `sent` is called, which may be never.
+   */
+  write(parts: readonly Uint8Array[], sent?: () => void): Promise<void>
   /** Everything written is sent, then the end is; reading goes on. */
   end(): void
   /** Over, both ways, at once. Unread bytes make this a reset in TCP: see p2p-wire(7), SILENCE. Twice is fine. */

@@ -83,10 +83,11 @@ class TcpStream implements ByteStream {
     this.#buffered += bytes.length
   }
 
-  async write(parts: readonly Uint8Array[]): Promise<void> {
+  async write(parts: readonly Uint8Array[], sent?: () => void): Promise<void> {
     if (this.#lost !== undefined) throw this.#lost
     let size = 0
     const done = (): void => {
+      sent?.()
       this.#unsent -= size
       if (this.#unsent <= WRITE_AHEAD / 2) for (const wake of this.#writers.splice(0)) wake()
     }

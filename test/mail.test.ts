@@ -12,11 +12,12 @@ import * as assert from 'uvu/assert'
 
 import { hex, utf8 } from '../lib/base/bytes.ts'
 import { numberedName, safeName } from '../lib/wire/filename.ts'
-import { composeBounce, composeNotice, EMBED_MAX, mailFromHead, subjectOf } from '../lib/wire/mail.ts'
+import { EMBED_MAX, mailFromHead, subjectOf } from '../lib/wire/mail.ts'
 import { collect, openSource, readMail, type ReadMail } from '../lib/wire/mailread.ts'
 import { cleanName, cutColumns } from '../lib/wire/mailtext.ts'
 import { isEightBitSafe } from '../lib/wire/mimepart.ts'
 import { addressHeader, decodeWords, headerText, parameter, parseStructured, textHeader } from '../lib/wire/mimeword.ts'
+import { type BounceFields, composeBounce, composeNotice } from '../lib/wire/notice.ts'
 import { infoOfMail, infoOfRead, messageRecord, TEXT_RECORD_MAX } from '../lib/wire/record.ts'
 import { BINARY, BOB, bytesOf, composed, mailOf, TEXTS, type Draft } from './mailbox.ts'
 import { readVectors, skipped } from './vectors.ts'
@@ -342,8 +343,21 @@ test('text in a record is cut at 64 KiB on a character, and says so', () => {
   assert.equal(Object.keys(messageRecord(info)), ['v', 'type', 'id', 'from'])
 })
 
+const BOUNCE: BounceFields = {
+  self: { name: 'alice ü', key: BOB.key.replace(/^./, '2') },
+  date: 1_790_000_000_000,
+  id: '0e'.repeat(32),
+  about: '0f'.repeat(32),
+  to: BOB,
+  subject: 'the photos\nBcc: x',
+  created: 1_789_000_000_000,
+  code: 'too-big',
+  reason: 'bob refused it: too large',
+  boundary: 'b0'.repeat(16),
+}
+
 test('a bounce says what, why and what to do, and that no person wrote it', async () => {
-  const raw = composeBounce({ self: { name: 'alice', key: BOB.key }, date: 1_790_000_000_000, id: '0e'.repeat(32), about: '0f'.repeat(32), name: 'bob', subject: 'the photos\nBcc: x', created: 1_789_000_000_000, reason: 'bob refused it: too large' })
+  const raw = composeBounce(BOUNCE)
   const info = await infoOfRead(await read(raw), true)
   assert.is(info.from, 'mailer-daemon')
   assert.is(info.key, undefined)
@@ -351,9 +365,45 @@ test('a bounce says what, why and what to do, and that no person wrote it', asyn
   assert.is(info.reply, '0f'.repeat(32))
   assert.is(info.auto, true)
   assert.match(headerLines(raw).join('\n'), /^Auto-Submitted: auto-replied$/m)
-  assert.match(Buffer.from(raw).toString(), /bob refused it: too large[\s\S]*p2p-queue retry 0f0f0f0f0f0f/)
+  assert.equal(info.parts, [], 'what programs are told is no file')
+  assert.match(Buffer.from(info.text ?? []).toString(), /bob refused it: too large[\s\S]*p2p-queue retry 0f0f0f0f0f0f/)
   const notice = await read(composeNotice({ to: BOB, date: 0, id: '0e'.repeat(32), subject: 'x', text: 'line\rbreak' }))
   assert.is(Buffer.from(await collect(notice.parts[0]!.content())).toString(), 'line\rbreak\n')
+})
+
+test("Python's email package reads a bounce as the delivery status notification that it is", async () => {
+  if (spawnSync('python3', ['--version']).status !== 0) return skipped('python3: not installed')
+  const script = `
+import email, email.policy, json, sys
+out = []
+for raw in sys.stdin.buffer.read().split(b'\\0'):
+    m = email.message_from_bytes(raw, policy=email.policy.default)
+    words, status, original = m.iter_parts()
+    out.append({'type': m.get_content_type(), 'report': m.get_param('report-type'), 'defects': sum(len(p.defects) for p in m.walk()),
+      'types': [p.get_content_type() for p in m.iter_parts()], 'words': words.get_content(), 'status': [list(map(list, block.items())) for block in status.get_payload()],
+      'original': list(map(list, email.message_from_string(original.get_payload(), policy=email.policy.default).items()))})
+print(json.dumps(out))
+`
+  const nasty = { ...BOUNCE, subject: 'größe\n\n--b0b0\r\nX: y', code: 'expired', reason: 'ü\nAction: delivered\n\nmore', to: { name: 'bob\nX: y', key: BOB.key } }
+  const raws = [composeBounce(BOUNCE), composeBounce(nasty), composeBounce({ ...BOUNCE, subject: undefined, code: 'odd' })]
+  const { stdout, stderr } = spawnSync('python3', ['-c', script], { input: Buffer.concat(raws.flatMap((raw, i) => (i === 0 ? [raw] : [Buffer.of(0), raw]))) })
+  assert.is(stderr.toString(), '')
+  const found = JSON.parse(stdout.toString()) as { type: string; report: string; defects: number; types: string[]; words: string; status: [string, string][][]; original: [string, string][] }[]
+  const codes = ['5.2.3', '4.4.7', '5.0.0']
+  for (const [i, { type, report, defects, types, words, status, original }] of found.entries()) {
+    assert.equal([type, report, defects], ['multipart/report', 'delivery-status', 0])
+    assert.equal(types, ['text/plain', 'message/delivery-status', 'text/rfc822-headers'])
+    assert.match(words, /^Your message to bob.* was not delivered\. It waited for 11 days\.\n/)
+    const [message, recipient, ...others] = status.map((block) => Object.fromEntries(block) as Record<string, string>)
+    assert.equal(others, [])
+    assert.equal([message?.['Reporting-MTA'], message?.['Original-Envelope-Id']], ['dns; p2p.invalid', BOUNCE.about])
+    assert.equal(Object.keys(recipient ?? {}), ['Original-Recipient', 'Final-Recipient', 'Action', 'Status', 'Diagnostic-Code', 'Last-Attempt-Date'])
+    assert.equal([recipient?.['Final-Recipient'], recipient?.['Action'], recipient?.['Status']], [`rfc822; ${BOB.key}@p2p.invalid`, 'failed', codes[i]])
+    const names = original.map(([name]) => name)
+    assert.equal(names, ['From', 'To', 'Date', 'Message-ID', ...(i === 2 ? [] : ['Subject'])])
+    assert.is(Object.fromEntries(original)['Message-ID'], `<${BOUNCE.about}@p2p.invalid>`)
+  }
+  assert.is(found.length, 3)
 })
 
 test("Python's email package reads the same", async () => {

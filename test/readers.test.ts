@@ -2,7 +2,7 @@
 // exact bytes of text and attachment. Where a program is not installed its test is skipped (and fails with CI=true).
 
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { test } from 'uvu'
@@ -11,6 +11,7 @@ import * as assert from 'uvu/assert'
 import { utf8 } from '../lib/base/bytes.ts'
 import type { Home } from '../lib/disk/home.ts'
 import { EMBED_MAX } from '../lib/wire/mail.ts'
+import { composeBounce } from '../lib/wire/notice.ts'
 import { BINARY, BOB, bytesOf, deliver, mailOf, TEXTS, withHome, writeSent, type Draft } from './mailbox.ts'
 import { skipped } from './vectors.ts'
 
@@ -153,10 +154,8 @@ test('notmuch', async () => {
   })
 })
 
-test('NeoMutt', async () => {
-  await withReaders(['neomutt', 'python3'], (home, expected, run) => {
-    // NeoMutt wants a terminal: Python's pty gives it one, `push` types.
-    const script = `
+/** NeoMutt wants a terminal: Python's pty gives it one, `push` types. */
+const NEOMUTT = `
 import os, pty, select, sys, time
 pid, fd = pty.fork()
 if pid == 0: os.execvp('neomutt', ['neomutt', '-n', '-F', sys.argv[1], '-f', sys.argv[2]])
@@ -169,6 +168,11 @@ while time.time() < end:
 else:
     os.kill(pid, 9)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))`
+
+const SETTINGS = ['mbox_type=Maildir', 'quit=yes', 'delete=no', 'confirmappend=no', 'mail_check_stats=no', 'wait_key=no', 'sort=mailbox-order']
+
+test('NeoMutt', async () => {
+  await withReaders(['neomutt', 'python3'], (home, expected, run) => {
     for (const box of BOXES) {
       const out = home.at('user', `out-${box}`)
       mkdirSync(out)
@@ -178,9 +182,9 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))`
         const file = each.file === undefined ? '' : `<next-entry>${save('file')}`
         return `<limit>~i${each.id}<enter><first-entry><view-attachments>${save('text')}${file}<exit>`
       })
-      const settings = ['mbox_type=Maildir', 'quit=yes', 'delete=no', 'confirmappend=no', 'mail_check_stats=no', 'wait_key=no', 'sort=mailbox-order', `folder=${home.path}`]
+      const settings = [...SETTINGS, `folder=${home.path}`]
       writeFileSync(home.at('user', 'rc'), `${settings.map((each) => `set ${each}`).join('\n')}\npush "${keys.join('')}<limit>all<enter><quit>"\n`)
-      run('python3', '-c', script, home.at('user', 'rc'), home.at(box))
+      run('python3', '-c', NEOMUTT, home.at('user', 'rc'), home.at(box))
       for (const [i, each] of ours.entries()) {
         const text = each.subject === CRLF ? utf8('one\ntwo\n') : each.text
         exact(readFileSync(join(out, `${i}.text`)), text, each.subject)
@@ -192,6 +196,37 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))`
       assert.ok(names.every((name) => /^\d+\.[0-9a-f]{32}\.p2p(?::2,[A-Z]*)?$/.test(name)), names.join(' '))
       assert.ok(names.every((name) => statSync(home.at(box, name.includes(':') ? 'cur' : 'new', name)).size > 0))
     }
+  })
+})
+
+test('a bounce reads like one in NeoMutt and mblaze', async () => {
+  const id = '0e'.repeat(32)
+  const bounce = composeBounce({
+    self: { name: 'alice', key: BOB.key },
+    to: { name: 'bob', key: BOB.key },
+    date: 1_790_000_000_000,
+    created: 1_789_000_000_000,
+    id,
+    about: '0f'.repeat(32),
+    subject: 'größe der Fotos',
+    code: 'too-big',
+    reason: 'the other side does not take messages of this size',
+    boundary: 'b0'.repeat(16),
+  })
+  await withReaders(['neomutt', 'python3', 'mshow'], (home, _, run) => {
+    const path = home.at('inbox', 'new', `1790000000000000.${id.slice(0, 32)}.p2p`)
+    writeFileSync(path, bounce)
+    const shown = join(home.at('user'), 'shown')
+    const keys = `<limit>~i${id}<enter><first-entry><pipe-message>cat >${shown}<enter><limit>all<enter><quit>`
+    const settings = [...SETTINGS, 'pipe_decode=yes', 'charset=utf-8', `folder=${home.path}`]
+    writeFileSync(home.at('user', 'rc'), `${settings.map((each) => `set ${each}`).join('\n')}\npush "${keys}"\n`)
+    run('python3', '-c', NEOMUTT, home.at('user', 'rc'), home.at('inbox'))
+    const wanted = [/^Your message to bob was not delivered\. It waited for 11 days\.$/m, /^Begins: {2}größe der Fotos$/m, /^Status: 5\.2\.3$/m]
+    for (const part of [...wanted, /^Subject: not delivered to bob: größe der Fotos$/m]) {
+      assert.match(readFileSync(shown, 'utf8'), part)
+    }
+    const file = [path, ...readdirSync(home.at('inbox', 'cur')).map((name) => home.at('inbox', 'cur', name))].find((name) => name.includes(id.slice(0, 32)) && existsSync(name))
+    for (const part of wanted) assert.match(run('mshow', file ?? path).toString(), part)
   })
 })
 

@@ -12,7 +12,8 @@ import { fail } from '../disk/queue.ts'
 import { headPath, type Queued } from '../disk/queued.ts'
 import { outcomeOf, readLog } from '../disk/queuelog.ts'
 import type { Hash } from '../wire/envelope.ts'
-import { composeBounce, hasText, subjectOf } from '../wire/mail.ts'
+import { hasText, subjectOf } from '../wire/mail.ts'
+import { composeBounce } from '../wire/notice.ts'
 
 /** Bytes of a text in which its first line is looked for. */
 const LOOK = 4096
@@ -34,6 +35,7 @@ export async function giveUp(
   if ((await home.files.stat(headPath(home, queued))) === undefined) return 'gone'
   const id = hex(hash.hash(utf8(`p2p/1 bounce ${queued.id} ${queued.opts.retried ?? 0}`)))
   const subject = await firstWords(home, hash, queued)
+  const boundary = hex(home.random.bytes(16))
   const why = reason === 'expired' ? await withLast(home, queued, text) : text
   const bounce = await inbox.deliverOwn(id, async function* (date) {
     yield composeBounce({
@@ -41,10 +43,12 @@ export async function giveUp(
       date,
       id,
       about: queued.id,
-      name: contact.name,
+      to: { name: contact.name, key: contact.key },
       subject,
       created: Number(queued.created / 1000n),
+      code: reason,
       reason: why,
+      boundary,
     })
   })
   return (await fail(home, queued, reason, text)) ? bounce : 'gone'

@@ -12,7 +12,7 @@ import { describe, names } from '../disk/queue.ts'
 import { parseQueueName, type Queued } from '../disk/queued.ts'
 import { note, type LogState, readLog } from '../disk/queuelog.ts'
 import type { Hash } from '../wire/envelope.ts'
-import { composeNotice } from '../wire/mail.ts'
+import { composeNotice } from '../wire/notice.ts'
 import { firstWords } from './bounce.ts'
 
 const DAY_MS = 86_400_000

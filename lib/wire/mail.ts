@@ -2,7 +2,7 @@
 // values. Guarantee: every byte of the text and of the files can be had back exactly; nothing that a peer says ends
 // up in a header except through mimeword.ts. Parts over 10 MiB stay outside as files of the home (RFC 2046 5.2.3).
 
-import { concat, utf8 } from '../base/bytes.ts'
+import { utf8 } from '../base/bytes.ts'
 import { TEXT_MAX } from './envelope.ts'
 import { cleanReaction, cutColumns, DOMAIN, isId, messageId, NAME_MAX, SUBJECT_MAX } from './mailtext.ts'
 import { fileLeaf, textLeaf, type Leaf, type MailFile } from './mimepart.ts'
@@ -192,7 +192,8 @@ export function mailDate(ms: number): string {
   return new Date(ms).toUTCString().replace('GMT', '+0000')
 }
 
-function isoTime(ms: number): string {
+/** RFC 3339 with milliseconds. */
+export function isoTime(ms: number): string {
   return new Date(ms).toISOString()
 }
 
@@ -217,85 +218,4 @@ export function subjectOf(m: Pick<MailFields, 'subject' | 'text' | 'files' | 're
 
 function isText(type: string): boolean {
   return type.toLowerCase() === 'text/plain'
-}
-
-export interface NoticeFields {
-  to: Party
-  /** ms */
-  date: number
-  /** Of the notice itself: 64 random hex digits. */
-  id: string
-  /** The id of the message that it is about. */
-  about?: string | undefined
-  subject: string
-  /** For people; what to do, and why. */
-  text: string
-}
-
-/** A word from the program into its user's own inbox; auto-replied (RFC 3834 5), so that nothing answers it. */
-export function composeNotice(m: NoticeFields): Uint8Array {
-  const leaf = textLeaf(utf8(`${m.text.trimEnd()}\n`))
-  const lines = [partyHeader('From', { name: 'p2p', key: '' }), partyHeader('To', m.to), `Date: ${mailDate(m.date)}`]
-  lines.push(`Message-ID: ${messageId(m.id)}`)
-  if (m.about !== undefined && isId(m.about)) {
-    lines.push(`In-Reply-To: ${messageId(m.about)}`, `References: ${messageId(m.about)}`)
-  }
-  lines.push(textHeader('Subject', headerText(m.subject, SUBJECT_MAX)), `X-P2P-Received: ${isoTime(m.date)}`)
-  lines.push('Auto-Submitted: auto-replied', 'MIME-Version: 1.0', ...leaf.headers, '', '')
-  return concat(utf8(lines.join('\n')), leaf.bytes)
-}
-
-export interface BounceFields {
-  self: Party
-  /** ms */
-  date: number
-  /** Of the bounce itself: 64 random hex digits. */
-  id: string
-  /** The message that was not delivered. */
-  about: string
-  /** NAME of the contact it was for. */
-  name: string
-  /** Its subject or first words. */
-  subject?: string | undefined
-  /** ms; when it was accepted */
-  created: number
-  /** Why, as a clause: `bob refused it: too large` */
-  reason: string
-}
-
-/** A stretch of time for people, in its largest unit. */
-function span(ms: number): string {
-  for (const [unit, size] of SPANS) {
-    const count = Math.floor(ms / size)
-    if (count > 0) return `${count} ${unit}${count === 1 ? '' : 's'}`
-  }
-  return 'less than a minute'
-}
-
-const SPANS: readonly [string, number][] = [['day', 86_400_000], ['hour', 3_600_000], ['minute', 60_000]]
-
-/** The bounce of a message that ended in failed/: `not delivered to bob: SUBJECT`. */
-export function composeBounce(m: BounceFields): Uint8Array {
-  const subject = m.subject === undefined || m.subject.trim() === '' ? '' : `: ${m.subject}`
-  const text = [
-    `Your message to ${m.name} was not delivered. It waited for ${span(m.date - m.created)}.`,
-    '',
-    `Why:     ${headerText(m.reason, SUBJECT_MAX)}`,
-    `Message: ${m.about}`,
-    `Of:      ${mailDate(m.created)}`,
-    ...(subject === '' ? [] : [`Begins:  ${headerText(m.subject ?? '', SUBJECT_MAX)}`]),
-    '',
-    'It is kept in the queue as failed. To try again, or to give it up:',
-    '',
-    `  p2p-queue retry ${m.about.slice(0, 12)}`,
-    `  p2p-queue drop ${m.about.slice(0, 12)}`,
-  ]
-  return composeNotice({
-    to: m.self,
-    date: m.date,
-    id: m.id,
-    about: m.about,
-    subject: `not delivered to ${m.name}${subject}`,
-    text: text.join('\n'),
-  })
 }

@@ -98,7 +98,8 @@ export async function readMail(source: Source): Promise<ReadMail> {
 /** The parts if the message has the shape that mail.ts writes, else undefined. */
 async function readOwn(source: Source, headers: Headers, body: number): Promise<ReadPart[] | undefined> {
   const top = structured(headers, 'content-type', 'text/plain')
-  if (top.value !== 'multipart/mixed') {
+  const report = top.value === 'multipart/report' // a bounce: what is behind its text says the same to programs
+  if (top.value !== 'multipart/mixed' && !report) {
     const part = await readLeaf(source, headers, body, async () => source.size)
     return part === undefined ? undefined : [part]
   }
@@ -120,6 +121,7 @@ async function readOwn(source: Source, headers: Headers, body: number): Promise<
     })
     if (part === undefined || end < 0 || inner.crlf) return undefined
     parts.push(part)
+    if (report) return parts
     at = end + delimiter.length
   }
   return undefined

@@ -8,15 +8,17 @@ import { Desk } from '../lib/delivery/desk.ts'
 import { fatesOf } from '../lib/delivery/fate.ts'
 import { Hooks } from '../lib/delivery/hooks.ts'
 import { Listener } from '../lib/delivery/listener.ts'
+import type { Session } from '../lib/delivery/session.ts'
 import { Station } from '../lib/delivery/station.ts'
 import { Config } from '../lib/disk/config.ts'
 import type { Contact } from '../lib/disk/contact.ts'
+import type { Home } from '../lib/disk/home.ts'
 import { loadKeyring, updateContact } from '../lib/disk/keyring.ts'
 import { listMaildir } from '../lib/disk/maildir.ts'
 import * as queue from '../lib/disk/queue.ts'
 import type { Queued } from '../lib/disk/queued.ts'
-import { REFUSE } from '../lib/wire/frame.ts'
-import { settle } from './netkit.ts'
+import { type Frame, REFUSE } from '../lib/wire/frame.ts'
+import { FakeClock, settle } from './netkit.ts'
 import {
   ends, envelope, file, inboxOf, links, outcomes, pattern, pieces, send, sessions, short, type Side, text, until, waiting, wild,
   Wild, withPair, within,
@@ -66,6 +68,49 @@ test('twelve hundred small messages each way arrive once and in order', async ()
     assert.equal(await inboxOf(alice), short(back))
     const order = bob.events.filter((event) => event.startsWith('received')).map((event) => event.slice(9))
     assert.equal(order, there.map(({ id }) => id))
+  })
+})
+
+test('a session beside a newer one lasts while it is answered on, and makes way when it is silent', async () => {
+  await withPair(async (alice, bob) => {
+    const clock = new FakeClock()
+    const home = Object.create(bob.home, { clock: { value: clock } }) as Home
+    const station = await Station.open(home, bob.keyring)
+    const { head, bytes } = envelope(alice, [{ bytes: pattern(300_000) }])
+    const offer: Frame = { type: 'offer', items: [{ id: head.id, size: bytes.length }] }
+    const call = async (): Promise<{ peer: Wild; session: Session }> => {
+      const pair = links()
+      const session = await station.session(pair.links[1], bob.contact, { oneShot: false, receive: true })
+      const peer = new Wild(pair.links[0])
+      await peer.begin()
+      await peer.link.send(offer)
+      return { peer, session }
+    }
+    const old = await call()
+    await until(() => old.peer.of('want').length === 1)
+    const [first, ...rest] = pieces(head.id, bytes)
+    await old.peer.link.send(first as Frame)
+    const next = await call()
+    old.session.replace()
+    for (let turn = 1; turn <= 9; turn++) {
+      await clock.advance(4000)
+      await until(() => old.peer.of('ping').length >= turn)
+      const { bytes: said } = old.peer.of('ping').at(-1) as Frame & { type: 'ping' }
+      await old.peer.link.send({ type: 'pong', bytes: said })
+      await new Promise((resolve) => setTimeout(resolve, 20)) // it is heard
+    }
+    assert.is(old.session.link.reason, undefined)
+    assert.is(next.peer.of('want').length, 0, 'it has the message in hand')
+    await clock.advance(5000)
+    assert.is((await within(20_000, old.session.ended)).end, 'lost')
+    await until(() => next.peer.of('want').length === 1)
+    assert.equal(next.peer.of('want')[0]?.items, [{ id: head.id, offset: (first?.bytes.length ?? 0) }])
+    for (const frame of rest) await next.peer.link.send(frame)
+    await until(() => next.peer.of('ack').length === 1)
+    assert.equal(await inboxOf(bob), [head.id.slice(0, 32)])
+    next.session.abort()
+    await next.session.ended
+    await station.close()
   })
 })
 

@@ -231,7 +231,7 @@ export class Peers {
     peer.cancel()
     if (first) this.#events.up(contact, link)
     for (const other of peer.sessions) {
-      if (other !== session) (this.#keeps(session, other) ? other : session).stop()
+      if (other !== session) (this.#keeps(session, other) ? other : session).replace()
     }
     void session.ended.then(({ end, error }) => {
       peer.sessions.delete(session)

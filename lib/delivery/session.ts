@@ -27,6 +27,10 @@ const RENEW_MIN_MS = 60_000
 const PING_MS = 25_000
 const DEAD_MS = 55_000
 
+/** The same for a session beside which a newer one waits, perhaps for the very message that this one has in hand. */
+const REPLACED_PING_MS = 1000
+const REPLACED_DEAD_MS = 5000
+
 /** A command that called does not wait longer for a side that only shows that it lives. */
 const IDLE_MS = 60_000
 
@@ -73,6 +77,8 @@ export class Session {
   #stopping = false
   readonly #settled = new Set<() => void>()
   #lastHeard: number
+  /** When a newer session came: it is asked whether this one lives, and has so long to answer. */
+  #replaced: number | undefined
   /** The last frame that was more than a sign of life. */
   #lastUseful: number
   #ponging = false
@@ -105,6 +111,14 @@ export class Session {
     this.#offering?.stop()
     this.#receiving?.stop()
     this.#progress()
+  }
+
+  /** A newer session is there: as stop(), and if the other side no longer answers on this one it ends soon. */
+  replace(): void {
+    this.stop()
+    if (this.#replaced !== undefined) return
+    this.#replaced = this.#options.clock.monotonic()
+    if (this.#offering !== undefined && this.link.reason === undefined) this.#watchSilence()
   }
 
   /** Resolves once neither side has anything left, when the session ends, or when `gone` fires. */
@@ -274,13 +288,16 @@ export class Session {
   }
 
   #watchSilence(): void {
+    this.#cancelTimer()
     const { clock, random } = this.#options
-    const silent = clock.monotonic() - this.#lastHeard
-    if (this.#offering?.sending === true) this.#lastUseful = clock.monotonic()
-    const idle = clock.monotonic() - this.#lastUseful
-    if (silent >= DEAD_MS || (this.#options.oneShot && idle >= IDLE_MS)) return this.abort()
-    if (silent >= PING_MS) this.#say({ type: 'ping', bytes: random.bytes(8) })
-    const wait = silent >= PING_MS ? DEAD_MS - silent : PING_MS - silent
+    const now = clock.monotonic()
+    const silent = now - Math.max(this.#lastHeard, this.#replaced ?? 0)
+    if (this.#offering?.sending === true) this.#lastUseful = now
+    const idle = now - this.#lastUseful
+    const [ping, dead] = this.#replaced === undefined ? [PING_MS, DEAD_MS] : [REPLACED_PING_MS, REPLACED_DEAD_MS]
+    if (silent >= dead || (this.#options.oneShot && idle >= IDLE_MS)) return this.abort()
+    if (silent >= ping) this.#say({ type: 'ping', bytes: random.bytes(8) })
+    const wait = silent >= ping ? dead - silent : ping - silent
     this.#cancelTimer = clock.after(Math.max(wait, 1000), () => this.#watchSilence(), true)
   }
 }

@@ -1,10 +1,11 @@
-# make all completions test bench silence lint demo install uninstall deb nodes clean
+# make all completions test bench silence resume lint demo install uninstall deb nodes clean
 #
 #   make demo                        two identities in a temporary place exchange a message
 #   make test T='token queue'        only the test files whose names contain these words
 #   make test NODE=/opt/node/bin/node    with another node than the first in $PATH
 #   make bench T='ndjson flush'      only these figures; all of them take some minutes and 4 GiB in $TMPDIR
 #   make silence                     what strangers learn, with thousands of callers; some minutes
+#   make resume BYTES=4G CUTS=100    one large file over a link that breaks; with KEEP=DIR MINUTES=5 in shares
 #   make install PREFIX=$HOME/.local
 #   make deb                         a package for dpkg from the same files
 #   make nodes                       the tests on the newer lines of node
@@ -106,6 +107,11 @@ bench: all
 # The long form of a test: more callers of each kind than make test has time for, and all probes of a scanner.
 silence: all
 	@SILENCE=full $(call q,$(NODE)) --import tsx test/uniform.test.ts
+
+# What takes minutes: make test has a sample of it. Variables: test/soak/run.ts.
+export BYTES CUTS SEED KEEP MINUTES
+resume: all
+	@$(call q,$(NODE)) --import tsx test/soak/run.ts $@
 
 demo: all
 	@NODE=$(call q,$(NODE)) bash test/demo.sh
@@ -292,5 +298,5 @@ nodes: all
 clean:
 	rm -rf dist
 
-.PHONY: all node completions test bench silence demo lint install uninstall deb nodes clean
+.PHONY: all node completions test bench silence resume demo lint install uninstall deb nodes clean
 .DELETE_ON_ERROR:

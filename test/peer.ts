@@ -152,14 +152,17 @@ export interface PeerOptions {
   port?: number
 }
 
-/** A temporary folder with people in it. */
+/** A folder with people in it: a temporary one, or a given one, which stays. */
 export class Stage {
   readonly dir: string
+  readonly #stays: boolean
   readonly #running: Running[] = []
   readonly #closers: (() => Promise<unknown> | void)[] = []
 
-  constructor(parent = tmpdir()) {
-    this.dir = mkdtempSync(join(parent, 'e-')) // short: the paths of sockets must fit
+  /** In a fresh folder of `parent`, or in `at`, which stays. */
+  constructor(parent = tmpdir(), at?: string) {
+    this.dir = at ?? mkdtempSync(join(parent, 'e-')) // short: the paths of sockets must fit
+    this.#stays = at !== undefined
   }
 
   /** Runs `work` on a stage and takes everything away afterwards. */
@@ -187,6 +190,12 @@ export class Stage {
     }
   }
 
+  /** It is over and was looked at: of thousands of processes nobody keeps the output. */
+  forget(running: Running): void {
+    const at = this.#running.indexOf(running)
+    if (at >= 0) this.#running.splice(at, 1)
+  }
+
   onClose(close: () => Promise<unknown> | void): void {
     this.#closers.unshift(close)
   }
@@ -194,7 +203,7 @@ export class Stage {
   async close(): Promise<void> {
     await Promise.all(this.#running.map((running) => running.kill()))
     for (const close of this.#closers.splice(0)) await close()
-    rmSync(this.dir, { recursive: true, force: true, maxRetries: 3 })
+    if (!this.#stays) rmSync(this.dir, { recursive: true, force: true, maxRetries: 3 })
     for (const running of this.#running) running.check()
   }
 
@@ -205,15 +214,18 @@ export class Stage {
     const addresses = (options.addr ?? ['127.0.0.1']).map((text) => parseAddress(text, own))
     const fields = { name, port: own, addresses, passphrase: undefined }
     const { home, self } = await createIdentity({ path, source: 'test' }, fields, nodeSuite, realDoors)
-    const peer = new Peer(this, name, home, self.key)
-    if (options.alone !== false) peer.env['NODE_OPTIONS'] = `--require=${this.#loopbackOnly()}`
-    return peer
+    return this.#enter(new Peer(this, name, home, self.key), options.alone !== false)
   }
 
-  /** Somebody whose home a command has made. */
-  async enter(name: string): Promise<Peer> {
+  /** Somebody whose home is there. */
+  async enter(name: string, alone = false): Promise<Peer> {
     const home = await openHome({ flag: join(this.dir, name), env: {} })
-    return new Peer(this, name, home, (await loadSelf(home)).key)
+    return this.#enter(new Peer(this, name, home, (await loadSelf(home)).key), alone)
+  }
+
+  #enter(peer: Peer, alone: boolean): Peer {
+    if (alone) peer.env['NODE_OPTIONS'] = `--require=${this.#loopbackOnly()}`
+    return peer
   }
 
   /** Two people who have each other's tokens. */

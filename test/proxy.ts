@@ -1,5 +1,5 @@
 // A TCP proxy for tests: sees every byte that crosses between two listeners' doors, counts it, keeps it if wanted, and
-// cuts or stalls a connection at a byte.
+// cuts, resets, stalls or silences a connection at a byte.
 
 import { connect, createServer, type Server, type Socket } from 'node:net'
 
@@ -14,6 +14,10 @@ export interface Crossing {
   firstDown: number | undefined
   open: boolean
   cut(): void
+  /** The same with RST both ways. */
+  reset(): void
+  /** As if the cable was pulled: nothing passes any more, not even the end of either side. */
+  silence(): void
   /** Stops and goes on carrying what the caller sends. */
   hold(): void
   go(): void
@@ -26,10 +30,11 @@ export interface ProxyOptions {
   keep?: boolean
 }
 
-/** What to do with a connection: cut it once so many bytes went up or down. */
+/** What to do with a connection: cut it (or as `how` says) once so many bytes went up or down. */
 export interface Cut {
   up?: number
   down?: number
+  how?: 'cut' | 'reset' | 'silence'
 }
 
 export class Proxy {
@@ -80,7 +85,9 @@ export class Proxy {
     const called = connect({ host: '127.0.0.1', port: to, allowHalfOpen: true })
     const since = performance.now()
     const limit = this.cuts.shift()
+    const how = limit?.how ?? 'cut'
     let held = false
+    let silent = false
     const crossing: Crossing = {
       up: 0,
       down: 0,
@@ -93,6 +100,16 @@ export class Proxy {
         crossing.open = false
         caller.destroy()
         called.destroy()
+      },
+      reset() {
+        crossing.open = false
+        caller.resetAndDestroy()
+        called.resetAndDestroy()
+      },
+      silence() {
+        silent = true
+        caller.pause()
+        called.pause()
       },
       hold: () => (held = true),
       go() {
@@ -111,19 +128,20 @@ export class Proxy {
         const whole = piece.length < left
         if (!whole) {
           from.pause()
-          if (piece.length > 0) into.write(piece, () => crossing.cut())
-          else crossing.cut()
+          if (piece.length > 0) into.write(piece, () => crossing[how]())
+          else crossing[how]()
           return
         }
         const room = into.write(piece)
         this.onBytes(crossing)
-        const stays = (): boolean => way === 'up' && held
+        const stays = (): boolean => silent || (way === 'up' && held)
         if (!room) into.once('drain', () => stays() || from.resume())
         if (!room || stays()) from.pause()
       })
-      from.on('end', () => into.end())
-      from.on('error', () => crossing.cut())
+      from.on('end', () => silent || into.end())
+      from.on('error', () => silent || crossing.cut())
       from.on('close', () => {
+        if (silent) return
         if (from.errored === null && from.readableEnded) into.end()
         else crossing.cut()
         if (caller.destroyed && called.destroyed) crossing.open = false

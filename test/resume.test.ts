@@ -2,13 +2,17 @@
 // the message is in the inbox exactly once, to the byte.
 // test timeout: 600 s
 
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
+import { missing } from './bench/measure.ts'
 import { noise, pause, type Peer, port, type Running, sha256, Stage, until } from './peer.ts'
 import { type Cut, Proxy } from './proxy.ts'
-
-const MIB = 1 << 20
+import { MIB, Resume, type ResumeReport } from './soak/resume.ts'
 
 interface Scene {
   stage: Stage
@@ -149,6 +153,38 @@ test('the sender is killed at six moments: resumed, exactly once', async () => {
     await arrived(now, id, bytes)
     console.log(`# killed sender: ${(proxy.total / SIZE).toFixed(2)} times its size crossed`)
   })
+})
+
+// make resume does the same with 4 GiB and 100 cuts. A receiver that is killed has up to a chunk in memory and a few on
+// their way to the disk; in every other case it keeps what it took in, but for what its socket had read ahead.
+test('sender killed, receiver killed, reset, silence: little crosses twice, only what no checkpoint covers is hashed again', async () => {
+  if (missing('strace') !== undefined) return console.log('skip: what a receiver reads again: strace is not installed')
+  const dir = mkdtempSync(join(tmpdir(), 's-'))
+  try {
+    let ended: string | undefined
+    let told: ResumeReport | undefined
+    for (const seconds of [4, Infinity]) {
+      if (ended === 'done') break // a fast machine
+      const work = await Resume.open(dir, { bytes: 128 * MIB, cuts: 8, seed: 7 })
+      try {
+        ended = await work.run(seconds)
+        told = work.report()
+      } finally {
+        await work.close()
+      }
+    }
+    assert.is(ended, 'done')
+    const { made, twice, hashed, behind, peaks } = told as ResumeReport
+    assert.equal(made, { sender: 3, receiver: 2, reset: 2, silence: 1 })
+    assert.ok(twice <= 3 * 4 * MIB + 6 * MIB, `${twice} bytes twice`) // of three deaths, the one between the two calls
+    assert.ok(hashed > 0 && hashed <= behind, `${hashed} bytes hashed again, ${behind} lay behind checkpoints`)
+    for (const peak of [peaks.accepting, peaks.sender, peaks.receiver]) {
+      assert.ok(peak > peaks.node && peak - peaks.node < 80 * MIB, JSON.stringify(peaks))
+    }
+    console.log(`# resume: ${JSON.stringify(told)}`)
+  } finally {
+    rmSync(dir, { recursive: true, force: true })
+  }
 })
 
 test('p2p-send is killed while it accepts: nothing waits, or the whole message', async () => {

@@ -1,0 +1,70 @@
+// make resume, make soak: what takes minutes and proves what the tests of the same names sample. The sizes come from
+// the environment; SEED repeats a plan (not what the processes make of it). With KEEP the work stays in that folder,
+// MINUTES ends a call early (75), and the same call goes on with it. Prints a JSON line and a row of the README's table.
+//
+//   node --import tsx test/soak/run.ts resume      BYTES CUTS SEED KEEP MINUTES
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { MIB, Resume, type ResumeReport } from './resume.ts'
+
+const MORE = 75
+
+function number(name: string, otherwise: number): number {
+  const text = process.env[name] ?? ''
+  if (text === '') return otherwise
+  const match = /^(\d+)([kMG]?)$/.exec(text)
+  if (match === null) throw new Error(`${name}=${text} is no number`)
+  return Number(match[1]) * 1024 ** ['', 'k', 'M', 'G'].indexOf(match[2] ?? '')
+}
+
+const seed = number('SEED', Math.floor(Math.random() * 1e6))
+const seconds = number('MINUTES', 1e6) * 60
+const keep = process.env['KEEP'] ?? ''
+const dir = keep === '' ? mkdtempSync(join(tmpdir(), 's-')) : keep
+
+const mib = (bytes: number): string => `${(bytes / MIB).toFixed(1)} MiB`
+const share = (part: number, whole: number): string => `${((100 * part) / whole).toFixed(2)} %`
+
+function tellResume(report: ResumeReport): void {
+  const { bytes, cuts, made, twice, hashed, behind, peaks } = report
+  const kinds = Object.entries(made).map(([kind, count]) => `${kind} ${count}`)
+  console.log(`# ${mib(bytes)}, cut ${cuts} times: ${kinds.join(', ')}`)
+  console.log(`# received twice ${mib(twice)}, ${share(twice, bytes)}`)
+  console.log(`# hashed again ${mib(hashed)}, of ${mib(behind)} that lay behind checkpoints`)
+  const over = (peak: number): string => `${mib(peak - peaks.node)}`
+  console.log(`# peak memory over a bare node: p2p-send ${over(peaks.accepting)}, sender ${over(peaks.sender)}, receiver ${over(peaks.receiver)}`)
+  console.log(JSON.stringify({ resume: report }))
+  console.log(`| one file of ${bytes / MIB} MiB, its way cut ${cuts} times | ${cuts} | 0 | 0 | 0 |`)
+}
+
+async function resume(): Promise<'done' | 'more'> {
+  const work = await Resume.open(dir, { bytes: number('BYTES', 4096 * MIB), cuts: number('CUTS', 100), seed })
+  try {
+    const end = await work.run(seconds)
+    if (end === 'done') tellResume(work.report())
+    return end
+  } finally {
+    await work.close()
+  }
+}
+
+async function main([what]: string[]): Promise<void> {
+  if (what !== 'resume') throw new Error('resume')
+  console.log(`# seed ${seed}, in ${dir}`)
+  const end = await resume()
+  if (end === 'more') {
+    if (keep === '') throw new Error('time is over; KEEP=DIR would keep the work')
+    console.log(`# there is more to do: make ${what} KEEP=${dir} goes on`)
+    process.exitCode = MORE
+  }
+  if (end === 'done' || keep === '') rmSync(dir, { recursive: true, force: true, maxRetries: 3 })
+}
+
+main(process.argv.slice(2)).catch((error: unknown) => {
+  console.log(error)
+  console.log(`# failed: seed ${seed}; everything is still in ${dir}`)
+  process.exitCode = 1
+})

@@ -57,7 +57,10 @@ async function placeFiles(home: Home, hash: Hash, id: string, part: string): Pro
   let moved = false
   for (const [index, { size }] of head.header.parts.entries()) {
     if (!isExternal({ size })) continue
-    if (!moved) await files.mkdir(home.at('files', id))
+    if (!moved) {
+      await files.mkdir(home.at('files', id))
+      await files.syncDir(home.at('files')) // before anything is only in it; whoever made it may have died before this
+    }
     moved = true
     try {
       await files.rename(`${part}/${index}`, home.at(externalPath(id, index)))
@@ -65,9 +68,7 @@ async function placeFiles(home: Home, hash: Hash, id: string, part: string): Pro
       if (!isCode(error, 'ENOENT')) throw error
     }
   }
-  if (!moved) return
-  await files.syncDir(home.at('files', id))
-  await files.syncDir(home.at('files')) // whoever made the directory may have died before this
+  if (moved) await files.syncDir(home.at('files', id))
 }
 
 async function linkHook(home: Home, mail: string, name: string): Promise<void> {

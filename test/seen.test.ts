@@ -97,7 +97,8 @@ test('a torn line is skipped and never swallows the next record', async () => {
     const size = await seenEnd(home)
     await seen.commit([record(2)])
     await seen.close()
-    for (let cut = size; cut < size + 150; cut += 7) {
+    const whole = (await seenEnd(home)) - 1
+    for (let cut = size; cut < whole; cut += 7) {
       await truncate(home.at('seen'), cut)
       const torn = await Seen.open(home)
       assert.is(await torn.find(KEY, record(2).id), undefined)
@@ -113,6 +114,25 @@ test('a torn line is skipped and never swallows the next record', async () => {
       await back.commit([record(2)])
       await back.close()
     }
+  })
+})
+
+test('a write of which a power cut left the size and zeros does not reach into the record before it', async () => {
+  await withHome(async (home) => {
+    const seen = await Seen.open(home)
+    await seen.commit([record(1)])
+    const size = await seenEnd(home)
+    await seen.commit([record(2)])
+    await seen.close()
+    const end = await seenEnd(home)
+    await truncate(home.at('seen'), size)
+    await truncate(home.at('seen'), end)
+    const torn = await Seen.open(home)
+    assert.ok(await torn.find(KEY, record(1).id))
+    assert.is(await torn.find(KEY, record(2).id), undefined)
+    await torn.commit([record(3)])
+    assert.ok(await torn.find(KEY, record(3).id))
+    await torn.close()
   })
 })
 

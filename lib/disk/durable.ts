@@ -86,12 +86,14 @@ export async function readText(files: Files, path: string): Promise<string | und
 
 /**
  * Appends records to a log that several processes write: one O_APPEND write that starts with a newline, so that a
- * line torn by a crash can never swallow the next one. Readers skip what does not parse.
+ * line torn by a crash can never swallow the next one, and ends with one, so that whatever a power cut leaves in the
+ * place of the next write (zeros, if only its size was durable) is never part of the last line. Readers skip what does
+ * not parse.
  */
 export async function appendRecords(files: Files, path: string, records: string[], sync: boolean): Promise<void> {
   const handle = await files.open(path, 'append')
   try {
-    await handle.write(utf8('\n' + records.join('\n')))
+    await handle.write(utf8(`\n${records.join('\n')}\n`))
     if (sync) await handle.sync()
   } finally {
     await closeQuietly(handle)

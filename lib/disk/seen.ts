@@ -1,7 +1,8 @@
 // What was delivered: one append-only log per home, and sorted runs derived from it for look-ups. The log alone is
 // the truth; the runs are checked and rebuilt when missing. Several processes append at once: a record is part of
-// one O_APPEND write that starts with a newline, and the first record of an id wins (p2p-spool(5), SEEN). Lines with
-// a wrong sum are skipped, never cut off. No process loads the whole log: look-ups cost one or two reads a run.
+// one O_APPEND write that starts and ends with a newline, and the first record of an id wins (p2p-spool(5), SEEN).
+// Lines with a wrong sum are skipped, never cut off. No process loads the whole log: look-ups cost one or two reads a
+// run.
 
 import { crc32 } from 'node:zlib'
 
@@ -36,7 +37,7 @@ export interface SeenRecord {
 export interface SeenEntry extends SeenRecord {
   /** Byte offset of the record in the log: p2p-inbox's cursor. */
   offset: number
-  /** Offset of the record after it. */
+  /** Offset behind its line. */
   next: number
 }
 
@@ -88,7 +89,7 @@ async function* scan(handle: FileHandle, from: number): AsyncGenerator<SeenEntry
       const end = held.indexOf('\n', start)
       if (end < 0) break
       const record = parseRecord(held.slice(start, end))
-      if (record !== undefined) yield { ...record, offset: at + start, next: at + end }
+      if (record !== undefined) yield { ...record, offset: at + start, next: at + end + 1 }
       start = end + 1
     }
     at += start
@@ -157,7 +158,7 @@ export class Seen {
   commit(records: SeenRecord[]): Promise<boolean[]> {
     return this.#inTurn(async () => {
       try {
-        await this.#handle.write(utf8('\n' + records.map(formatRecord).join('\n')))
+        await this.#handle.write(utf8(`\n${records.map(formatRecord).join('\n')}\n`))
       } catch (error) {
         const tags = await this.#readBack(records).catch(() => undefined)
         if (tags?.every((tag, i) => tag !== records[i]?.tag) === true) throw error
@@ -210,9 +211,9 @@ export class Seen {
   /** The record at an offset, checked against its sum; nothing if there is none. */
   async *#at(offset: number): AsyncGenerator<SeenEntry> {
     const text = Buffer.from(await this.#handle.read(offset, LINE_MAX)).toString('latin1')
-    const line = text.split('\n', 1)[0] ?? ''
-    const record = parseRecord(line)
-    if (record !== undefined) yield { ...record, offset, next: offset + line.length }
+    const end = text.indexOf('\n')
+    const record = parseRecord(end < 0 ? text : text.slice(0, end))
+    if (record !== undefined) yield { ...record, offset, next: offset + (end < 0 ? text.length : end + 1) }
   }
 
   async #sync(): Promise<void> {

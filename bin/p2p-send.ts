@@ -19,7 +19,7 @@ import { loadKeyring, type Keyring } from '../lib/disk/keyring.ts'
 import type { Queued } from '../lib/disk/queued.ts'
 import { discard } from '../lib/disk/staging.ts'
 import { main, type Call } from '../lib/edge/cli.ts'
-import { p2pSend } from '../lib/edge/commands.ts'
+import { p2pSend, p2pSendmail } from '../lib/edge/commands.ts'
 import { lines, stdinChunks, stdinIsTerminal, stopInput, type Line } from '../lib/edge/input.ts'
 import type { Hash, Header } from '../lib/wire/envelope.ts'
 import { deliveredRecord, dryRunRecord, errorRecord, queuedRecord } from '../lib/wire/outrecord.ts'
@@ -303,4 +303,6 @@ class Told implements Teller {
   }
 }
 
-main(p2pSend, { '': send })
+// As mail programs call a sendmail.
+if (/^-t/.test(process.argv[2] ?? '')) main(p2pSendmail, { '': async (call) => (await import('../lib/delivery/sendmail.ts')).sendmail(call) })
+else main(p2pSend, { '': send })

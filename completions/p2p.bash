@@ -4,14 +4,14 @@
 # several candidates and never becomes part of the command line.
 # shellcheck shell=bash
 
-p2p_commands=(p2p p2p-id p2p-inbox p2p-listen p2p-queue p2p-send)
+p2p_commands=(p2p p2p-id p2p-inbox p2p-listen p2p-queue p2p-send p2p-sendmail)
 
 # What a COMMAND and, behind it, a VERB takes: `--spelling/-s=OFFER`, a + in front of what may be repeated.
 _p2p_table() {
   p2p_verbs=() p2p_all=() p2p_options=() p2p_arguments=()
   case $1 in
     p2p)
-      p2p_verbs=(id inbox listen queue send help)
+      p2p_verbs=(id inbox listen queue send sendmail help)
       p2p_options=(--home=directory --json --text --quiet/-q --verbose/-v --help/-h --version/-V)
       p2p_all=("${p2p_options[@]}")
       ;;
@@ -48,10 +48,17 @@ _p2p_table() {
         --expires=duration --replace= --dry-run/-n --skip-empty/-E --lines/-l --ndjson --queue-only --wait/-w=duration
       )
       ;;
+    p2p-sendmail)
+      p2p_options=(--home=directory --json --text --quiet/-q --verbose/-v --help/-h --version/-V)
+      p2p_all=(
+        "${p2p_options[@]}" --read-recipients/-t --ignore-dots/-i --set/-o= --errors/-e= --sender/-f/-r= --full-name/-F=
+        --body/-B= --notify/-N= --return/-R= '--mode/-b=:m' --submission/-U --me-too/-m
+      )
+      ;;
   esac
   case "$1 $2" in
     'p2p help')
-      p2p_arguments=(':id|inbox|listen|queue|send')
+      p2p_arguments=(':id|inbox|listen|queue|send|sendmail')
       ;;
     'p2p-id init')
       p2p_options+=(--name= --port= +--addr= --no-passphrase --passphrase-file=file --passphrase-fd=)
@@ -153,6 +160,13 @@ _p2p_table() {
       p2p_options+=(
         --message/-m= +--attach/--file/-a/-f=file --name= --subject/-s= --reply/-r=received --expires=duration
         --replace= --dry-run/-n --skip-empty/-E --lines/-l --ndjson --queue-only --wait/-w=duration
+      )
+      p2p_arguments=('recipient...')
+      ;;
+    'p2p-sendmail ')
+      p2p_options+=(
+        --read-recipients/-t --ignore-dots/-i --set/-o= --errors/-e= --sender/-f/-r= --full-name/-F= --body/-B=
+        --notify/-N= --return/-R= '--mode/-b=:m' --submission/-U --me-too/-m
       )
       p2p_arguments=('recipient...')
       ;;

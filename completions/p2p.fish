@@ -148,6 +148,8 @@ function __p2p_valued
             printf '%s\n' --wait -w --linger --to --output -o --home
         case p2p-send
             printf '%s\n' --message -m --attach --file -a -f --name --subject -s --reply -r --expires --replace --wait -w --home
+        case p2p-sendmail
+            printf '%s\n' --set -o --errors -e --sender -f -r --full-name -F --body -B --notify -N --return -R --mode -b --home
     end
 end
 
@@ -499,9 +501,10 @@ complete -c p2p -n '__p2p_argument p2p "" 0 0' -f -a inbox -d 'read what came'
 complete -c p2p -n '__p2p_argument p2p "" 0 0' -f -a listen -d 'be reachable: receive messages and deliver waiting ones'
 complete -c p2p -n '__p2p_argument p2p "" 0 0' -f -a queue -d 'the outgoing queue'
 complete -c p2p -n '__p2p_argument p2p "" 0 0' -f -a send -d 'accept a message, deliver it if the peer is up'
+complete -c p2p -n '__p2p_argument p2p "" 0 0' -f -a sendmail -d 'send a mail of a mail program to contacts'
 complete -c p2p -n '__p2p_argument p2p "" 0 0' -f -a help -d 'the manual of a command'
-complete -c p2p -n '__p2p_argument p2p help 0 0' -f -a 'id inbox listen queue send'
-complete -c p2p -n '__p2p_at p2p id; or __p2p_at p2p inbox; or __p2p_at p2p listen; or __p2p_at p2p queue; or __p2p_at p2p send' -f -k -a '(__p2p_other)'
+complete -c p2p -n '__p2p_argument p2p help 0 0' -f -a 'id inbox listen queue send sendmail'
+complete -c p2p -n '__p2p_at p2p id; or __p2p_at p2p inbox; or __p2p_at p2p listen; or __p2p_at p2p queue; or __p2p_at p2p send; or __p2p_at p2p sendmail' -f -k -a '(__p2p_other)'
 
 complete -c p2p-id -e
 complete -c p2p-id -f
@@ -664,3 +667,26 @@ complete -c p2p-send -n '__p2p_at p2p-send "*" --ndjson' -l ndjson -d 'one messa
 complete -c p2p-send -n '__p2p_at p2p-send "*" --queue-only' -l queue-only -d 'do not try to deliver now'
 complete -c p2p-send -n '__p2p_at p2p-send "*" --wait -w' -l wait -s w -r -f -k -a '30s 5m 1h 1d 7d' -d 'try for at most so long (default 5s)'
 complete -c p2p-send -n '__p2p_argument p2p-send "" 0 9999' -f -a '(__p2p_read p2p-send recipient)'
+
+complete -c p2p-sendmail -e
+complete -c p2p-sendmail -f
+complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --home' -l home -r -f -a '(__fish_complete_directories (__p2p_value p2p-sendmail))' -d 'the home directory instead of $P2P_HOME'
+complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --json' -l json -d 'records as NDJSON (the rule unless on a terminal)'
+complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --text' -l text -d 'human lines'
+complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --quiet -q' -l quiet -s q -d 'nothing on standard output, only errors that need a person'
+complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --verbose -v' -l verbose -s v -d 'say more on standard error'
+complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --help -h' -l help -s h -d 'show this help'
+complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --version -V' -l version -s V -d 'show the version'
+complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --read-recipients -t' -l read-recipients -s t -d 'to whom To:, Cc: and Bcc: name, or Resent-To: and so on'
+complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --ignore-dots -i' -l ignore-dots -s i -d 'ignored: a line with a dot alone is always text'
+complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --set -o' -l set -s o -r -f -d 'ignored, with whatever stands behind it (-oi, -oem)'
+complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --errors -e' -l errors -s e -r -f -d 'ignored'
+complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --sender -f -r' -l sender -s f -s r -r -f -d 'ignored: a message is from this identity'
+complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --full-name -F' -l full-name -s F -r -f -d 'ignored'
+complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --body -B' -l body -s B -r -f -d 'ignored'
+complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --notify -N' -l notify -s N -r -f -d 'ignored: p2p-queue tells what was delivered'
+complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --return -R' -l return -s R -r -f -d 'ignored'
+complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --mode -b' -l mode -s b -r -f -a 'm' -d 'only -bm, which is what it does'
+complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --submission -U' -l submission -s U -d 'ignored'
+complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --me-too -m' -l me-too -s m -d 'ignored'
+complete -c p2p-sendmail -n '__p2p_argument p2p-sendmail "" 0 9999' -f -a '(__p2p_read p2p-sendmail recipient)'

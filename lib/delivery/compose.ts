@@ -29,8 +29,8 @@ const UNNAMED = 'stdin'
 /** Bytes read at once from an attached file. */
 const BLOCK = 1 << 20
 
-/** A file to send: by its path, or bytes under a name. */
-export type Attachment = { path: string } | { name: string; content: AsyncIterable<Uint8Array> }
+/** A file to send: by its path, or bytes under a name, of a media type if that is known better than by the name. */
+export type Attachment = { path: string } | { name: string; type?: string; content: AsyncIterable<Uint8Array> }
 
 export interface Letter {
   /** The text; what turns out to be none is sent as a file. */
@@ -140,7 +140,7 @@ async function partSources(letter: Letter, opened: OpenFile[]): Promise<PartSour
       const file = files.next().value as OpenFile
       sources.push(fileSource(baseName(file.path), fileContent(file)))
     } else {
-      sources.push(fileSource(attachment.name, attachment.content))
+      sources.push(fileSource(attachment.name, attachment.content, attachment.type))
     }
   }
   if (sources.length === 0) sources.push({ type: TEXT_TYPE, content: new Uint8Array(0) })
@@ -177,9 +177,9 @@ async function* chain(held: Uint8Array[], rest: AsyncIterator<Uint8Array>): Asyn
   }
 }
 
-function fileSource(name: string, content: Uint8Array | AsyncIterable<Uint8Array>): PartSource {
+function fileSource(name: string, content: Uint8Array | AsyncIterable<Uint8Array>, type = typeOfName(name)): PartSource {
   if (!isPartName(name)) throw new Failure(EX.DATA, `bad file name ${quote(name)}: 1 to 255 bytes without NUL expected`)
-  return { type: typeOfName(name), name, content }
+  return { type, name, content }
 }
 
 function baseName(path: string): string {

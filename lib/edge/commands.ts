@@ -235,6 +235,38 @@ export const p2pSend: Command = {
   ],
 }
 
+// sendmail's options as other programs give them. The letters are what counts; the long names are for this table.
+export const p2pSendmail: Command = {
+  name: 'p2p-sendmail',
+  text: 'send a mail of a mail program to contacts',
+  options: [],
+  verbs: [
+    {
+      name: '',
+      usage: '[ADDRESS...]',
+      offer: 'recipient',
+      min: 0,
+      max: Infinity,
+      text: 'send the mail in standard input to ADDRESS..., or with -t to whom it names',
+      options: [
+        flag('read-recipients', 'to whom To:, Cc: and Bcc: name, or Resent-To: and so on', 't'),
+        flag('ignore-dots', 'ignored: a line with a dot alone is always text', 'i'),
+        value('set', 'X', 'ignored, with whatever stands behind it (-oi, -oem)', 'o'),
+        value('errors', 'X', 'ignored', 'e'),
+        { ...value('sender', 'ADDRESS', 'ignored: a message is from this identity', 'f', []), aliases: ['r'] },
+        value('full-name', 'NAME', 'ignored', 'F', []),
+        value('body', 'TYPE', 'ignored', 'B', []),
+        value('notify', 'WHEN', 'ignored: p2p-queue tells what was delivered', 'N', []),
+        value('return', 'WHAT', 'ignored', 'R', []),
+        value('mode', 'm', 'only -bm, which is what it does', 'b', ['m']),
+        flag('submission', 'ignored', 'U'),
+        flag('me-too', 'ignored', 'm'),
+      ],
+      examples: ['p2p-sendmail -t < mail.eml', 'p2p-sendmail -oi -f alice bob@p2p.invalid < mail.eml'],
+    },
+  ],
+}
+
 export const p2pListen: Command = {
   name: 'p2p-listen',
   text: 'be reachable: receive messages and deliver waiting ones',
@@ -457,4 +489,4 @@ export const p2p: Command = {
   ],
 }
 
-export const COMMANDS: Command[] = [p2p, p2pId, p2pInbox, p2pListen, p2pQueue, p2pSend]
+export const COMMANDS: Command[] = [p2p, p2pId, p2pInbox, p2pListen, p2pQueue, p2pSend, p2pSendmail]

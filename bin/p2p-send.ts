@@ -304,5 +304,6 @@ class Told implements Teller {
 }
 
 // As mail programs call a sendmail.
-if (/^-t/.test(process.argv[2] ?? '')) main(p2pSendmail, { '': async (call) => (await import('../lib/delivery/sendmail.ts')).sendmail(call) })
-else main(p2pSend, { '': send })
+if (process.argv[2]?.startsWith('-t') === true) {
+  main(p2pSendmail, { '': async (call) => (await import('../lib/delivery/sendmail.ts')).sendmail(call) })
+} else main(p2pSend, { '': send })

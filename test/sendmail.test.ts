@@ -37,7 +37,7 @@ async function bothWays(text: string): Promise<Record<string, unknown>> {
   return one
 }
 
-const withoutFiles = ({ files: _, ...rest }: Record<string, unknown>): Record<string, unknown> => rest
+const withoutFiles = (made: Record<string, unknown>): Record<string, unknown> => ({ ...made, files: undefined })
 
 test('text is kept to the byte, whatever encoding it came in', async () => {
   for (const [mail, text] of [

@@ -18,7 +18,7 @@ import { findMessage, type Message } from '../lib/disk/inboxview.ts'
 import { loadKeyring, type Keyring } from '../lib/disk/keyring.ts'
 import type { Queued } from '../lib/disk/queued.ts'
 import { discard } from '../lib/disk/staging.ts'
-import { main, type Call } from '../lib/edge/cli.ts'
+import { calledWith, main, type Call } from '../lib/edge/cli.ts'
 import { p2pSend, p2pSendmail } from '../lib/edge/commands.ts'
 import { lines, stdinChunks, stdinIsTerminal, stopInput, type Line } from '../lib/edge/input.ts'
 import type { Hash, Header } from '../lib/wire/envelope.ts'
@@ -304,6 +304,6 @@ class Told implements Teller {
 }
 
 // As mail programs call a sendmail.
-if (process.argv[2]?.startsWith('-t') === true) {
+if (calledWith('-t')) {
   main(p2pSendmail, { '': async (call) => (await import('../lib/delivery/sendmail.ts')).sendmail(call) })
 } else main(p2pSend, { '': send })

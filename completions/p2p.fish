@@ -686,7 +686,7 @@ complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --full-name -F' -l full-n
 complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --body -B' -l body -s B -r -f -d 'ignored'
 complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --notify -N' -l notify -s N -r -f -d 'ignored: p2p-queue tells what was delivered'
 complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --return -R' -l return -s R -r -f -d 'ignored'
-complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --mode -b' -l mode -s b -r -f -a 'm' -d 'only -bm, which is what it does'
+complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --mode -b' -l mode -s b -r -f -a 'm' -d 'only m, as in -bm: what it does anyway'
 complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --submission -U' -l submission -s U -d 'ignored'
 complete -c p2p-sendmail -n '__p2p_at p2p-sendmail "*" --me-too -m' -l me-too -s m -d 'ignored'
 complete -c p2p-sendmail -n '__p2p_argument p2p-sendmail "" 0 9999' -f -a '(__p2p_read p2p-sendmail recipient)'

@@ -58,7 +58,8 @@ const run = (each: Case, args: string[], env: Record<string, string> = {}): Prom
   runCommand(each.command.name, [...each.words, ...args], { home: `${place}/none`, env })
 
 /** The arguments that a verb requires. */
-function required({ verb }: Case): string[] {
+function required({ command, verb }: Case): string[] {
+  if (command.name === 'p2p-sendmail') return ['bob'] // not without -t
   if (verb.usage.includes('|')) return [verb.usage.split('|')[0] ?? '']
   const words = verb.usage.split(' ').filter((word) => word !== '' && !word.startsWith('['))
   return words.map((word) => ARGUMENTS[word] ?? 'x')

@@ -173,6 +173,11 @@ function onlyVerb(command: Command): Verb | undefined {
   return command.verbs[0]?.name === '' ? command.verbs[0] : undefined
 }
 
+/** Whether the first argument begins so: some programs know a command by another name and call it by its option. */
+export function calledWith(prefix: string): boolean {
+  return process.argv[2]?.startsWith(prefix) === true
+}
+
 /** Runs a command: the last line of every bin/*.ts. `handlers` are by verb, '' for a command without verbs. */
 export function main(command: Command, handlers: Record<string, Handler>): void {
   process.umask(0o077)

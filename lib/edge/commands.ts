@@ -258,7 +258,7 @@ export const p2pSendmail: Command = {
         value('body', 'TYPE', 'ignored', 'B', []),
         value('notify', 'WHEN', 'ignored: p2p-queue tells what was delivered', 'N', []),
         value('return', 'WHAT', 'ignored', 'R', []),
-        value('mode', 'm', 'only -bm, which is what it does', 'b', ['m']),
+        value('mode', 'MODE', 'only m, as in -bm: what it does anyway', 'b', ['m']),
         flag('submission', 'ignored', 'U'),
         flag('me-too', 'ignored', 'm'),
       ],

@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert'
 
 import { realDoors, type Home } from '../lib/disk/home.ts'
 import { listMaildir, mailName, setFlags, withMail, writeMail } from '../lib/disk/maildir.ts'
-import { markDelivered, type SentPart } from '../lib/disk/sent.ts'
+import { markDelivered, prepareSent, publishSent, type SentPart } from '../lib/disk/sent.ts'
 import { collect, openSource, readMail } from '../lib/wire/mailread.ts'
 import { EMBED_MAX } from '../lib/wire/mail.ts'
 import { BOB, EVE, deliver, mailOf, withHome, writeSent } from './mailbox.ts'
@@ -181,6 +181,18 @@ test('a sent copy is flagged S and F until it is delivered, whatever a mail prog
     assert.match(text, new RegExp(`^From: alice <${self.key}@p2p\\.invalid>\nTo: bob <${BOB.key}@p2p\\.invalid>\n`))
     assert.match(text, new RegExp(`^References: <chat\\.20260921\\.${BOB.key}@p2p\\.invalid>$`, 'm'))
     assert.not.match(text, /X-P2P-(?:Received|Verified)/)
+  })
+})
+
+test('a sent copy that its writer did not live to show is shown when the message is delivered', async () => {
+  await withHome(async (home, self) => {
+    const { head, contents } = mailOf({ text: 'a\n' })
+    const copy = await prepareSent(home, self, { contact: BOB, head, parts: partsOf(contents) })
+    await markDelivered(home, [head])
+    assert.equal(names(home, 'sent', 'cur'), [`${mailName(head.created, head.id)}:2,S`])
+    assert.equal(names(home, 'sent', 'tmp'), [])
+    await publishSent(home, [copy]) // its writer lives, and comes too late
+    assert.equal(names(home, 'sent', 'cur'), [`${mailName(head.created, head.id)}:2,S`])
   })
 })
 

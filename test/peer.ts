@@ -408,34 +408,39 @@ export class Peer {
     return (await this.good('p2p-queue', ['list'])).map((record) => String(record['id']))
   }
 
+  /** Names in a directory of the home; none if there is none. */
+  files(...parts: string[]): string[] {
+    return existsSync(this.at(...parts)) ? readdirSync(this.at(...parts)) : []
+  }
+
   /** As if the leftovers of killed processes were older than any process: the next sweep may take them. */
   age(): void {
     const long = new Date(systemClock.now() - 2 * LEFTOVER_MS)
-    for (const key of readdirSync(this.at('queue'))) {
-      for (const folder of ['tmp', 'body', 'opts', '.']) {
-        const path = this.at('queue', key, folder)
-        if (key === 'clock' || !existsSync(path)) continue
-        for (const name of readdirSync(path)) utimesSync(join(path, name), long, long)
-      }
+    const folders = ['.', 'contacts', 'hello', 'lock', 'sent/tmp', 'seen.index']
+    for (const key of this.files('queue').filter((name) => name !== 'clock')) {
+      folders.push(...['tmp', 'body', 'opts', '.'].map((folder) => join('queue', key, folder)))
+    }
+    for (const folder of folders) {
+      for (const name of this.files(folder)) if (!name.endsWith('.lock')) utimesSync(this.at(folder, name), long, long)
     }
   }
 
   /** What is not as it should be when nothing is under way: stray files, or copies that say "not delivered". */
   strays(): string[] {
     const found: string[] = []
-    const files = (...parts: string[]): string[] => (existsSync(this.at(...parts)) ? readdirSync(this.at(...parts)) : [])
     const expectNone = (...parts: string[]): void => {
-      for (const name of files(...parts)) found.push(join(...parts, name))
+      for (const name of this.files(...parts)) found.push(join(...parts, name))
     }
-    for (const key of files('part')) expectNone('part', key)
-    for (const key of files('queue').filter((name) => name !== 'clock')) {
+    for (const key of this.files('part')) expectNone('part', key)
+    expectNone('queue', 'stage')
+    for (const key of this.files('queue').filter((name) => name !== 'clock' && name !== 'stage')) {
       for (const folder of ['tmp', 'new', 'hold', 'failed', 'body', 'opts']) expectNone('queue', key, folder)
     }
     expectNone('inbox', 'tmp')
     expectNone('sent', 'tmp')
     expectNone('hooks', 'pending')
-    for (const name of files('sent', 'cur')) if (/:2,.*F/.test(name)) found.push(`sent/cur/${name}`)
-    for (const name of files('sent', 'new')) found.push(`sent/new/${name}`)
+    for (const name of this.files('sent', 'cur')) if (/:2,.*F/.test(name)) found.push(`sent/cur/${name}`)
+    for (const name of this.files('sent', 'new')) found.push(`sent/new/${name}`)
     for (const name of readdirSync(this.path, { recursive: true }).map(String)) {
       if (/\.tmp\.|\.dead\./.test(name)) found.push(name)
     }

@@ -1,7 +1,7 @@
 // The queue on a real file system: what accept() leaves at every size, that failures leave nothing, that creation
 // times never repeat, and that every later step can be done twice.
 
-import { existsSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm, utimes } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 
@@ -21,7 +21,7 @@ import { openOutgoing } from '../lib/disk/outgoing.ts'
 import * as queue from '../lib/disk/queue.ts'
 import { compareNames, parseQueueName, type Queued } from '../lib/disk/queued.ts'
 import { note, outcomeOf, readLog } from '../lib/disk/queuelog.ts'
-import { sweep } from '../lib/disk/queuesweep.ts'
+import { sweep } from '../lib/disk/sweep.ts'
 import { reserveStamps } from '../lib/disk/stamp.ts'
 import { discard, stageBody, type PartSource, type Staged } from '../lib/disk/staging.ts'
 import { ChunkHasher, decodeHead } from '../lib/wire/envelope.ts'
@@ -479,6 +479,44 @@ test('the sweep takes what is old and belongs to nothing, and nothing else', asy
     writeFileSync(`${staged.directory}/owner`, JSON.stringify({ ...note, boot: 'another' }))
     await sweep(home)
     assert.not.ok(existsSync(staged.directory as string))
+  })
+})
+
+test('the sweep takes copies in sent/tmp of what was never accepted, with their files, and leaves those of what waits', async () => {
+  await withHome(async (home) => {
+    const old = new Date(Date.now() - 37 * 3600 * 1000)
+    const staged = await stage(home, octets(pattern(11_000_000)))
+    const drafts = [0, 1, 2, 3].map(() => ({ to: BOB, staged, header: {} }))
+    const [waiting, dead, young, shown] = (await acceptAll(home, nodeSuite, ME, drafts)) as [Queued, Queued, Queued, Queued]
+    await discard(home, staged)
+    const name = ({ created, id }: Queued): string => `${created}.${id.slice(0, 32)}.p2p`
+    const put = (queued: Queued): string => home.at('sent/tmp', name(queued))
+    for (const queued of [waiting, dead, young]) await realDoors.files.rename(home.at('sent/cur', `${name(queued)}:2,FS`), put(queued))
+    for (const queued of [dead, young, shown]) await realDoors.files.unlink(home.at('queue', BOB.key, 'new', queued.file))
+    writeFileSync(put(shown), '') // nobody knows how it came here; the mail is in sent/cur and its file belongs to that
+    writeFileSync(home.at('sent/tmp/1700000000.foreign'), '')
+    for (const path of [put(waiting), put(dead), put(shown), home.at('sent/tmp/1700000000.foreign')]) await utimes(path, old, old)
+    await sweep(home)
+    assert.equal(readdirSync(home.at('sent/tmp')).sort(), [name(waiting), name(young)].sort())
+    assert.equal(readdirSync(home.at('files')).sort(), [waiting.id, young.id, shown.id].sort())
+  })
+})
+
+test('the sweep takes what was to replace a file, and what a lock of the dead has left', async () => {
+  await withHome(async (home) => {
+    const old = new Date(Date.now() - 37 * 3600 * 1000)
+    mkdirSync(home.at('seen.index'))
+    const gone = ['home.json.tmp.0123456789ab', 'hello/last.tmp.0123456789ab', 'contacts/K.json.tmp.0123456789ab', 'seen.index/0-9.run.77']
+    const kept = ['hello/last', 'notes.tmp.txt', 'contacts/K.json', 'seen.index/0-9.run', 'lock/b.owner', 'hello/last.tmp.ba9876543210']
+    for (const name of [...gone, ...kept, 'lock/a.owner']) writeFileSync(home.at(name), '')
+    for (const name of ['lock/b.lock', 'lock/c.dead.77']) mkdirSync(home.at(name))
+    for (const name of [...gone, ...kept, 'lock/a.owner', 'lock/b.lock', 'lock/c.dead.77']) {
+      if (name !== 'hello/last.tmp.ba9876543210') await utimes(home.at(name), old, old)
+    }
+    await sweep(home)
+    for (const name of gone) assert.not.ok(existsSync(home.at(name)), name)
+    for (const name of kept) assert.ok(existsSync(home.at(name)), name)
+    assert.equal(readdirSync(home.at('lock')).sort(), ['b.lock', 'b.owner'])
   })
 })
 

@@ -9,7 +9,7 @@ import type { Delivered } from '../disk/inbox.ts'
 import type { Keyring } from '../disk/keyring.ts'
 import { tryLock } from '../disk/lock.ts'
 import type { Queued } from '../disk/queued.ts'
-import { sweep } from '../disk/queuesweep.ts'
+import { sweep } from '../disk/sweep.ts'
 import { serve, type Server } from '../net/accept.ts'
 import { Guard } from '../net/guard.ts'
 import type { Ending } from '../net/stream.ts'
@@ -126,6 +126,7 @@ export class Listener {
     try {
       await station.inbox() // repairs what a crash left, before anybody may come
       const { peers, hooks, requests } = (this.#works = this.#build(station))
+      closers.unshift(() => peers.stop(0), () => hooks.stop()) // both may have been stopped by then
       const guard = new Guard<Ending>(home.clock, home.random)
       for (const { ip } of knownPlaces(keyring)) guard.know(ip)
       const server = await this.#serve(station, guard, peers)

@@ -11,7 +11,7 @@ import { encodeHead, type Hash, type Head, type Header } from '../wire/envelope.
 import { createFiles, type NewFile, removeTree } from './durable.ts'
 import { type Home, refuseRetired } from './home.ts'
 import { bodyPath, headPath, optionsPath, queueName, queuePath, type Queued, type QueuedOptions, STATES } from './queued.ts'
-import { markDelivered, prepareSent, publishSent, type PreparedCopy, type SentPart } from './sent.ts'
+import { markDelivered, preparedPath, prepareSent, publishSent, type PreparedCopy, type SentPart } from './sent.ts'
 import { reserveStamps } from './stamp.ts'
 import { stagedPart, type Staged } from './staging.ts'
 
@@ -198,12 +198,12 @@ async function syncParents(home: Home, pending: Pending[]): Promise<void> {
 }
 
 /** Head first, as always: nothing in new/ without its body. On a full or failing disk this is all that can be done. */
-async function takeBack(home: Home, { queued, copy }: Pending): Promise<void> {
+async function takeBack(home: Home, { queued }: Pending): Promise<void> {
   const { files } = home
   await files.unlink(headPath(home, queued)).catch(() => false)
   await files.unlink(queuePath(home, queued.key, 'tmp', queued.file)).catch(() => false)
   await files.unlink(optionsPath(home, queued)).catch(() => false)
   await removeTree(files, bodyPath(home, queued)).catch(() => undefined)
-  if (copy !== undefined) await files.unlink(copy.prepared).catch(() => false)
   await removeTree(files, home.at('files', queued.id)).catch(() => undefined)
+  await files.unlink(preparedPath(home, queued)).catch(() => false) // last: see prepareSent
 }

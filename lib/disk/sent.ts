@@ -50,7 +50,6 @@ export async function prepareSent(
   options: { chatThreads?: boolean | undefined } = {},
 ): Promise<PreparedCopy> {
   const { contact, head, parts, small = false, boundary = hex(home.random.bytes(16)) } = copy
-  await keepLargeParts(home, head, parts)
   const mail = mailFromHead(head, {
     from: self,
     to: contact,
@@ -60,21 +59,27 @@ export async function prepareSent(
     text: hasText(head) ? await collect(partAt(parts, 0).content()) : undefined,
     content: (index) => partAt(parts, index).content(),
   })
-  const name = mailName(head.created, head.id)
-  const prepared = home.at('sent', 'tmp', name)
-  const path = home.at('sent', 'cur', `${name}:2,${UNDELIVERED}`)
+  const prepared = preparedPath(home, head)
+  const path = home.at('sent', 'cur', `${mailName(head.created, head.id)}:2,${UNDELIVERED}`)
   if (small) {
     const bytes = await collect(composeMail(mail))
     return { prepared, path, file: { path: prepared, bytes, mtime: mail.created } }
   }
   await writeMail(home.files, prepared, mail)
   await home.files.utimes(prepared, mail.created)
+  await keepLargeParts(home, head, parts) // after the mail: by what it left in sent/tmp the sweep knows a dead one's files
   return { prepared, path }
+}
+
+/** Where the copy of a message waits until the message is accepted. */
+export function preparedPath(home: Home, { created, id }: { created: bigint; id: string }): string {
+  return home.at('sent', 'tmp', mailName(created, id))
 }
 
 /** Makes prepared copies visible in sent/cur/, durably; the folder is synced once for all. */
 export async function publishSent(home: Home, copies: PreparedCopy[]): Promise<void> {
-  for (const { prepared, path } of copies) await home.files.rename(prepared, path)
+  // Not there: whoever delivered the message meanwhile has done it.
+  for (const { prepared, path } of copies) await renamed(home, prepared, path)
   if (copies.length > 0) await home.files.syncDir(home.at('sent', 'cur'))
 }
 
@@ -123,19 +128,20 @@ export async function withdrawSent(
   await home.files.syncDir(home.at('sent', 'cur'))
 }
 
-/** The recipients have these messages: flag F goes from their copies, durably, one fsync for all. */
+/**
+ * The recipients have these messages: flag F goes from their copies, durably, one fsync for all. A copy that its writer
+ * did not live to publish is published now.
+ */
 export async function markDelivered(home: Home, messages: { id: string; created: bigint }[]): Promise<void> {
   let all: Map<string, MailEntry> | undefined
   let changed = false
   for (const { id, created } of messages) {
     const name = mailName(created, id)
-    try {
-      const from = home.at('sent', 'cur', `${name}:2,${UNDELIVERED}`)
-      await home.files.rename(from, home.at('sent', 'cur', `${name}:2,S`))
+    const path = home.at('sent', 'cur', `${name}:2,S`)
+    const published = home.at('sent', 'cur', `${name}:2,${UNDELIVERED}`)
+    if ((await renamed(home, published, path)) || (await renamed(home, preparedPath(home, { created, id }), path))) {
       changed = true
       continue
-    } catch (error) {
-      if (!isCode(error, 'ENOENT')) throw error
     }
     // A mail program has been at it, or it was deleted.
     all ??= new Map((await listMaildir(home, 'sent')).map((entry) => [entry.base, entry]))
@@ -145,4 +151,15 @@ export async function markDelivered(home: Home, messages: { id: string; created:
     changed = true
   }
   if (changed) await home.files.syncDir(home.at('sent', 'cur'))
+}
+
+/** False if there was nothing to rename. */
+async function renamed(home: Home, from: string, to: string): Promise<boolean> {
+  try {
+    await home.files.rename(from, to)
+    return true
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return false
+    throw error
+  }
 }

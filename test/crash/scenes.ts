@@ -1,0 +1,217 @@
+// The scenes of the crash sweeps: one message from alice to bob, and in each scene another command meets the fault
+// while it has its part in that. A scene is set once and played many times: the one the fault is for begins with a
+// fresh home each time, the other lives on.
+
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+
+import { type Peer, type Running, until } from '../peer.ts'
+import { age, type Cast, type Kind, type Letter, stuckLocks } from './cast.ts'
+import { judge, type Verdict } from './verdict.ts'
+
+/** Why a fault did not come to pass: there were so many chances (`made`), and the `wanted`-th was meant. */
+export interface Miss {
+  why: string
+  made: number
+  wanted: number
+}
+
+/** What happens to a command: how it is started, and whether it came to pass. */
+export interface Doom {
+  argv(command: string): string[]
+  env: Record<string, string>
+  /** Asked when the process is over. Undefined: it came to pass. */
+  missed(pid: number): Promise<Miss | undefined>
+}
+
+export interface Scene {
+  /** Who meets the fault, by doing what. */
+  role: 'send' | 'flush' | 'listen' | 'flush and receive' | 'listen and receive'
+  kind: Kind
+}
+
+export const SCENES: readonly Scene[] = (['text', 'three', 'big'] as const).flatMap((kind) =>
+  (['send', 'flush', 'listen', 'flush and receive', 'listen and receive'] as const).map((role) => ({ role, kind })),
+)
+
+export function titleOf({ role, kind }: Scene): string {
+  return `${role}, ${kind}`
+}
+
+/** For a process that goes on after an error but does not get anywhere: then it is told to end. */
+const QUIET_MS = 3000
+
+/** A command that is not over by then hangs. */
+const PATIENCE_MS = 45_000
+
+/** One life of the command that the fault is for. */
+interface Life {
+  running: Running
+  /** Of the message, as far as anybody has heard of one. */
+  id: string | undefined
+  /** The promise was given: p2p-send said `queued`, or ended with 0. */
+  accepted: boolean
+}
+
+export interface Played extends Verdict {
+  /** Undefined if the fault came to pass. */
+  missed: Miss | undefined
+  /** How the process ended: an exit code or a signal. */
+  end: string
+}
+
+export class Play {
+  readonly scene: Scene
+  readonly #cast: Cast
+  readonly #victim: Peer
+  readonly #other: Peer
+  /** The other side's listener, where it has one. */
+  #listener: Running | undefined
+  /** Something was not as it should be: nothing that is left of it must get into the next run. */
+  #spoilt = false
+
+  private constructor(cast: Cast, scene: Scene) {
+    this.scene = scene
+    this.#cast = cast
+    const receives = scene.role.endsWith('receive')
+    this.#victim = receives ? cast.bob : cast.alice
+    this.#other = receives ? cast.alice : cast.bob
+  }
+
+  static async open(cast: Cast, scene: Scene): Promise<Play> {
+    const play = new Play(cast, scene)
+    await play.#setTheScene()
+    return play
+  }
+
+  async #setTheScene(): Promise<void> {
+    await this.#listener?.kill()
+    this.#cast.reset(this.#other)
+    if (this.scene.role !== 'listen and receive') this.#listener = await this.#other.listen()
+    this.#spoilt = false
+  }
+
+  /** Ends what runs; what the other side has left lying about, if anything. */
+  async close(): Promise<string[]> {
+    if (this.#listener === undefined) return []
+    const { code } = await this.#listener.stop()
+    return [...(code === 0 ? [] : [`the other listener ended with ${code}`]), ...this.#other.strays(), ...(await stuckLocks(this.#other))]
+  }
+
+  /** Plays the scene once: the fault, the next start, the meeting, the verdict. */
+  async run(doom: Doom): Promise<Played> {
+    const { kind, role } = this.scene
+    if (this.#spoilt) await this.#setTheScene()
+    this.#spoilt = true
+    const letter = this.#cast.letter(kind)
+    this.#cast.reset(this.#victim)
+    const life = await this.#live(doom, letter)
+    const { running } = life
+    const hung = !(await inTime(running.ended, PATIENCE_MS))
+    if (hung) await running.kill()
+    const { code, signal } = await running.ended
+    const missed = await doom.missed(running.pid)
+    const complaints = hung ? [`hung: ${running.out}${running.err}`] : []
+    if (code === 70 || running.err.includes('bug in version')) complaints.push(`a bug: ${running.err}`)
+    if (signal === 'SIGTERM') complaints.push(`did not end by itself, or not as it should: ${running.err}`)
+    if (role === 'send' && code === 0) life.accepted = true
+    age(this.#victim)
+    complaints.push(...(await this.#again()))
+    const verdict = await judge(this.#cast, letter, { id: life.id, accepted: life.accepted })
+    complaints.push(...verdict.complaints, ...(await stuckLocks(this.#victim)))
+    this.#forget()
+    this.#spoilt = complaints.length > 0 || verdict.lost + verdict.doubled + verdict.changed > 0
+    return { ...verdict, complaints, missed, end: String(signal ?? code) }
+  }
+
+  #start(doom: Doom, command: string, args: string[]): Running {
+    const env = { ...this.#victim.env, ...doom.env }
+    env['NODE_OPTIONS'] = [this.#victim.env['NODE_OPTIONS'], doom.env['NODE_OPTIONS']].filter((text) => text !== undefined).join(' ')
+    return this.#cast.stage.startProgram([...doom.argv(command), ...args], { home: this.#victim.path, env })
+  }
+
+  async #live(doom: Doom, letter: Letter): Promise<Life> {
+    const cast = this.#cast
+    const { role } = this.scene
+    if (role === 'send') {
+      const running = this.#start(doom, 'p2p-send', ['bob', '--json', '-w', '30s', ...cast.argsOf(letter)])
+      await inTime(running.ended, PATIENCE_MS)
+      const id = running.of('queued')[0]?.['id']
+      return { running, id: id as string | undefined, accepted: id !== undefined }
+    }
+    if (role === 'listen and receive') {
+      const running = this.#start(doom, 'p2p-listen', ['--json'])
+      await first(running, 'listening')
+      const id = await cast.queue(letter)
+      if (!running.over) {
+        await cast.alice.run('p2p-queue', ['flush'])
+        await end(running)
+      }
+      return { running, id, accepted: true }
+    }
+    const id = await cast.queue(letter)
+    if (role === 'listen') {
+      const running = this.#start(doom, 'p2p-listen', ['--json'])
+      await first(running, 'delivered')
+      await end(running)
+      return { running, id, accepted: true }
+    }
+    return { running: this.#start(doom, 'p2p-queue', ['flush', '--json']), id, accepted: true }
+  }
+
+  /** The next start, and the meeting; what went wrong. */
+  async #again(): Promise<string[]> {
+    const { role } = this.scene
+    const victim = this.#victim
+    if (role === 'listen and receive') {
+      const listener = await victim.listen()
+      const told = await flushed(this.#cast.alice)
+      const { code } = await listener.stop()
+      return [...told, ...(code === 0 ? [] : [`the next listener ended with ${code}: ${listener.err}`])]
+    }
+    if (role === 'listen') {
+      const listener = await victim.listen()
+      const empty = (): boolean => victim.files('queue', this.#cast.bob.key, 'new').length === 0
+      await until('an empty queue', empty, PATIENCE_MS).catch(() => undefined) // the verdict will tell
+      const { code } = await listener.stop()
+      return code === 0 ? [] : [`the next listener ended with ${code}: ${listener.err}`]
+    }
+    return flushed(victim)
+  }
+
+  /** Mail that was judged goes, as a mail reader may do at any time: the next verdict is about the next message. */
+  #forget(): void {
+    for (const peer of [this.#cast.alice, this.#cast.bob]) {
+      if (peer === this.#victim) continue
+      for (const folder of ['inbox/new', 'inbox/cur', 'sent/cur', 'files']) {
+        for (const name of peer.files(folder)) rmSync(join(peer.at(folder), name), { recursive: true, force: true })
+      }
+    }
+  }
+}
+
+async function flushed(peer: Peer): Promise<string[]> {
+  const { code, signal, err } = await peer.run('p2p-queue', ['flush'])
+  return code === 0 ? [] : [`the next flush ended with ${code ?? signal}: ${err}`]
+}
+
+/** Tells a listener to end, unless it is about to for a reason of its own. */
+async function end(running: Running): Promise<void> {
+  if (running.err.includes('cannot go on')) await inTime(running.ended, QUIET_MS)
+  if (!running.over) running.child.kill('SIGTERM')
+}
+
+/** Waits for a record, the end of the process, or until nothing is to be expected any more. */
+async function first(running: Running, type: string): Promise<void> {
+  await inTime(Promise.race([running.until(type).catch(() => undefined), running.ended, running.until('deferred').catch(() => undefined)]), QUIET_MS)
+}
+
+async function inTime(work: Promise<unknown>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), ms)))
+  try {
+    return await Promise.race([work.then(() => true), late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,239 @@
+// System calls as points of a sweep, by strace's fault injection: a process is killed as it enters the n-th call of a
+// kind in one of its threads, or that call fails with an error without being done.
+//
+// How is counted: strace counts each kind of call in each thread by itself. Under UV_THREADPOOL_SIZE=1 and without
+// io_uring a command has two threads that work on files: the main one (whatever is done in place, and sockets), and the
+// pool's one (fsync, unlink, listings, large reads and writes, and its wake-ups of the main thread, which are writes as
+// well). Where both make calls of a kind, the count of the one that is meant is put beyond the reach of the other's: it
+// makes so many calls without effect first (shim()), and strace's `when` is that much higher. Calls before the first
+// that names the home are not counted: they are node's, and nothing has happened yet.
+
+import { spawnSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+import { argvOf } from '../command.ts'
+import { pause } from '../peer.ts'
+import type { Cast } from './cast.ts'
+import type { Doom, Play, Scene } from './scenes.ts'
+import { type Series, soundly } from './series.ts'
+
+/** The calls that change what is on disk, or reach the other side. */
+const CALLS = [
+  'openat',
+  'write',
+  'writev',
+  'pwrite64',
+  'fsync',
+  'fdatasync',
+  'rename',
+  'link',
+  'unlink',
+  'mkdir',
+  'rmdir',
+  'ftruncate',
+  'utimensat',
+  'chmod',
+] as const
+
+type Call = (typeof CALLS)[number]
+type Thread = 'main' | 'pool'
+type Fault = 'KILL' | 'EIO' | 'ENOSPC' | 'EINTR'
+
+const FAULTS: readonly Fault[] = ['KILL', 'EIO', 'ENOSPC', 'EINTR']
+
+/** Calls that take room on the disk, of the opening ones those that make a file: ENOSPC is for them alone. */
+const TAKES_ROOM: readonly Call[] = ['openat', 'write', 'pwrite64', 'fsync', 'fdatasync', 'rename', 'link', 'mkdir']
+
+/** With what libuv wakes its threads and guards its signals; it aborts if that fails. */
+const WAKES = /^\(\d+, "(?:\*", 1|\\1(?:\\0){7}", 8)/
+
+/** How often the threads wake each other, packets are split and files are looked at is not the same every time. */
+const WAVERING: readonly Call[] = ['openat', 'write', 'writev']
+
+/** strace itself ends right after the process. */
+const PATIENCE_MS = 20_000
+
+const ENV = { UV_THREADPOOL_SIZE: '1', UV_USE_IO_URING: '0' }
+
+/** Why this cannot be done here; undefined if it can. */
+export function whyNoStrace(): string | undefined {
+  const ran = spawnSync('strace', ['-D', '-f', '-o', '/dev/null', '-e', 'trace=openat', '-e', 'inject=openat:signal=KILL', 'true'])
+  if (ran.error !== undefined) return 'strace is not installed'
+  return ran.signal === 'SIGKILL' ? undefined : `strace may not trace here: ${String(ran.stderr).trim()}`
+}
+
+let serial = 0
+
+/** Plays a scene without a fault under strace, and counts. */
+export async function countCalls(cast: Cast, play: Play): Promise<Series[]> {
+  const path = join(cast.stage.dir, `trace-${++serial}`)
+  let text = ''
+  let main = 0
+  await soundly(play, {
+    argv: (command) => [...strace(path, CALLS, ['--seccomp-bpf']), ...argvOf(command)],
+    env: ENV,
+    async missed(pid) {
+      main = pid
+      text = await finished(path, pid)
+      return undefined
+    },
+  })
+  const all = parse(text)
+  const start = all.findIndex(({ rest }) => rest.includes(cast.stage.dir) && rest.includes('home.json'))
+  if (start < 0) throw new Error(`the home is not named in ${text.slice(0, 500)}`)
+  const threads = new Set(all.slice(start).map(({ tid }) => tid))
+  if (threads.size > 2) throw new Error(`${threads.size} threads make the calls`)
+  const found: Series[] = []
+  for (const thread of ['main', 'pool'] as const) {
+    for (const call of CALLS) {
+      const mine = all.filter((one) => one.call === call && (one.tid === main) === (thread === 'main'))
+      const others = all.filter((one) => one.call === call).length - mine.length
+      for (const fault of FAULTS) {
+        const points = mine.flatMap((one, i) => (all.indexOf(one) >= start && meets(fault, one, play.scene) ? [i + 1] : []))
+        if (points.length === 0) continue
+        found.push({
+          name: `${thread} ${call} ${fault}`,
+          points,
+          total: mine.length,
+          wavers: WAVERING.includes(call),
+          strike: (n) => strike(cast, { thread, call, others }, fault, n),
+        })
+      }
+    }
+  }
+  return found
+}
+
+interface Kind {
+  thread: Thread
+  call: Call
+  /** So many of these the other thread makes. */
+  others: number
+}
+
+/** Whether a fault makes sense for a call. What is woken by which write is taken from the run that was counted. */
+function meets(fault: Fault, { call, rest }: Traced, { kind }: Scene): boolean {
+  if (fault === 'KILL') return true
+  if (call === 'write' && WAKES.test(rest)) return false
+  if (fault === 'EINTR') return kind === 'three' // libuv's business: one kind of message shows it for all
+  return fault === 'EIO' || (TAKES_ROOM.includes(call as Call) && (call !== 'openat' || rest.includes('O_CREAT')))
+}
+
+/** The n-th call of a kind meets its fault. */
+function strike(cast: Cast, { thread, call, others }: Kind, fault: Fault, n: number): Doom {
+  const path = join(cast.stage.dir, `trace-${++serial}`)
+  const ahead = others === 0 ? 0 : others + 64
+  const what = fault === 'KILL' ? 'signal=KILL' : `error=${fault}`
+  // Under --seccomp-bpf, which is faster, no signal is sent.
+  const more = ['-e', `inject=${call}:${what}:when=${ahead + n}`, ...(fault === 'KILL' ? [] : ['--seccomp-bpf'])]
+  const env: Record<string, string> = { ...ENV }
+  if (ahead > 0) {
+    env['NODE_OPTIONS'] = `--require=${shim(cast)}`
+    env['CRASH_AHEAD'] = `${thread} ${call} ${ahead}`
+  }
+  return {
+    argv: (command) => [...strace(path, [call], more), ...argvOf(command)],
+    env,
+    async missed(pid) {
+      const text = await finished(path, pid)
+      const calls = parse(text).filter(({ tid }) => (tid === pid) === (thread === 'main'))
+      const hit = calls[ahead + n - 1]
+      const miss = { made: calls.length - ahead, wanted: n }
+      if (hit === undefined) return { why: `${miss.made} calls of ${call} in the ${thread} thread`, ...miss }
+      const met = fault === 'KILL' ? endOf(text, pid) === 'killed by SIGKILL' : hit.rest.endsWith('(INJECTED)')
+      return met ? undefined : { why: `${fault} did not meet ${call}${hit.rest}`, ...miss }
+    },
+  }
+}
+
+/** The command is strace's parent, not the other way round: signals and exit codes are those of the command. */
+function strace(path: string, calls: readonly string[], more: string[]): string[] {
+  return ['strace', '-D', '-f', '-q', '-s', '200', '-o', path, '-e', `trace=${calls.join(',')}`, ...more]
+}
+
+/** What strace wrote, once all of it is there. */
+async function finished(path: string, pid: number): Promise<string> {
+  for (const end = performance.now() + PATIENCE_MS; ; ) {
+    const text = readFileSync(path, 'latin1')
+    if (endOf(text, pid) !== undefined) return text
+    if (performance.now() > end) throw new Error(`strace did not end: ${text.slice(-500)}`)
+    await pause(5)
+  }
+}
+
+/** How strace says that a process ended. */
+function endOf(text: string, pid: number): string | undefined {
+  return new RegExp(`^${pid} +\\+\\+\\+ (.*) \\+\\+\\+$`, 'm').exec(text)?.[1]
+}
+
+interface Traced {
+  tid: number
+  call: string
+  /** Arguments and result. */
+  rest: string
+}
+
+function parse(text: string): Traced[] {
+  const calls: Traced[] = []
+  const last = new Map<number, Traced>()
+  for (const [, id, name, begun = '', resumed] of text.matchAll(/^(\d+) +(?:(\w+)(\(.*)|<\.\.\. \w+ resumed>(.*))$/gm)) {
+    const tid = Number(id)
+    const before = last.get(tid)
+    if (name === undefined) {
+      if (before !== undefined) before.rest += resumed
+      continue
+    }
+    const call = { tid, call: name, rest: begun.replace(/ <unfinished \.\.\.>$/, '') }
+    calls.push(call)
+    last.set(tid, call)
+  }
+  return calls
+}
+
+const shims = new Map<Cast, string>()
+
+/** A program for node to load first, which makes calls without effect in one of the threads. */
+function shim(cast: Cast): string {
+  const made = shims.get(cast)
+  if (made !== undefined) return made
+  const path = join(cast.stage.dir, 'ahead.cjs')
+  writeFileSync(
+    path,
+    `const fs = require('node:fs')
+const [thread, call, count] = (process.env.CRASH_AHEAD ?? 'main none 0').split(' ')
+delete process.env.CRASH_AHEAD
+const nothing = () => undefined
+const attempt = (work) => { try { work() } catch {} }
+const file = fs.openSync('/dev/null', 'w')
+const byte = Buffer.alloc(1)
+const calls = {
+  main: {
+    openat: () => fs.closeSync(fs.openSync('/dev/null')),
+    write: () => fs.writeSync(file, byte, 0, 1),
+    pwrite64: () => fs.writeSync(file, byte, 0, 1, 0),
+    mkdir: () => fs.mkdirSync('/'),
+    rmdir: () => fs.rmdirSync('/dev/null'),
+    rename: () => fs.renameSync('/dev/null/a', '/dev/null/b'),
+    link: () => fs.linkSync('/dev/null/a', '/dev/null/b'),
+    unlink: () => fs.unlinkSync('/dev/null/a'),
+    utimensat: () => fs.utimesSync('/dev/null/a', 0, 0),
+  },
+  pool: {
+    openat: () => fs.open('/dev/null', (error, fd) => fs.closeSync(fd)),
+    write: () => fs.write(file, byte, 0, 1, nothing),
+    pwrite64: () => fs.write(file, byte, 0, 1, 0, nothing),
+    mkdir: () => fs.mkdir('/', nothing),
+    rmdir: () => fs.rmdir('/dev/null', nothing),
+    rename: () => fs.rename('/dev/null/a', '/dev/null/b', nothing),
+    link: () => fs.link('/dev/null/a', '/dev/null/b', nothing),
+    unlink: () => fs.unlink('/dev/null/a', nothing),
+    utimensat: () => fs.utimes('/dev/null/a', 0, 0, nothing),
+  },
+}
+for (let n = 0; n < Number(count); n++) attempt(calls[thread][call])
+`,
+  )
+  shims.set(cast, path)
+  return path
+}

@@ -1,0 +1,71 @@
+// What must be true after a crash, once the two have met again: the message that was accepted is in the inbox exactly
+// once and is what was sent; one that was on its way to being accepted may be there or not, but never half; nothing
+// else has come, nothing waits, nothing lies around.
+
+import { readFileSync } from 'node:fs'
+
+import type { Held, Peer } from '../peer.ts'
+import { sha256, until } from '../peer.ts'
+import type { Cast, Letter } from './cast.ts'
+
+/** From the ACK to the last trace of the message in the queue. */
+const SETTLED_MS = 5000
+
+export interface Verdict {
+  /** Accepted and not in the inbox. */
+  lost: number
+  /** In the inbox more than once. */
+  doubled: number
+  /** In the inbox or in sent/, but not as it was sent. */
+  changed: number
+  /** Whatever else is not as it should be. */
+  complaints: string[]
+}
+
+/** The verdict over one message; `id` is known if anybody was told of it. */
+export async function judge(
+  { alice, bob }: Cast,
+  letter: Letter,
+  { id, accepted }: { id: string | undefined; accepted: boolean },
+): Promise<Verdict> {
+  const complaints: string[] = []
+  const quiet = (): boolean => alice.strays().length + bob.strays().length === 0
+  await until('nothing to lie around', quiet, SETTLED_MS).catch(() => undefined) // a listener has its own pace
+  const came = await held(bob, 'inbox', complaints)
+  const kept = await held(alice, 'sent', complaints)
+  const wanted = summary(letter)
+  const changed = [...came, ...kept].filter((one) => summary(one) !== wanted).length
+  const known = id ?? came[0]?.id
+  for (const one of [...came, ...kept]) if (one.id !== known) complaints.push(`${one.id} came, ${known} was sent`)
+  const recorded = readFileSync(bob.at('seen'), 'latin1').split(` ${known} `).length - 1
+  if (recorded !== Math.min(1, came.length)) complaints.push(`${recorded} records in seen`)
+  if (accepted && kept.length !== 1) complaints.push(`${kept.length} copies in sent/`)
+  if (kept.length > 1) complaints.push('doubled in sent/')
+  complaints.push(...alice.strays(), ...bob.strays())
+  for (const peer of [alice, bob]) {
+    for (const name of peer.files('files')) if (name !== known || came.length === 0) complaints.push(`files/${name}`)
+  }
+  return {
+    lost: accepted && came.length === 0 ? 1 : 0,
+    doubled: came.length > 1 ? 1 : 0,
+    changed,
+    complaints,
+  }
+}
+
+/** What stands in a box; a mail that cannot be read is a complaint. */
+async function held(peer: Peer, box: 'inbox' | 'sent', complaints: string[]): Promise<Held[]> {
+  try {
+    return await peer.box(box)
+  } catch (error) {
+    complaints.push(`${peer.name}'s ${box}: ${String(error)}`)
+    return []
+  }
+}
+
+/** Everything of a message that its recipient gets, to the byte. */
+function summary({ text, files }: Pick<Held, 'files'> & { text: Held['text'] | string }): string {
+  const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text
+  const parts = files.map((file) => `${file.name} ${file.bytes.length} ${sha256(file.bytes)}`)
+  return [bytes === undefined ? '-' : `${bytes.length} ${sha256(bytes)}`, ...parts].join('\n')
+}

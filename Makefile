@@ -1,4 +1,4 @@
-# make all completions test bench silence resume lint demo install uninstall deb nodes clean
+# make all completions test bench silence crash resume lint demo install uninstall deb nodes clean
 #
 #   make demo                        two identities in a temporary place exchange a message
 #   make test T='token queue'        only the test files whose names contain these words
@@ -6,6 +6,8 @@
 #   make bench T='ndjson flush'      only these figures; all of them take some minutes and 4 GiB in $TMPDIR
 #   make silence                     what strangers learn, with thousands of callers; some minutes
 #   make resume BYTES=4G CUTS=100    one large file over a link that breaks; with KEEP=DIR MINUTES=5 in shares
+#   make crash                       the commands die at every system call: hours; what was done is kept in dist/
+#   make crash SHARD=3/20 T=big      the third of 20 parts of it, only of scenes with big messages
 #   make install PREFIX=$HOME/.local
 #   make deb                         a package for dpkg from the same files
 #   make nodes                       the tests on the newer lines of node
@@ -112,6 +114,10 @@ silence: all
 export BYTES CUTS SEED KEEP MINUTES
 resume: all
 	@$(call q,$(NODE)) --import tsx test/soak/run.ts $@
+
+# Goes on where an interrupted one stopped, for as long as the commands stay the same.
+crash: all
+	@$(call q,$(NODE)) --import tsx test/crash/run.ts $(if $(SHARD),--shard $(SHARD)) $(T)
 
 demo: all
 	@NODE=$(call q,$(NODE)) bash test/demo.sh
@@ -298,5 +304,5 @@ nodes: all
 clean:
 	rm -rf dist
 
-.PHONY: all node completions test bench silence resume demo lint install uninstall deb nodes clean
+.PHONY: all node completions test bench silence crash resume demo lint install uninstall deb nodes clean
 .DELETE_ON_ERROR:

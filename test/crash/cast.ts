@@ -12,6 +12,7 @@ import { tryLock } from '../../lib/disk/lock.ts'
 import { discard, stageBody } from '../../lib/disk/staging.ts'
 import { noise, type Peer, Stage } from '../peer.ts'
 
+/** big: over 10 MiB, so that it becomes a file of its own, and over the 16 MiB of a checkpoint. */
 export type Kind = 'text' | 'three' | 'big'
 
 export interface Letter {
@@ -63,7 +64,7 @@ export class Cast {
     const serial = ++this.#serial
     const file = (name: string, size: number): Letter['files'][number] => ({ name, bytes: noise(size, serial) })
     if (kind === 'text') return { text: `number ${serial}\nzwölf Boxkämpfer\n`, files: [] }
-    if (kind === 'big') return { text: undefined, files: [file('big.bin', 11_000_000)] }
+    if (kind === 'big') return { text: undefined, files: [file('big.bin', 17_500_000)] }
     const files = [file('one.bin', 700), file('two.bin', 40_000), file('three.bin', 130_000)]
     return { text: `number ${serial}`, files }
   }

@@ -26,8 +26,9 @@ import { Cast } from './cast.ts'
 import { Play, type Scene, SCENES, titleOf } from './scenes.ts'
 import { beyond, type Done, sweep } from './series.ts'
 import { countSteps } from './steps.ts'
-import { countCalls, whyNoStrace } from './strace.ts'
+import { countCalls } from './strace.ts'
 import { rowsOf, type Run } from './table.ts'
+import { whyNoStrace } from './trace.ts'
 
 const HERE = fileURLToPath(new URL('.', import.meta.url))
 const DIST = join(HERE, '../../dist')

@@ -60,8 +60,16 @@ export async function* beyond(play: Play, series: Series): AsyncGenerator<Done> 
   }
 }
 
+/** `count` of all points, evenly spread, the first of them where the seed says. */
+export function pick(all: Series[], count: number, seed: number): { series: Series; n: number }[] {
+  const points = all.flatMap((series) => series.points.map((n) => ({ series, n })))
+  const step = points.length / count
+  const picked = Array.from({ length: count }, (_, i) => points[Math.floor(seed + i * step) % points.length])
+  return picked.filter((point) => point !== undefined)
+}
+
 /** One point. Undefined if it turns out to lie beyond the last one. */
-async function attempt(play: Play, series: Series, n: number): Promise<Done | undefined> {
+export async function attempt(play: Play, series: Series, n: number): Promise<Done | undefined> {
   const misses: Miss[] = []
   for (let tries = 0; tries < TRIES; tries++) {
     const played = await play.run(series.strike(n))

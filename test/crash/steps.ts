@@ -1,7 +1,7 @@
 // Steps of the file door as points of a sweep: the commands, bundled with a door that counts (door.ts), are killed in
 // the middle of the n-th step, or it fails with an error, or the disk is full from it on, or it is a short write.
 
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { type Fate, TAKES_ROOM } from '../mortal.ts'
@@ -48,6 +48,10 @@ function doom(cast: Cast, bundles: string, at: string, missedIn: (log: string) =
   return {
     argv: (command) => [process.execPath, join(bundles, `${command}.cjs`)],
     env: { UV_THREADPOOL_SIZE: '1', CRASH_LOG: log, CRASH_AT: at },
-    missed: () => Promise.resolve(missedIn(existsSync(log) ? readFileSync(log, 'utf8') : '')),
+    missed() {
+      const text = existsSync(log) ? readFileSync(log, 'utf8') : ''
+      rmSync(log, { force: true })
+      return Promise.resolve(missedIn(text))
+    },
   }
 }

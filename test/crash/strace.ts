@@ -8,15 +8,14 @@
 // makes so many calls without effect first (shim()), and strace's `when` is that much higher. Calls before the first
 // that names the home are not counted: they are node's, and nothing has happened yet.
 
-import { spawnSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { argvOf } from '../command.ts'
-import { pause } from '../peer.ts'
 import type { Cast } from './cast.ts'
 import type { Doom, Play, Scene } from './scenes.ts'
 import { type Series, soundly } from './series.ts'
+import { type Traced, Tracing, TWO_THREADS } from './trace.ts'
 
 /** The calls that change what is on disk, or reach the other side. */
 const CALLS = [
@@ -51,37 +50,22 @@ const WAKES = /^\(\d+, "(?:\*", 1|\\1(?:\\0){7}", 8)/
 /** How often the threads wake each other, packets are split and files are looked at is not the same every time. */
 const WAVERING: readonly Call[] = ['openat', 'write', 'writev']
 
-/** strace itself ends right after the process. */
-const PATIENCE_MS = 20_000
-
-const ENV = { UV_THREADPOOL_SIZE: '1', UV_USE_IO_URING: '0' }
-
-/** Why this cannot be done here; undefined if it can. */
-export function whyNoStrace(): string | undefined {
-  const ran = spawnSync('strace', ['-D', '-f', '-o', '/dev/null', '-e', 'trace=openat', '-e', 'inject=openat:signal=KILL', 'true'])
-  if (ran.error !== undefined) return 'strace is not installed'
-  return ran.signal === 'SIGKILL' ? undefined : `strace may not trace here: ${String(ran.stderr).trim()}`
-}
-
-let serial = 0
-
 /** Plays a scene without a fault under strace, and counts. */
 export async function countCalls(cast: Cast, play: Play): Promise<Series[]> {
-  const path = join(cast.stage.dir, `trace-${++serial}`)
-  let text = ''
+  const tracing = new Tracing(cast, CALLS, ['--seccomp-bpf'])
+  let all: Traced[] = []
   let main = 0
   await soundly(play, {
-    argv: (command) => [...strace(path, CALLS, ['--seccomp-bpf']), ...argvOf(command)],
-    env: ENV,
+    argv: (command) => [...tracing.argv, ...argvOf(command)],
+    env: TWO_THREADS,
     async missed(pid) {
       main = pid
-      text = await finished(path, pid)
+      all = (await tracing.read(pid)).calls
       return undefined
     },
   })
-  const all = parse(text)
   const start = all.findIndex(({ rest }) => rest.includes(cast.stage.dir) && rest.includes('home.json'))
-  if (start < 0) throw new Error(`the home is not named in ${text.slice(0, 500)}`)
+  if (start < 0) throw new Error('the home is not named')
   const threads = new Set(all.slice(start).map(({ tid }) => tid))
   if (threads.size > 2) throw new Error(`${threads.size} threads make the calls`)
   const found: Series[] = []
@@ -122,73 +106,29 @@ function meets(fault: Fault, { call, rest }: Traced, { kind }: Scene): boolean {
 
 /** The n-th call of a kind meets its fault. */
 function strike(cast: Cast, { thread, call, others }: Kind, fault: Fault, n: number): Doom {
-  const path = join(cast.stage.dir, `trace-${++serial}`)
   const ahead = others === 0 ? 0 : others + 64
   const what = fault === 'KILL' ? 'signal=KILL' : `error=${fault}`
   // Under --seccomp-bpf, which is faster, no signal is sent.
   const more = ['-e', `inject=${call}:${what}:when=${ahead + n}`, ...(fault === 'KILL' ? [] : ['--seccomp-bpf'])]
-  const env: Record<string, string> = { ...ENV }
+  const tracing = new Tracing(cast, [call], more)
+  const env: Record<string, string> = { ...TWO_THREADS }
   if (ahead > 0) {
     env['NODE_OPTIONS'] = `--require=${shim(cast)}`
     env['CRASH_AHEAD'] = `${thread} ${call} ${ahead}`
   }
   return {
-    argv: (command) => [...strace(path, [call], more), ...argvOf(command)],
+    argv: (command) => [...tracing.argv, ...argvOf(command)],
     env,
     async missed(pid) {
-      const text = await finished(path, pid)
-      const calls = parse(text).filter(({ tid }) => (tid === pid) === (thread === 'main'))
-      const hit = calls[ahead + n - 1]
-      const miss = { made: calls.length - ahead, wanted: n }
+      const { calls, end } = await tracing.read(pid)
+      const mine = calls.filter(({ tid }) => (tid === pid) === (thread === 'main'))
+      const hit = mine[ahead + n - 1]
+      const miss = { made: mine.length - ahead, wanted: n }
       if (hit === undefined) return { why: `${miss.made} calls of ${call} in the ${thread} thread`, ...miss }
-      const met = fault === 'KILL' ? endOf(text, pid) === 'killed by SIGKILL' : hit.rest.endsWith('(INJECTED)')
-      return met ? undefined : { why: `${fault} did not meet ${call}${hit.rest}`, ...miss }
+      const met = fault === 'KILL' ? end === 'killed by SIGKILL' && hit === mine.at(-1) : hit.rest.endsWith('(INJECTED)')
+      return met ? undefined : { why: `${fault} did not meet ${call}${hit.rest}, ${end}`, ...miss }
     },
   }
-}
-
-/** The command is strace's parent, not the other way round: signals and exit codes are those of the command. */
-function strace(path: string, calls: readonly string[], more: string[]): string[] {
-  return ['strace', '-D', '-f', '-q', '-s', '200', '-o', path, '-e', `trace=${calls.join(',')}`, ...more]
-}
-
-/** What strace wrote, once all of it is there. */
-async function finished(path: string, pid: number): Promise<string> {
-  for (const end = performance.now() + PATIENCE_MS; ; ) {
-    const text = readFileSync(path, 'latin1')
-    if (endOf(text, pid) !== undefined) return text
-    if (performance.now() > end) throw new Error(`strace did not end: ${text.slice(-500)}`)
-    await pause(5)
-  }
-}
-
-/** How strace says that a process ended. */
-function endOf(text: string, pid: number): string | undefined {
-  return new RegExp(`^${pid} +\\+\\+\\+ (.*) \\+\\+\\+$`, 'm').exec(text)?.[1]
-}
-
-interface Traced {
-  tid: number
-  call: string
-  /** Arguments and result. */
-  rest: string
-}
-
-function parse(text: string): Traced[] {
-  const calls: Traced[] = []
-  const last = new Map<number, Traced>()
-  for (const [, id, name, begun = '', resumed] of text.matchAll(/^(\d+) +(?:(\w+)(\(.*)|<\.\.\. \w+ resumed>(.*))$/gm)) {
-    const tid = Number(id)
-    const before = last.get(tid)
-    if (name === undefined) {
-      if (before !== undefined) before.rest += resumed
-      continue
-    }
-    const call = { tid, call: name, rest: begun.replace(/ <unfinished \.\.\.>$/, '') }
-    calls.push(call)
-    last.set(tid, call)
-  }
-  return calls
 }
 
 const shims = new Map<Cast, string>()

@@ -22,6 +22,7 @@ const CALLS = [
   'openat',
   'write',
   'writev',
+  'sendmsg',
   'pwrite64',
   'fsync',
   'fdatasync',

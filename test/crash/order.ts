@@ -67,7 +67,7 @@ export function rulesOf({ role, kind }: Scene): Rules {
   const mail = [`write ${part}/mail`, `fdatasync ${part}/mail`, `fsync ${part}`, ...COMMIT]
   const placed = ['fdatasync seen', `rename ${part}/mail inbox/new/MAIL`, 'fsync inbox/new', `unlink ${part}/head`, `rmdir ${part}`, 'write socket']
   const big = [
-    ['fdatasync seen', 'mkdir files/ID', `rename ${part}/0 files/ID/0`, 'fsync files/ID', 'fsync files', `rename ${part}/mail inbox/new/MAIL`],
+    ['fdatasync seen', 'mkdir files/ID', 'fsync files', `rename ${part}/0 files/ID/0`, 'fsync files/ID', `rename ${part}/mail inbox/new/MAIL`],
     [`fdatasync ${part}/0`, `write ${part}/chunks`, `fdatasync ${part}/chunks`, `create ${part}/mail`],
   ]
   return {

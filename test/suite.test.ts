@@ -372,4 +372,12 @@ test('the check at start notices any primitive that is absent or wrong', () => {
   assert.not(worksHere({ ...node, importPrivate: missing }))
 })
 
+test('a hash in another thread is the same, and of the bytes as they were', async () => {
+  for (const size of [0, 1, 63, 64, 1 << 20, (1 << 20) + 1]) {
+    const bytes = systemRandom.bytes(size)
+    assert.is(hex((await node.hashApart?.(bytes)) ?? EMPTY), hex(node.hash(bytes)), String(size))
+    assert.is(hex((await node.hashApart?.(bytes.subarray(1))) ?? EMPTY), hex(node.hash(bytes.subarray(1))))
+  }
+})
+
 test.run()

@@ -11,6 +11,7 @@ import {
   createPublicKey,
   diffieHellman,
   type KeyObject,
+  webcrypto,
 } from 'node:crypto'
 
 import { isZero } from '../base/bytes.ts'
@@ -142,6 +143,10 @@ export const nodeSuite = {
     const hash = createHash('sha256')
     for (const part of parts) hash.update(part)
     return plain(hash.digest())
+  },
+
+  async hashApart(bytes: Uint8Array): Promise<Uint8Array> {
+    return new Uint8Array(await webcrypto.subtle.digest('SHA-256', bytes))
   },
 
   hmac(key: Uint8Array, ...parts: Uint8Array[]): Uint8Array {

@@ -36,6 +36,8 @@ export interface Suite {
   open(key: Uint8Array, nonce: Uint8Array, ad: Uint8Array, sealed: Uint8Array): Uint8Array
   /** Hash of the parts, one after the other. */
   hash(...parts: Uint8Array[]): Uint8Array
+  /** The same of one array, which must not change meanwhile, in another thread: for 1 MiB and such. */
+  hashApart?(bytes: Uint8Array): Promise<Uint8Array>
   /** HMAC (RFC 2104) of the parts, one after the other. */
   hmac(key: Uint8Array, ...parts: Uint8Array[]): Uint8Array
 }

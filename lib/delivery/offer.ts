@@ -348,8 +348,11 @@ export class Offering {
   async #sendFrom(outgoing: Outgoing, wanted: Wanted): Promise<void> {
     const { queued } = wanted
     let { offset } = wanted
+    const room = queued.size <= SMALL ? 0 : Math.min(READ_AHEAD, queued.size)
+    const buffers = [new Uint8Array(room), new Uint8Array(room)] // one is sealed while the other is filled
     const read = (from: number): Promise<Uint8Array> => {
-      const reading = outgoing.read(from, READ_AHEAD)
+      const reading = outgoing.read(from, READ_AHEAD, buffers[0])
+      buffers.reverse()
       reading.catch(() => undefined) // whoever awaits it is told
       return reading
     }

@@ -9,8 +9,8 @@ import { promisify } from 'node:util'
 import { isCode } from '../base/fail.ts'
 
 export interface FileHandle {
-  /** Up to `length` bytes from `position`; shorter only at the end of the file. */
-  read(position: number, length: number): Promise<Uint8Array>
+  /** Up to `length` bytes from `position`; shorter only at the end of the file. They may lie in `into`, if it is given. */
+  read(position: number, length: number, into?: Uint8Array): Promise<Uint8Array>
   /** All of `bytes`, at `position`, else at the end (append) or where the last write stopped. */
   write(bytes: Uint8Array, position?: number): Promise<void>
   /** Data and size durable. After a failure the file must be written anew: its dirty pages are marked clean. */
@@ -107,8 +107,9 @@ class NodeFileHandle implements FileHandle {
     }
   }
 
-  async read(position: number, length: number): Promise<Uint8Array> {
-    const bytes = length > IN_PLACE ? Buffer.allocUnsafeSlow(length) : new Uint8Array(length)
+  async read(position: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
+    const fresh = (): Uint8Array => (length > IN_PLACE ? Buffer.allocUnsafeSlow(length) : new Uint8Array(length))
+    const bytes = into !== undefined && into.length >= length ? into.subarray(0, length) : fresh()
     let at = 0
     while (at < length) {
       const bytesRead = await this.#readSome(bytes.subarray(at), position + at)

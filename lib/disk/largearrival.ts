@@ -4,9 +4,10 @@
 
 import { concat, equal, utf8 } from '../base/bytes.ts'
 import { isCode, Malformed } from '../base/fail.ts'
-import { CHUNK, ChunkHasher, type Head } from '../wire/envelope.ts'
+import { CHUNK, type Head, rootOf } from '../wire/envelope.ts'
 import { hasText } from '../wire/mail.ts'
 import { Arrival, type ArrivalOptions, type Receipt } from './arrival.ts'
+import { ChunkStream } from './chunkstream.ts'
 import { readText, removeTree, replaceFile } from './durable.ts'
 import type { FileHandle } from './files.ts'
 import { writeMail } from './maildir.ts'
@@ -17,15 +18,12 @@ const CHECKPOINT = 16 * CHUNK
 /** Bytes read at once when parts are read back. */
 const BLOCK = 256 * 1024
 
-/** Chunks on their way to the disk at once. */
-const WRITES = 2
-
 const HASH_SIZE = 32
 
 /** Call resume() before anything else. */
 export class LargeArrival extends Arrival {
-  /** Of whole chunks, until the body is complete. */
-  #hasher: ChunkHasher
+  /** The body, on its way to the part files. */
+  #stream: ChunkStream
   /** Open part files by number. */
   #files = new Map<number, FileHandle>()
   /** Whole chunks whose hashes stand in `chunks`: on disk, durably. */
@@ -35,13 +33,6 @@ export class LargeArrival extends Arrival {
   /** That stands in `doubt`. */
   #doubtNoted = false
   #askedAgain = false
-  /** The chunk that comes in, and how much of it is here; the next ones go into buffers that were written. */
-  #chunk: Uint8Array = new Uint8Array(0)
-  #fill = 0
-  readonly #free: Uint8Array[] = []
-  /** The writes under way, one after the other, and how many: the disk works while the network does. */
-  #writing: Promise<void> = Promise.resolve()
-  #writes = 0
   /** Body bytes of the last checkpoint that was begun, and its end. */
   #begun = 0
   #checkpoint: Promise<void> = Promise.resolve()
@@ -50,7 +41,7 @@ export class LargeArrival extends Arrival {
 
   constructor(options: ArrivalOptions) {
     super(options)
-    this.#hasher = new ChunkHasher(this.hash)
+    this.#stream = this.#streamBehind([])
   }
 
   #at(name: string | number): string {
@@ -71,15 +62,13 @@ export class LargeArrival extends Arrival {
     const body = await this.#contiguous(this.head)
     const hashes = await this.#hashes(Math.floor(body / CHUNK))
     this.#checked = hashes.length
-    this.#hasher = new ChunkHasher(this.hash, hashes)
+    this.#stream = this.#streamBehind(hashes)
     const noted = await this.#readDoubt()
     this.#doubtNoted = noted !== undefined
     this.#doubtful = noted
     // Behind the last checkpoint the bytes may be anything; hash them now, the root decides at the end.
     for (let at = hashes.length * CHUNK; at < body; at += BLOCK) {
-      const bytes = await this.#readBody(this.head, at, Math.min(BLOCK, body - at))
-      this.#gather(bytes)
-      if (this.#fill === CHUNK) this.#next()
+      await this.#stream.take(await this.#readBody(this.head, at, Math.min(BLOCK, body - at)), true)
     }
     if (body > hashes.length * CHUNK) this.#doubtful ??= hashes.length
     await this.#cut(this.head, body)
@@ -133,14 +122,8 @@ export class LargeArrival extends Arrival {
   }
 
   protected override async take(bytes: Uint8Array): Promise<void> {
-    for (let rest = bytes; rest.length > 0; ) {
-      rest = rest.subarray(this.#gather(rest))
-      if (this.#fill < CHUNK) continue
-      if (this.#writes >= WRITES) await this.#orBroken(this.#writing)
-      this.#write()
-      this.#next()
-    }
-    if (this.#hasher.size - this.#begun >= CHECKPOINT) await this.#orBroken(this.#beginCheckpoint())
+    await this.#orBroken(this.#stream.take(bytes))
+    if (this.#stream.size - this.#begun >= CHECKPOINT) await this.#orBroken(this.#beginCheckpoint())
   }
 
   async #orBroken(work: Promise<void>): Promise<void> {
@@ -152,35 +135,8 @@ export class LargeArrival extends Arrival {
     }
   }
 
-  /** Copies what fits into the present chunk; returns how much that was. */
-  #gather(bytes: Uint8Array): number {
-    if (this.#chunk.length === 0) this.#chunk = this.#free.pop() ?? Buffer.allocUnsafeSlow(CHUNK)
-    const piece = bytes.subarray(0, CHUNK - this.#fill)
-    this.#chunk.set(piece, this.#fill)
-    this.#fill += piece.length
-    return piece.length
-  }
-
-  /** The chunk is whole: hashed, then another begins. */
-  #next(): void {
-    this.#hasher.update(this.#chunk)
-    this.#chunk = new Uint8Array(0)
-    this.#fill = 0
-  }
-
-  /** Hands the chunk, as far as it is here, to the disk; waits for nothing. Before #next(). */
-  #write(): void {
-    const buffer = this.#chunk
-    const bytes = buffer.subarray(0, this.#fill)
-    const at = this.#hasher.size
-    this.#writes++
-    this.#writing = this.#writing
-      .then(() => this.#writeAt(this.head as Head, at, bytes))
-      .then(() => {
-        this.#writes--
-        if (bytes.length === CHUNK) this.#free.push(buffer)
-      })
-    this.#writing.catch(() => undefined) // whoever awaits it next is told
+  #streamBehind(hashes: Uint8Array[]): ChunkStream {
+    return new ChunkStream(this.hash, hashes, (at, bytes) => this.#writeAt(this.head as Head, at, bytes))
   }
 
   async #writeAt(head: Head, position: number, bytes: Uint8Array): Promise<void> {
@@ -189,11 +145,6 @@ export class LargeArrival extends Arrival {
       await (await this.#file(part)).write(rest.subarray(0, length), start)
       rest = rest.subarray(length)
     }
-  }
-
-  async #flush(): Promise<void> {
-    if (this.#fill > 0) this.#write()
-    await this.#writing
   }
 
   async #file(part: number): Promise<FileHandle> {
@@ -209,15 +160,14 @@ export class LargeArrival extends Arrival {
   /** Resolves when the one before is done: this one goes on beside the stream. */
   async #beginCheckpoint(): Promise<void> {
     await this.#checkpoint
-    this.#begun = this.#hasher.size
-    const hashes = this.#hasher.hashes().slice(this.#checked)
-    this.#checkpoint = this.#orBroken(this.#finishCheckpoint(this.#writing, hashes))
+    this.#begun = this.#stream.size
+    this.#checkpoint = this.#orBroken(this.#finishCheckpoint(this.#stream.hashes()))
     this.#checkpoint.catch(() => undefined) // whoever awaits it next is told
   }
 
   /** Data durable first, then the hashes that say so. */
-  async #finishCheckpoint(written: Promise<void>, hashes: Uint8Array[]): Promise<void> {
-    await written
+  async #finishCheckpoint(written: Promise<Uint8Array[]>): Promise<void> {
+    const hashes = (await written).slice(this.#checked)
     for (const handle of this.#files.values()) await handle.sync()
     if (hashes.length === 0) return
     await this.#noteDoubt()
@@ -252,17 +202,15 @@ export class LargeArrival extends Arrival {
 
   async check(): Promise<'good' | 'again' | 'bad'> {
     const head = this.head as Head
-    await this.#orBroken(this.#flush())
+    await this.#orBroken(this.#stream.flush())
     await this.#checkpoint
-    if (this.#fill > 0) this.#hasher.update(this.#chunk.subarray(0, this.#fill))
-    this.#fill = 0 // written and hashed: asked again, the answer is the same
-    if (equal(this.#hasher.root(), head.root)) return 'good'
+    if (equal(rootOf(this.hash, [...(await this.#stream.hashes()), ...this.#stream.tail()]), head.root)) return 'good'
     if (this.#askedAgain) return 'bad'
     this.#askedAgain = true
     const first = await this.#firstWrong(head)
     if (first === undefined) return 'bad'
     await this.#cut(head, first * CHUNK)
-    this.#hasher = new ChunkHasher(this.hash, await this.#hashes(first))
+    this.#stream = this.#streamBehind(await this.#hashes(first))
     this.#checked = first
     this.#doubtful = undefined
     this.#begun = first * CHUNK
@@ -326,7 +274,7 @@ export class LargeArrival extends Arrival {
   }
 
   async #keep(): Promise<void> {
-    await this.#flush()
+    await this.#stream.flush()
     await this.#beginCheckpoint()
     await this.#checkpoint
   }
@@ -337,7 +285,7 @@ export class LargeArrival extends Arrival {
   }
 
   async #close(): Promise<void> {
-    await this.#writing.catch(() => undefined) // it may be about to open another file
+    await this.#stream.settled() // it may be about to open another file
     await this.#checkpoint.catch(() => undefined)
     const open = [...this.#files.values()]
     this.#files.clear()

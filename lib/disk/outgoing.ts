@@ -11,8 +11,11 @@ export interface Outgoing {
   readonly head: Head
   /** Bytes of the envelope: head and body. */
   readonly size: number
-  /** Up to `length` bytes of the envelope from `offset`; fewer only at its end or at the end of a part. */
-  read(offset: number, length: number): Promise<Uint8Array>
+  /**
+   * Up to `length` bytes of the envelope from `offset`; fewer only at its end or at the end of a part. They may lie in
+   * `into`, if it is given.
+   */
+  read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array>
   /** Safe to call twice. */
   close(): Promise<void>
 }
@@ -62,12 +65,12 @@ class PartFiles implements Outgoing {
     this.#parts = parts
   }
 
-  async read(offset: number, length: number): Promise<Uint8Array> {
+  async read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
     const { bytes } = this.head
     if (offset < bytes.length) return bytes.subarray(offset, offset + length)
     let at = offset - bytes.length
     for (const { size, path } of this.#parts) {
-      if (at < size) return (await this.#file(path)).read(at, Math.min(length, size - at))
+      if (at < size) return (await this.#file(path)).read(at, Math.min(length, size - at), into)
       at -= size
     }
     return new Uint8Array(0)

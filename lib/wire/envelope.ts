@@ -41,7 +41,7 @@ const ID = /^[0-9a-f]{64}$/
 export const OCTETS = 'application/octet-stream'
 
 /** The one function of a Suite that this file needs. */
-export type Hash = Pick<Suite, 'hash'>
+export type Hash = Pick<Suite, 'hash' | 'hashApart'>
 
 /** One piece of the body. `type` is what the sender claims: see mediaType(). */
 export interface Part {
@@ -289,7 +289,7 @@ export class ChunkHasher {
   /** The root if the body ended here; more may follow. */
   root(): Uint8Array {
     const last = this.#fill === 0 ? [] : [this.#hash.hash(this.#held.subarray(0, this.#fill))]
-    return this.#hash.hash(join([...this.#done, ...last]))
+    return rootOf(this.#hash, [...this.#done, ...last])
   }
 
   #room(size: number): Uint8Array {
@@ -302,9 +302,9 @@ export class ChunkHasher {
   }
 }
 
-/** As concat(), for more hashes than a call takes arguments. */
-function join(hashes: Uint8Array[]): Uint8Array {
-  const out = new Uint8Array(hashes.length * 32)
-  hashes.forEach((hash, i) => out.set(hash, i * 32))
-  return out
+/** The root of a body from the hashes of its chunks. */
+export function rootOf(hash: Hash, chunks: Uint8Array[]): Uint8Array {
+  const joined = new Uint8Array(chunks.length * 32) // more than a call of concat() takes
+  chunks.forEach((chunk, i) => joined.set(chunk, i * 32))
+  return hash.hash(joined)
 }

@@ -7,10 +7,15 @@ import { fileURLToPath } from 'node:url'
 
 const BESIDE = fileURLToPath(new URL('../../shared/vectors', import.meta.url))
 
+/** Where a file or folder of them is, if it is there. */
+export function vectorsAt(name: string): string {
+  const wanted = process.env['P2P_VECTORS'] ?? ''
+  return join(wanted === '' ? BESIDE : wanted, name)
+}
+
 /** The text of a vector file, e.g. 'noise/cacophony.txt'; undefined, and a line on stdout, if it is not there. */
 export function readVectors(name: string): string | undefined {
-  const wanted = process.env['P2P_VECTORS'] ?? ''
-  const path = join(wanted === '' ? BESIDE : wanted, name)
+  const path = vectorsAt(name)
   if (existsSync(path)) return readFileSync(path, 'utf8')
   skipped(`no ${name} (set P2P_VECTORS)`)
   return undefined

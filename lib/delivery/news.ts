@@ -8,7 +8,7 @@ import { takeToken } from '../disk/import.ts'
 import { type Keyring, updateContact } from '../disk/keyring.ts'
 import { isOnLink } from '../net/interfaces.ts'
 import type { Link } from '../net/link.ts'
-import { acceptFromPeer, type Address, ADDRESSES_MAX, distinctAddresses, sameAddress } from '../wire/address.ts'
+import { acceptFromPeer, type Address, ADDRESSES_MAX, classOf, distinctAddresses, sameAddress } from '../wire/address.ts'
 
 /** What a contact says of itself. */
 export interface News {
@@ -100,9 +100,12 @@ export class NewsDesk {
   }
 }
 
-/** What a contact says of its addresses, as far as we would dial it, and the place it called from. */
+/**
+ * What a contact says of its addresses, as far as we would dial it, and the place it called from. Names are not looked
+ * up because somebody says so: they count in tokens only.
+ */
 function acceptable(addresses: Address[], link: Link | undefined, contact: Contact): Address[] {
-  const good = addresses.filter((address) => acceptFromPeer(address, isOnLink(address.host)))
+  const good = addresses.filter((address) => classOf(address) !== 'name' && acceptFromPeer(address, isOnLink(address.host)))
   const port = addresses[0]?.port ?? contact.addresses[0]?.port
   if (link !== undefined && !link.initiator && port !== undefined) {
     const seen: Address = { host: link.remote.ip, port, tcp: true, udp: true }

@@ -8,9 +8,13 @@ import { systemRandom } from '../lib/base/random.ts'
 import { HandshakeState, IK } from '../lib/crypto/noise.ts'
 import { nodeSuite } from '../lib/crypto/suite-node.ts'
 import type { PrivateKey } from '../lib/crypto/suite.ts'
+import { Station } from '../lib/delivery/station.ts'
 import { nextHelloTime } from '../lib/disk/hellos.ts'
 import { loadSelf, loadTransportKeys, type Self } from '../lib/disk/identity.ts'
+import { loadKeyring } from '../lib/disk/keyring.ts'
+import { serve } from '../lib/net/accept.ts'
 import { dial } from '../lib/net/dial.ts'
+import { Guard } from '../lib/net/guard.ts'
 import type { Link } from '../lib/net/link.ts'
 import type { ByteStream } from '../lib/net/stream.ts'
 import { connect } from '../lib/net/tcp.ts'
@@ -121,4 +125,23 @@ export async function knock(port: number): Promise<Raw> {
   socket.on('error', () => undefined)
   await new Promise((resolve) => socket.once('connect', resolve))
   return { socket, came: () => Buffer.concat(pieces) }
+}
+
+/** A listener of `who`, at its port, that lets in whoever may come; what is said over the links is up to the test. */
+export async function answerAs(who: Peer, onLink: (link: Link) => void): Promise<() => Promise<void>> {
+  const station = await Station.open(who.home, await loadKeyring(who.home))
+  const server = await serve({
+    suite: nodeSuite,
+    clock: systemClock,
+    random: systemRandom,
+    guard: new Guard(systemClock, systemRandom),
+    responder: station.responder(),
+    port: who.home.port,
+    hosts: ['127.0.0.1'],
+    onLink,
+  })
+  return async () => {
+    await server.close()
+    await station.close()
+  }
 }

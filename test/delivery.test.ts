@@ -17,7 +17,7 @@ import { loadKeyring, updateContact } from '../lib/disk/keyring.ts'
 import { listMaildir } from '../lib/disk/maildir.ts'
 import * as queue from '../lib/disk/queue.ts'
 import type { Queued } from '../lib/disk/queued.ts'
-import { type Frame, REFUSE } from '../lib/wire/frame.ts'
+import { BYE, type Frame, REFUSE } from '../lib/wire/frame.ts'
 import { FakeClock, settle } from './netkit.ts'
 import {
   ends, envelope, file, inboxOf, links, outcomes, pattern, pieces, send, sessions, short, type Side, text, until, waiting, wild,
@@ -503,6 +503,8 @@ test('ten calls of one contact at once are not ten sessions', async () => {
         peers.push(peer)
       }
       await until(() => peers.filter((peer) => !peer.over).length <= 4)
+      const codes = peers.flatMap((peer) => peer.of('bye').map(({ code }) => code))
+      assert.ok(codes.filter((code) => code === BYE.LIMIT).length >= 1, `told that there are too many: ${codes.join(' ')}`)
       assert.is(callee.said.filter((word) => word === 'up').length, 1)
       for (const peer of peers) peer.link.close()
       await callee.stop()

@@ -8,10 +8,21 @@ import { readdir } from 'node:fs/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
+import { nodeSuite } from '../lib/crypto/suite-node.ts'
 import type { Session } from '../lib/delivery/session.ts'
-import { loadKeyring } from '../lib/disk/keyring.ts'
+import { placesOf } from '../lib/delivery/places.ts'
+import { Station } from '../lib/delivery/station.ts'
+import type { Contact } from '../lib/disk/contact.ts'
+import { takeToken } from '../lib/disk/import.ts'
+import { renewToken } from '../lib/disk/identity.ts'
+import { openSeed } from '../lib/disk/identityfile.ts'
+import { loadKeyring, updateContact } from '../lib/disk/keyring.ts'
+import { mayTry, noteAnswered } from '../lib/disk/tried.ts'
+import type { Link } from '../lib/net/link.ts'
+import type { Address } from '../lib/wire/address.ts'
 import { BYE, type Frame, REFUSE } from '../lib/wire/frame.ts'
 import { corpus, jsonFiles, rawEnvelope } from './corpus.ts'
+import { FakeClock, linkPair, pipe } from './netkit.ts'
 import {
   ends,
   envelope,
@@ -25,14 +36,15 @@ import {
   text,
   until,
   waiting,
+  Wild,
   wild,
-  type Wild,
   within,
   withPair,
 } from './pair.ts'
 
 const NOBODY = 'ee'.repeat(32)
 const EIGHT = new Uint8Array(8)
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 /** Where a session stands: what bob has offered (M), what alice has offered (X), and how far the two are. */
 interface Stand {
@@ -207,7 +219,7 @@ test('before its settings nothing of a contact is heard', async () => {
       const { a, session } = await unsettled(bob)
       await a.send(frame)
       const { end } = await within(10_000, session.ended)
-      assert.is(end, 'offended', what)
+      assert.is(end, frame.type === 'bye' ? 'done' : 'offended', what)
       a.close()
     }
     assert.is(await waiting(bob), 1)
@@ -231,12 +243,13 @@ type Message = ReturnType<typeof rawEnvelope>
 async function push(peer: Wild, messages: Message[], size = (message: Message): number => message.size): Promise<Map<string, string>> {
   const byId = new Map(messages.map((message) => [message.id, message]))
   const verdicts = new Map<string, string>()
-  let [asked, read] = [0, 0]
   const answered = (): number => peer.of('refuse').length + peer.of('ack').flatMap(({ ids }) => ids).length
+  const before = answered()
+  let [asked, read] = [peer.of('want').length, before]
   for (let at = 0; at < messages.length; at += 64) {
     const items = messages.slice(at, at + 64).map((message) => ({ id: message.id, size: size(message) }))
     await peer.link.send({ type: 'offer', items })
-    const due = Math.min(at + 64, messages.length)
+    const due = before + Math.min(at + 64, messages.length)
     while (answered() < due) {
       if (peer.over) return verdicts
       const wants = peer.of('want').slice(asked)
@@ -388,5 +401,134 @@ test('what a contact says of itself does not lead anywhere it must not', async (
 async function told({ home }: Side): Promise<string[]> {
   return ((await loadKeyring(home)).all()[0]?.sessionAddresses ?? []).map(({ host }) => host)
 }
+
+test('a contact that changes its mind all the time does not keep the disk busy; its last word counts', async () => {
+  await withPair(async (_, bob) => {
+    const { wild: peer, session } = await wild(bob)
+    for (let i = 0; i < 60; i++) {
+      await peer.link.send({ type: 'addrs', nat: 0, addresses: [{ host: `203.0.113.${i}`, port: 9, tcp: true, udp: true }] })
+      await pause(20)
+    }
+    const written = bob.events.filter((event) => event === 'changed').length
+    assert.ok(written <= 6, `written ${written} times`) // five at once, then one in five seconds
+    peer.link.close()
+    await within(10_000, session.ended)
+    await bob.station.close()
+    assert.is((await told(bob))[0], '203.0.113.59')
+  })
+})
+
+test('late words without end: no more of them than of anything nobody asked for', async () => {
+  await withPair(async (alice, bob) => {
+    const message = await fresh(alice, bob)
+    for (const word of ['refuse', 'cancel'] as const) {
+      const { wild: peer, session } = await wild(bob)
+      const frame: Frame = word === 'cancel' ? { type: 'cancel', id: message.m } : { type: 'refuse', id: message.m, code: REFUSE.BUSY, retry: 9 }
+      for (let n = 0; n < 2000 && !peer.over; n++) await peer.link.send(frame).catch(() => undefined)
+      assert.equal(await ends(session), ['offended'], word)
+    }
+    assert.is(await waiting(bob), 1)
+  })
+})
+
+test('what was malformed counts against the quota of who sent it', async () => {
+  await withPair(async (alice, bob) => {
+    const from = alice.keyring.self.identity
+    const to = bob.keyring.self.identity
+    const contact = { ...bob.contact, limits: { quota: 1_000_000 } }
+    await updateContact(bob.home, contact.key, () => contact)
+    await bob.station.reload()
+    const { wild: peer, session } = await wild({ ...bob, contact })
+    const body = pattern(400_000)
+    const header = '{"parts":[{"type":"a/b","size":400000}]}'
+    const made = Array.from({ length: 4 }, () => rawEnvelope({ from, to, header, root: new Uint8Array(32) }, body))
+    const verdicts: (string | undefined)[] = []
+    for (const message of made) verdicts.push((await push(peer, [message])).get(message.id))
+    assert.equal(verdicts, ['refused 11', 'refused 11', 'refused 3', 'refused 3'])
+    peer.link.close()
+    await within(10_000, session.ended)
+  })
+})
+
+test('addresses that a contact told and that never answered are called six times a day, and so many of them', async () => {
+  await withPair(async (_, bob) => {
+    const clock = { ...bob.home.clock, now: () => Date.now() + ahead }
+    let ahead = 0
+    const home = Object.assign(Object.create(bob.home) as typeof bob.home, { clock })
+    const at = (host: string): Address => ({ host, port: 9, tcp: true, udp: true })
+    const [victim, other] = [at('203.0.113.1'), at('203.0.113.2')]
+    const may = async (...list: Address[]): Promise<string[]> => (await mayTry(home, bob.contact.key, list)).map(({ host }) => host)
+    for (let n = 0; n < 6; n++) assert.equal(await may(victim), ['203.0.113.1'])
+    assert.equal(await may(victim), [])
+    assert.equal(await may(victim, other), ['203.0.113.2'], 'each has its own')
+    ahead = 23 * 3_600_000
+    assert.equal(await may(victim), [])
+    ahead = 25 * 3_600_000
+    assert.equal(await may(victim), ['203.0.113.1'])
+    await noteAnswered(home, bob.contact.key, [victim])
+    for (let n = 0; n < 20; n++) assert.equal(await may(victim), ['203.0.113.1'], 'it answered')
+    let called = 0
+    for (let n = 0; n < 200; n++) called += (await may(at(`198.51.100.${n}`))).length
+    assert.is(called, 64, 'ever new ones give no new calls')
+  })
+})
+
+test('who is called: what a person handed over always, what a contact told until the day is full', async () => {
+  await withPair(async (_, bob) => {
+    const at = (host: string): Address => ({ host, port: 9, tcp: true, udp: true })
+    const contact = { ...bob.contact, addresses: [at('192.0.2.1')], sessionAddresses: [at('203.0.113.1'), at('192.0.2.1')] }
+    const called = async (who: Contact): Promise<string[]> => (await placesOf(bob.home, who)).addresses.map(({ host }) => host)
+    for (let n = 0; n < 6; n++) assert.equal(await called(contact), ['203.0.113.1', '192.0.2.1'])
+    for (let n = 0; n < 6; n++) assert.equal(await called(contact), ['192.0.2.1'], 'the token was pasted')
+    const renewed = { ...contact, told: true }
+    for (let n = 0; n < 6; n++) assert.equal(await called(renewed), ['192.0.2.1'], 'the token was told')
+    const places = await placesOf(bob.home, renewed)
+    assert.equal([places.addresses, places.resting.length], [[], 2])
+    await (await placesOf(bob.home, { ...renewed, addresses: [at('198.51.100.1')] })).answered({ remote: { ip: '198.51.100.1', port: 9 } } as Link)
+    for (let n = 0; n < 9; n++) assert.equal(await called({ ...renewed, addresses: [at('198.51.100.1')] }), ['198.51.100.1'])
+  })
+})
+
+test('a token that came in a session leads to no place of this machine', async () => {
+  await withPair(async (alice, bob) => {
+    const hosts = ['127.0.0.1', '::1', '169.254.169.254', '203.0.113.5']
+    const addresses = hosts.map((host) => ({ host, port: 9, tcp: true, udp: true }))
+    const seed = await openSeed(alice.home, () => Promise.reject(new Error('not asked')))
+    const { token: renewed } = await renewToken(alice.home, seed, addresses)
+    const taken = await takeToken(bob.home, bob.contact.key, renewed.bytes)
+    assert.equal(taken?.addresses.map(({ host }) => host), ['203.0.113.5'])
+    assert.is(taken?.told, true)
+    const read = (await loadKeyring(bob.home)).byKey(bob.contact.key)
+    assert.equal([read?.told, read?.addresses.length], [true, 1], 'and so it is remembered')
+  })
+})
+
+test('a call that ends by itself is not kept up by one who only talks', async () => {
+  await withPair(async (_, bob) => {
+    const clock = new FakeClock()
+    const streams = pipe(clock)
+    const [near, far] = linkPair(nodeSuite, clock, streams)
+    const home = Object.assign(Object.create(bob.home) as typeof bob.home, { clock })
+    const station = await Station.open(home, bob.keyring)
+    const session = await station.session(near, bob.contact, { oneShot: true, receive: true })
+    const peer = new Wild(far)
+    await peer.begin()
+    let over = false
+    void session.ended.then(() => (over = true))
+    let said = 0
+    for (; !over && said < 600; said++) {
+      const talk: Frame[] = [
+        { type: 'addrs', nat: 0, addresses: [] },
+        { type: 'offer', items: [{ id: said.toString(16).padStart(64, '0'), size: 2 ** 30 - 9 }] },
+        { type: 'ping', bytes: EIGHT },
+      ]
+      await peer.link.send(talk[said % 3] as Frame).catch(() => undefined)
+      await clock.advance(1000)
+      await pause(2)
+    }
+    assert.ok(said >= 60 && said < 120, `after ${said} s`)
+    await station.close()
+  })
+})
 
 test.run()

@@ -8,6 +8,9 @@ import { createServer } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
+import type { Link } from '../lib/net/link.ts'
+import type { Frame } from '../lib/wire/frame.ts'
+import { answerAs, SETTINGS } from './caller.ts'
 import { pause, type Peer, Stage, until } from './peer.ts'
 import { records } from './records.ts'
 
@@ -112,6 +115,34 @@ test('another flush does the pass: 75, silent unless asked', async () => {
     const told = await alice.run('p2p-queue', ['flush', '-v'])
     assert.equal([told.code, told.err], [75, 'p2p-queue: another process is delivering right now\n'])
     assert.is((await first.ended).code, 0)
+  })
+})
+
+test('a contact that keeps a pass for itself does not keep it from the others', async () => {
+  await Stage.with(async (stage) => {
+    const [alice, bob] = await stage.pair()
+    const mallory = await stage.peer('mallory')
+    await alice.meet(mallory)
+    const held: Link[] = []
+    stage.onClose(await answerAs(mallory, (link) => {
+      held.push(link) // she talks, and never says that she has nothing more
+      void link.receive().then(() => link.send({ ...SETTINGS, flags: 0 } as Frame))
+    }))
+    await alice.queue('bob', ['-m', 'one'])
+    const first = flush(alice)
+    await until('her call', () => held.length > 0)
+    await first.until('deferred') // bob was away
+    const listener = await bob.listen()
+    const second = await alice.run('p2p-queue', ['flush'])
+    assert.is(second.code, 0, second.err)
+    assert.equal(types(records(second.out)), ['delivered'])
+    assert.is(held.length, 1, 'she was not called twice')
+    const third = await alice.run('p2p-queue', ['flush', 'mallory'])
+    assert.equal([third.code, third.out, third.err], [75, '', ''], 'that pass is the first one')
+    assert.not.ok(first.over)
+    await first.stop()
+    await listener.stop()
+    for (const link of held) link.close()
   })
 })
 

@@ -2,20 +2,21 @@
 // wait is over, whichever comes first.
 
 import { sleep } from '../base/clock.ts'
-import { forAll } from '../base/parallel.ts'
+import { forAll, Turns } from '../base/parallel.ts'
 import { fraction } from '../base/random.ts'
 import type { Config } from '../disk/config.ts'
 import type { Contact } from '../disk/contact.ts'
 import type { Home } from '../disk/home.ts'
 import type { Delivered } from '../disk/inbox.ts'
 import type { Keyring } from '../disk/keyring.ts'
+import type { Held } from '../disk/lock.ts'
 import { attempt } from './attempt.ts'
 import type { Backoff } from './backoff.ts'
 import type { Desk } from './desk.ts'
 import type { Session } from './session.ts'
 import { DIAL_MS, Station } from './station.ts'
 
-/** Contacts called at once. */
+/** Contacts dialled at once; sessions last as long as they last. */
 const PARALLEL = 8
 
 /** A call that the other side ended in favour of a newer one is made again so often, after so long or up to twice that. */
@@ -35,21 +36,31 @@ export interface CallOptions {
   config?: Config | undefined
   /** Contacts that are not called for now, and where those called in vain are noted. */
   backoff?: Backoff | undefined
+  /** Whether a contact may be called, before it is; the claim is released behind its last session. */
+  claim?: ((contact: Contact) => Promise<Pick<Held, 'release'> | undefined>) | undefined
+  /** Every contact has been dialled, or needs no more dialling: only sessions are left. */
+  onDialled?(): void
   onReceived?(message: Delivered, contact: Contact): void
   /** Something a person should know; the calls go on. */
   onNotice?(text: string): void
 }
 
-/** Calls these contacts and tells the desk what becomes of its messages. Throws what this side's disk threw. */
+/**
+ * Calls these contacts and tells the desk what becomes of its messages. How many there were that nobody else was
+ * calling. Throws what this side's disk threw.
+ */
 export async function callContacts(
   home: Home,
   keyring: Keyring,
   contacts: Contact[],
   desk: Desk,
   options: CallOptions,
-): Promise<void> {
+): Promise<number> {
   const { waitMs, signal, receive, config, backoff } = options
   const sessions = new Map<string, Session>()
+  const turns = new Turns(PARALLEL)
+  let dialled = 0
+  let called = 0
   const over = new AbortController()
   const stopIfDone = (key: string): void => {
     if (over.signal.aborted || (!receive && desk.isDone(key))) sessions.get(key)?.stop()
@@ -83,7 +94,7 @@ export async function callContacts(
   signal.addEventListener('abort', end, { once: true })
   if (signal.aborted) end()
   try {
-    await forAll(contacts, PARALLEL, async (contact) => {
+    const call = async (contact: Contact, reached: () => void): Promise<void> => {
       const resting = backoff?.rests(contact.key)
       if (resting !== undefined) return desk.tellRest(resting, contact.key)
       for (let again = 0; !over.signal.aborted; again++) {
@@ -92,6 +103,7 @@ export async function callContacts(
           timeoutMs: Math.min(waitMs, DIAL_MS),
           signal: over.signal,
           onSession(session) {
+            reached()
             sessions.set(contact.key, session)
             void session.ended.then(() => sessions.get(contact.key) === session && sessions.delete(contact.key))
             stopIfDone(contact.key)
@@ -110,7 +122,27 @@ export async function callContacts(
       }
       if (over.signal.aborted) return
       desk.tellRest({ type: 'deferred', reason: 'lost', text: `the connection to ${contact.name} broke` }, contact.key)
+    }
+    await forAll(contacts, Infinity, async (contact) => {
+      const endTurn = await turns.take()
+      let held: Pick<Held, 'release'> | undefined
+      let open = true
+      const reached = (): void => {
+        endTurn()
+        if (open && ++dialled === contacts.length) options.onDialled?.()
+        open = false
+      }
+      try {
+        if (options.claim !== undefined) held = await options.claim(contact)
+        if (options.claim !== undefined && held === undefined) return
+        called++
+        await call(contact, reached)
+      } finally {
+        reached()
+        await held?.release()
+      }
     })
+    return called
   } finally {
     cancel()
     signal.removeEventListener('abort', end)

@@ -61,7 +61,9 @@ export async function flushAll(
     if (lock === undefined) return 'busy'
     try {
       if (lingerMs > 0) return await pass.linger()
-      await pass.call()
+      // Once all have been dialled the next pass may begin: a session that lasts concerns nobody but its contact.
+      const called = await pass.call(() => void lock.release())
+      if (called === 0 && contacts.length > 0) return 'busy'
     } finally {
       await lock.release()
     }
@@ -93,12 +95,17 @@ class Pass {
     else tellNews(this.#desk, record)
   }
 
-  /** Calls everybody once; then the commands for what came, as long as they take. */
-  async call(): Promise<void> {
-    await withHooks(this.#home, this.#keyring, this.#options, (add) =>
+  /**
+   * Calls everybody once whom no other pass is still talking to; then the commands for what came, as long as they take.
+   * How many it called.
+   */
+  call(onDialled?: () => void): Promise<number> {
+    return withHooks(this.#home, this.#keyring, this.#options, (add) =>
       callContacts(this.#home, this.#keyring, this.#contacts, this.#desk, {
         ...this.#options,
         receive: true,
+        claim: ({ key }) => tryLock(this.#home, `flush.${key}`),
+        ...(onDialled !== undefined && { onDialled }),
         onReceived: (message, contact) => {
           add(message)
           this.#options.onReceived(message, contact)

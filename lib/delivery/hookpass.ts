@@ -14,12 +14,12 @@ export interface HookPassOptions {
 }
 
 /** Does `work`, and resolves when the commands for what it received, and for what was pending before, have run once. */
-export async function withHooks(
+export async function withHooks<T>(
   home: Home,
   keyring: Keyring,
   options: HookPassOptions,
-  work: (add: (message: Delivered) => void) => Promise<void>,
-): Promise<void> {
+  work: (add: (message: Delivered) => void) => Promise<T>,
+): Promise<T> {
   const { config, signal, onNotice } = options
   const hooks = new Hooks(home, {
     command: (key) => config.hookOf(keyring, key),
@@ -29,10 +29,11 @@ export async function withHooks(
   })
   const stop = (): void => void hooks.stop()
   try {
-    await work((message) => hooks.add(message))
+    const result = await work((message) => hooks.add(message))
     signal.addEventListener('abort', stop, { once: true })
     if (!signal.aborted) await hooks.look()
     if (!signal.aborted) await hooks.idle()
+    return result
   } finally {
     signal.removeEventListener('abort', stop)
     await hooks.stop()

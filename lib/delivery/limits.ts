@@ -20,6 +20,9 @@ const FLOOR_SHARE = 0.05
 const FLOOR_SMALL = 64 * 2 ** 20
 const SMALL = 64 * 1024
 
+/** Bytes that must move between two looks for a call not to count as idle; a message that is settled counts as many. */
+export const SETTLED = 64 * 1024
+
 /** How long a full disk is left alone. */
 const DISK_RETRY_S = 3600
 const QUOTA_RETRY_S = 3600

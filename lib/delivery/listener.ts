@@ -61,6 +61,7 @@ export interface Deferral {
 
 /** What exists while the listener runs. */
 interface Works {
+  guard: Guard<Ending>
   station: Station
   peers: Peers
   hooks: Hooks
@@ -98,12 +99,13 @@ export class Listener {
   async reload(): Promise<void> {
     const { onNotice, reread } = this.#options
     if (this.#works === undefined) return
-    const { station, peers, hooks } = this.#works
+    const { guard, station, peers, hooks } = this.#works
     const keep = (error: unknown): void => {
       if (!(error instanceof Failure)) throw error
       onNotice(`${error.message}: everything stays as it was`)
     }
     await station.reload().catch(keep)
+    for (const { ip } of knownPlaces(station.keyring)) guard.know(ip)
     await reread().then((config) => station.configure(config), keep)
     for (const { failure } of station.keyring.problems) onNotice(failure.message)
     for (const text of station.config.strangers(station.keyring)) onNotice(text)
@@ -125,9 +127,8 @@ export class Listener {
     const closers: (() => Promise<void>)[] = [() => station.close()]
     try {
       await station.inbox() // repairs what a crash left, before anybody may come
-      const { peers, hooks, requests } = (this.#works = this.#build(station))
+      const { guard, peers, hooks, requests } = (this.#works = this.#build(station))
       closers.unshift(() => peers.stop(0), () => hooks.stop()) // both may have been stopped by then
-      const guard = new Guard<Ending>(home.clock, home.random)
       for (const { ip } of knownPlaces(keyring)) guard.know(ip)
       const server = await this.#serve(station, guard, peers)
       closers.unshift(() => server.close())
@@ -169,7 +170,7 @@ export class Listener {
       trouble: onNotice,
     })
     const requests = new Requests({ clock: home.clock, station, peers, fail, reload: () => this.reload() })
-    return { station, peers, hooks, requests }
+    return { guard: new Guard(home.clock, home.random), station, peers, hooks, requests }
   }
 
   /** Every message takes a number from queue/clock, so one watch tells of all of them. Returns how to end it. */

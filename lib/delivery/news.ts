@@ -8,6 +8,7 @@ import { takeToken } from '../disk/import.ts'
 import { type Keyring, updateContact } from '../disk/keyring.ts'
 import { isOnLink } from '../net/interfaces.ts'
 import type { Link } from '../net/link.ts'
+import { Bucket } from '../net/guard.ts'
 import { acceptFromPeer, type Address, ADDRESSES_MAX, classOf, distinctAddresses, sameAddress } from '../wire/address.ts'
 
 /** What a contact says of itself. */
@@ -29,11 +30,18 @@ export interface NewsDeskOptions {
   trouble: (error: unknown) => void
 }
 
+/** What a contact says of itself is written down so often at once, and one more time a rate's second. */
+const WRITES = { rate: 0.2, burst: 5 }
+
 export class NewsDesk {
   readonly #options: NewsDeskOptions
   /** Not written down yet, by KEY: the latest counts. */
   readonly #news = new Map<string, News>()
+  /** Whose news may be written down when. */
+  readonly #budgets = new Map<string, Bucket>()
   #writing: Promise<void> | undefined
+  #cancelLater: (() => void) | undefined
+  #closing = false
 
   constructor(options: NewsDeskOptions) {
     this.#options = options
@@ -45,8 +53,11 @@ export class NewsDesk {
     this.#writeDown()
   }
 
-  /** Resolves when everything learnt is written down. */
-  async idle(): Promise<void> {
+  /** Resolves when everything learnt is written down, at the end of this process. */
+  async close(): Promise<void> {
+    this.#closing = true
+    this.#cancelLater?.()
+    if (this.#news.size > 0) this.#writeDown()
     while (this.#writing !== undefined) await this.#writing
   }
 
@@ -67,29 +78,52 @@ export class NewsDesk {
   #writeDown(): void {
     this.#writing ??= this.#noteAll().finally(() => {
       this.#writing = undefined
-      if (this.#news.size > 0) this.#writeDown()
+      this.#again()
     })
+  }
+
+  /** Whoever changes its mind all the time must not keep the disk busy: its latest word is written down later. */
+  #again(): void {
+    const { clock } = this.#options.home
+    const waits = [...this.#news.keys()].map((key) => this.#delay(key))
+    if (waits.length === 0) return
+    this.#cancelLater?.()
+    this.#cancelLater = clock.after(Math.min(...waits), () => this.#writeDown(), true)
+  }
+
+  /** Milliseconds. */
+  #delay(key: string): number {
+    const now = this.#options.home.clock.monotonic()
+    const budget = this.#budgets.get(key) ?? new Bucket(WRITES, now)
+    this.#budgets.set(key, budget)
+    return this.#closing ? 0 : budget.delay(now)
   }
 
   async #noteAll(): Promise<void> {
     for (const [key, news] of this.#news) {
+      if (this.#delay(key) > 0) continue
       this.#news.delete(key)
-      await this.#note(key, news).catch((error: unknown) => this.#options.trouble(error))
+      const wrote = await this.#note(key, news).catch((error: unknown) => {
+        this.#options.trouble(error)
+        return true
+      })
+      if (wrote) this.#budgets.get(key)?.spend(this.#options.home.clock.monotonic())
     }
   }
 
-  async #note(key: string, { token, addresses, instance, link }: News): Promise<void> {
+  /** Whether there was something to write. */
+  async #note(key: string, { token, addresses, instance, link }: News): Promise<boolean> {
     const { home, keyring, reload, changed } = this.#options
     const contact = keyring().byKey(key)
-    if (contact === undefined) return
+    if (contact === undefined) return false
     if (token !== undefined) await this.take(contact, token)
     const held = keyring().byKey(key)
-    if (held === undefined) return
+    if (held === undefined) return true
     const told = addresses === undefined ? held.sessionAddresses : acceptable(addresses, link, held)
     const same =
       told.length === held.sessionAddresses.length &&
       told.every((address, i) => sameAddress(address, held.sessionAddresses[i] as Address))
-    if (same && (instance === undefined || instance === held.instance)) return
+    if (same && (instance === undefined || instance === held.instance)) return token !== undefined
     const after = await updateContact(home, key, (now) => ({
       ...now,
       sessionAddresses: told,
@@ -97,6 +131,7 @@ export class NewsDesk {
     }))
     await reload()
     if (!same && after !== undefined) changed(after)
+    return true
   }
 }
 

@@ -12,7 +12,7 @@ import type { Link } from '../net/link.ts'
 import type { Hash } from '../wire/envelope.ts'
 import { DATA_MAX, OFFER_MAX, padFrames, REFUSE } from '../wire/frame.ts'
 import { EXPIRED } from './expiry.ts'
-import { Recent } from './limits.ts'
+import { Recent, SETTLED } from './limits.ts'
 
 /** Offers open at once, p2p-wire(7); the next ones follow when half of them are settled. */
 const OPEN_MAX = 1024
@@ -95,6 +95,8 @@ export class Offering {
   /** Refusals that are being dealt with. */
   readonly #refusing = new Set<Promise<void>>()
   #error: unknown
+  /** Bytes that the link has taken; a message that the other side has answered for good counts as SETTLED of them. */
+  moved = 0
   /** Called whenever something was finished. */
   onProgress: () => void = () => undefined
 
@@ -173,6 +175,7 @@ export class Offering {
       const open = this.#open.get(id)
       if (open === undefined) continue
       this.#close(id)
+      this.moved += SETTLED
       this.#acked.push({ queued: open.queued, elapsed: this.#home.clock.monotonic() - open.since })
     }
     this.#settle()
@@ -186,6 +189,7 @@ export class Offering {
     if (open === undefined) return true
     this.#close(id)
     const [reason, text, permanent] = refusals.get(code) ?? (code >= 10 ? unknownForGood : unknownForNow)
+    if (permanent) this.moved += SETTLED
     const work = permanent
       ? this.#fail(open.queued, reason, text)
       : this.#defer(open.queued, reason, text, this.#home.clock.now() + retryS * 1000)
@@ -226,6 +230,11 @@ export class Offering {
 
   #knows(id: string): boolean {
     return this.#open.has(id) || this.#answered.has(id)
+  }
+
+  /** Offered, and not answered for good. */
+  isOpen(id: string): boolean {
+    return this.#open.has(id)
   }
 
   #close(id: string): void {
@@ -367,6 +376,7 @@ export class Offering {
         for (let at = 0; at < bytes.length; at += DATA_MAX) {
           const piece = bytes.subarray(at, at + DATA_MAX)
           await this.#link.send({ type: 'data', id: queued.id, offset: offset + at, bytes: piece })
+          this.moved += piece.length
         }
         offset += bytes.length
         if (!isSmall) await this.#sendSmall()

@@ -2,6 +2,7 @@
 // contacts tried again at growing intervals, any sign of life resetting them to now.
 
 import { compare } from '../base/bytes.ts'
+import { Turns } from '../base/parallel.ts'
 import { fraction } from '../base/random.ts'
 import { type Contact, isWelcome } from '../disk/contact.ts'
 import { names } from '../disk/queue.ts'
@@ -57,8 +58,7 @@ export class Peers {
   readonly #events: PeerEvents
   readonly #peers = new Map<string, Peer>()
   readonly #stopped = new AbortController()
-  #dialing = 0
-  readonly #waiting: (() => void)[] = []
+  readonly #turns = new Turns(DIALS_MAX)
   #cancelLook: () => void = () => undefined
 
   constructor(station: Station, events: PeerEvents) {
@@ -183,7 +183,7 @@ export class Peers {
     peer.cancel()
     const contact = this.#station.keyring.byKey(peer.key)
     if (contact === undefined || !isWelcome(contact)) return nobody
-    await this.#slot()
+    const endTurn = await this.#turns.take()
     try {
       const signal = this.#stopped.signal
       const outcome = await this.#station.connect(contact, { signal })
@@ -201,15 +201,8 @@ export class Peers {
       this.#retry(peer, nextAttempt(peer.since, now, fraction(this.#station.home.random)) - now)
       return { ...outcome, attempts, next }
     } finally {
-      this.#dialing--
-      this.#waiting.shift()?.()
+      endTurn()
     }
-  }
-
-  /** Waits until fewer than DIALS_MAX dials are under way. */
-  async #slot(): Promise<void> {
-    while (this.#dialing >= DIALS_MAX) await new Promise<void>((resolve) => this.#waiting.push(resolve))
-    this.#dialing++
   }
 
   #retry(peer: Peer, ms: number): void {
@@ -222,7 +215,7 @@ export class Peers {
     const peer = this.#peer(contact.key)
     const session = await this.#station.session(link, contact, { oneShot: false, receive: true })
     if (peer.sessions.size >= SESSIONS_MAX || this.#stopped.signal.aborted) {
-      session.abort()
+      session.turnAway()
       return undefined
     }
     const first = peer.sessions.size === 0

@@ -8,7 +8,7 @@ import type { Contact } from '../disk/contact.ts'
 import { type Delivered, type Inbox, PARTS_MAX, type Sender } from '../disk/inbox.ts'
 import type { Link } from '../net/link.ts'
 import { LIST_MAX, REFUSE } from '../wire/frame.ts'
-import { type Admission, fullDisk, isFullDisk, Recent, type Refusal } from './limits.ts'
+import { type Admission, fullDisk, isFullDisk, Recent, type Refusal, SETTLED } from './limits.ts'
 
 /** What may be asked for at once, p2p-wire(7): large messages by number, small ones by number and bytes. */
 const LARGE_OPEN = 4
@@ -70,6 +70,10 @@ export class Receiving {
   pads = 0
   /** The other side said that it has offered all it holds. */
   saidAll = false
+  /** Bytes taken in; a message that is settled counts as SETTLED of them. */
+  moved = 0
+  /** Calls of the own disk that are under way: nobody else is to blame for their time. */
+  atDisk = 0
   onProgress: () => void = () => undefined
 
   constructor(options: ReceiveOptions) {
@@ -92,6 +96,11 @@ export class Receiving {
 
   get busy(): boolean {
     return this.#offered.size > 0 || this.#pending > 0 || this.#committing !== undefined
+  }
+
+  /** Offered by the other side, and not answered for good. */
+  isOpen(id: string): boolean {
+    return this.#offered.has(id)
   }
 
   /** Something was asked for and is not committed yet. */
@@ -133,7 +142,8 @@ export class Receiving {
     if (offset !== arrival.offset) return incoming.stale
     incoming.stale = false
     try {
-      await arrival.write(bytes)
+      await this.#onDisk(arrival.write(bytes))
+      this.moved += bytes.length
       if (arrival.full) await this.#complete(incoming)
     } catch (error) {
       await this.#reject(incoming, error)
@@ -295,7 +305,7 @@ export class Receiving {
 
   async #complete(incoming: Incoming): Promise<void> {
     const { arrival } = incoming
-    const verdict = await arrival.check()
+    const verdict = await this.#onDisk(arrival.check())
     if (verdict === 'good') {
       this.#ready.push(incoming)
       this.#settle()
@@ -313,6 +323,7 @@ export class Receiving {
     if (error instanceof Malformed) {
       await arrival.discard()
       this.#drop(incoming)
+      this.#admission.count(this.#contact.key, arrival.offset) // it came all the same, and may again
       await this.#refuse(arrival.id, { code: REFUSE.MALFORMED, retry: 0 })
     } else if (isFullDisk(error)) {
       await arrival.suspend().catch(() => undefined)
@@ -324,6 +335,11 @@ export class Receiving {
     this.#ask()
   }
 
+  #onDisk<T>(work: Promise<T>): Promise<T> {
+    this.atDisk++
+    return work.finally(() => this.atDisk--)
+  }
+
   #drop(incoming: Incoming): void {
     this.#leave(incoming.arrival.id)
     incoming.release()
@@ -332,7 +348,7 @@ export class Receiving {
   async #commit(batch: Incoming[]): Promise<void> {
     let committed: Awaited<ReturnType<Inbox['commit']>>
     try {
-      committed = await this.#inbox.commit(batch.map(({ arrival }) => ({ arrival, from: this.#sender })))
+      committed = await this.#onDisk(this.#inbox.commit(batch.map(({ arrival }) => ({ arrival, from: this.#sender }))))
     } catch (error) {
       if (!isFullDisk(error)) throw error
       for (const incoming of batch) await this.#reject(incoming, error)
@@ -343,6 +359,7 @@ export class Receiving {
       this.#admission.count(this.#contact.key, incoming.arrival.size)
       this.#drop(incoming)
       this.#forget(incoming.arrival.id)
+      this.moved += SETTLED
     }
     const placed = batch.filter(({ arrival }) => !unplaced.has(arrival)).map(({ arrival }) => arrival.id)
     await this.#list('ack', placed).catch(() => undefined) // they are in the inbox all the same

@@ -12,7 +12,7 @@ import type { Link } from '../net/link.ts'
 import type { Address } from '../wire/address.ts'
 import type { Hash } from '../wire/envelope.ts'
 import { BYE, COPIES, type Frame, SEND_ONLY } from '../wire/frame.ts'
-import { type Admission, FrameMeter } from './limits.ts'
+import { type Admission, FrameMeter, SETTLED } from './limits.ts'
 import type { Greeting } from './meeting.ts'
 import { type OfferHooks, Offering } from './offer.ts'
 import { Receiving } from './receive.ts'
@@ -31,7 +31,7 @@ const DEAD_MS = 55_000
 const REPLACED_PING_MS = 1000
 const REPLACED_DEAD_MS = 5000
 
-/** A command that called does not wait longer for a side that only shows that it lives. */
+/** A command that called does not wait longer for a side that moves nothing, whatever else it sends. */
 const IDLE_MS = 60_000
 
 export interface SessionHooks extends OfferHooks {
@@ -79,8 +79,9 @@ export class Session {
   #lastHeard: number
   /** When a newer session came: it is asked whether this one lives, and has so long to answer. */
   #replaced: number | undefined
-  /** The last frame that was more than a sign of life. */
+  /** When something had last been moved, and how much in all. */
   #lastUseful: number
+  #moved = 0
   #ponging = false
   #cancelTimer: () => void = () => undefined
   /** Resolves with the first error of this side's disk, after everything is closed; undefined if there was none. */
@@ -134,6 +135,13 @@ export class Session {
     this.link.close()
   }
 
+  /** Ends at once and says that there are too many. */
+  turnAway(): void {
+    this.#end = 'done'
+    this.#say({ type: 'bye', code: BYE.LIMIT })
+    this.link.close()
+  }
+
   /** A newer token of this side. */
   sendToken(token: Uint8Array): void {
     this.#say({ type: 'token', token })
@@ -161,6 +169,7 @@ export class Session {
     if (link.initiator) await this.#sendSettings()
     const first = await link.receive()
     if (first === undefined) return
+    if (first.type === 'bye') return void (this.#end = 'done')
     if (first.type !== 'settings') return this.#offend(BYE.OUT_OF_TURN)
     await this.#options.hooks.met({ instance: hex(first.instance), copies: (first.flags & COPIES) !== 0 })
     if (!link.initiator) await this.#sendSettings()
@@ -169,7 +178,6 @@ export class Session {
       const frame = await link.receive()
       if (frame === undefined) return
       this.#lastHeard = this.#options.clock.monotonic()
-      if (frame.type !== 'ping' && frame.type !== 'pong') this.#lastUseful = this.#lastHeard
       if (!(await this.#handle(frame))) return this.#offend(BYE.OUT_OF_TURN)
       if (this.#end !== undefined) return
       if (this.#receiving?.error !== undefined || this.#offering?.error !== undefined) return
@@ -219,8 +227,10 @@ export class Session {
       case 'ack':
         return offering.acknowledge(frame.ids)
       case 'refuse':
+        if (!offering.isOpen(frame.id) && !this.#meter.tick()) return false
         return offering.refuse(frame.id, frame.code, frame.retry)
       case 'cancel':
+        if (!offering.isOpen(frame.id) && receiving?.isOpen(frame.id) !== true && !this.#meter.tick()) return false
         // Whose transfer it is, the id tells; both halves may forget it.
         return offering.cancel(frame.id) || (receiving?.cancel(frame.id) ?? false)
       case 'addrs':
@@ -292,7 +302,11 @@ export class Session {
     const { clock, random } = this.#options
     const now = clock.monotonic()
     const silent = now - Math.max(this.#lastHeard, this.#replaced ?? 0)
-    if (this.#offering?.sending === true) this.#lastUseful = now
+    const moved = (this.#offering?.moved ?? 0) + (this.#receiving?.moved ?? 0)
+    if (moved - this.#moved >= SETTLED || (this.#receiving?.atDisk ?? 0) > 0) {
+      this.#moved = moved
+      this.#lastUseful = now
+    }
     const idle = now - this.#lastUseful
     const [ping, dead] = this.#replaced === undefined ? [PING_MS, DEAD_MS] : [REPLACED_PING_MS, REPLACED_DEAD_MS]
     if (silent >= dead || (this.#options.oneShot && idle >= IDLE_MS)) return this.abort()

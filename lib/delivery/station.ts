@@ -24,9 +24,10 @@ import { type Claim, Door } from './door.ts'
 import { Admission, isFullDisk } from './limits.ts'
 import { type Greeting, noteMeeting, takeTurns } from './meeting.ts'
 import { NewsDesk } from './news.ts'
+import { placesOf } from './places.ts'
 import { Postmaster } from './postmaster.ts'
 import { Session } from './session.ts'
-import { type DialTrouble, explain } from './trouble.ts'
+import { type DialTrouble, explain, nowhere } from './trouble.ts'
 
 /** For one attempt at all addresses of a contact. */
 export const DIAL_MS = 10_000
@@ -105,7 +106,7 @@ export class Station {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#news.idle(), this.postmaster.idle(), ...this.#noting])
+    await Promise.all([this.#news.close(), this.postmaster.idle(), ...this.#noting])
     await (await this.#inbox)?.close()
   }
 
@@ -144,19 +145,19 @@ export class Station {
     return this.#inbox
   }
 
-  /** A link to a contact, or why there is none. Addresses told in the last session are tried before the token's. */
+  /** A link to a contact, or why there is none. */
   async connect(
     contact: Contact,
     options: { timeoutMs?: number; signal?: AbortSignal } = {},
   ): Promise<{ link: Link } | DialTrouble> {
-    const addresses = distinctAddresses([...contact.sessionAddresses, ...contact.addresses])
-    if (addresses.length === 0) {
-      const text = `no address of ${contact.name} is known`
-      return { reason: 'no-address', text, addresses: [] }
-    }
+    const places = await this.#unlessHindered(contact, placesOf(this.home, contact))
+    if ('reason' in places) return places
+    const { addresses } = places
+    if (addresses.length === 0) return nowhere(contact, places.resting)
     const outcome = await this.#dial(contact, addresses, options)
     if ('reason' in outcome) return outcome
     if ('failures' in outcome) return explain(contact, outcome.failures, this.#config.quietNet)
+    await places.answered(outcome.link).catch(() => undefined)
     const hello = outcome.link.hello as Payload2
     if (hello.token.length > 0) this.#news.learn(contact, { token: hello.token })
     return outcome
@@ -186,8 +187,12 @@ export class Station {
       ...(options.signal !== undefined && { signal: options.signal }),
       ...(this.#config.quietNet && { resolve: () => Promise.resolve([]) }),
     })
-    return dialling.catch((error: unknown) => {
-      // The time of a hello must be noted before it is sent. What hinders that passes.
+    return this.#unlessHindered(contact, dialling)
+  }
+
+  /** What must be noted before a call is: what hinders that passes. */
+  #unlessHindered<T>(contact: Contact, work: Promise<T>): Promise<T | DialTrouble> {
+    return work.catch((error: unknown) => {
       const busy = error instanceof Failure && error.exit === EX.TEMPORARY
       if (!busy && !isFullDisk(error)) throw error
       return { reason: 'local-error', text: ioFailure(error, `cannot dial ${contact.name}`).message, addresses: [] }

@@ -2,13 +2,13 @@
 
 import type { Contact } from '../disk/contact.ts'
 import type { DialFailure, DialReason } from '../net/dial.ts'
-import { formatAddress } from '../wire/address.ts'
+import { type Address, formatAddress } from '../wire/address.ts'
 
 export interface DialTrouble {
   /** The word of p2p-send's `deferred` record. */
-  reason: DialReason | 'no-address' | 'local-error'
+  reason: DialReason | 'no-address' | 'local-error' | 'backoff'
   text: string
-  addresses: { address: string; reason: DialReason }[]
+  addresses: { address: string; reason: DialReason | 'backoff' }[]
 }
 
 /** Most telling first. */
@@ -32,4 +32,11 @@ export function explain(contact: Contact, failures: DialFailure[], quiet = false
   }
   const addresses = failures.map((failure) => ({ address: formatAddress(failure.address), reason: failure.reason }))
   return { reason, text: texts[reason], addresses }
+}
+
+/** There is no address to call: none is known, or those that the contact told have been called often enough for a day. */
+export function nowhere({ name }: Contact, resting: readonly Address[]): DialTrouble {
+  if (resting.length === 0) return { reason: 'no-address', text: `no address of ${name} is known`, addresses: [] }
+  const text = `no address that ${name} told has ever answered, and each was called often enough for today`
+  return { reason: 'backoff', text, addresses: resting.map((each) => ({ address: formatAddress(each), reason: 'backoff' })) }
 }

@@ -26,6 +26,8 @@ export interface Contact {
   readonly tokenText: string
   /** As in the token. */
   readonly addresses: readonly Address[]
+  /** The token came in a session: no person has seen its addresses. */
+  readonly told?: boolean
   /** As last told in a session; tried first. */
   readonly sessionAddresses: readonly Address[]
   /** Unix ms when a person compared the words. */
@@ -73,7 +75,7 @@ function addressText(address: Address): string {
 
 export function encodeContact(contact: Contact): Uint8Array {
   const { name, key, transport, seq, tokenText, addresses, sessionAddresses } = contact
-  const { verified, blocked, added, limits, features, instance } = contact
+  const { told, verified, blocked, added, limits, features, instance } = contact
   const record = {
     v: VERSION,
     name,
@@ -82,6 +84,7 @@ export function encodeContact(contact: Contact): Uint8Array {
     seq: String(seq),
     ...(tokenText !== '' && { token: tokenText }),
     addresses: addresses.map(addressText),
+    ...(told === true && { told }),
     ...(sessionAddresses.length > 0 && { session_addresses: sessionAddresses.map(addressText) }),
     ...(verified !== undefined && { verified: new Date(verified).toISOString() }),
     ...(blocked && { blocked }),
@@ -138,6 +141,7 @@ class Fields {
       seq: BigInt(seq),
       tokenText: this.#record['token'] === undefined ? '' : this.text('token'),
       addresses: this.addresses('addresses'),
+      ...(this.#record['told'] === true && { told: true }),
       sessionAddresses: this.addresses('session_addresses'),
       ...(verified !== undefined && { verified }),
       blocked: this.#record['blocked'] === true,

@@ -5,6 +5,7 @@ import { EX, Failure, Malformed } from '../base/fail.ts'
 import { base58 } from '../base/key.ts'
 import { checkName } from '../base/text.ts'
 import { fingerprintWords } from '../crypto/words.ts'
+import { acceptFromPeer, type Address } from '../wire/address.ts'
 import {
   EXT_INVITE,
   formatToken,
@@ -70,8 +71,17 @@ function newContact(name: string, key: string, token: Token, added: number): Con
   return { name, key, identity, ...fromToken(token, keptText(token)), ...fresh }
 }
 
+/** By a token that a person has handed over. */
 function updated(held: Contact, token: Token): Contact {
-  return { ...held, ...fromToken(token, keptText(token)) }
+  return { ...held, ...fromToken(token, keptText(token)), told: false }
+}
+
+/** By one that the contact sent itself: it must not aim our calls at this machine. */
+function renewed(held: Contact, token: Token): Contact {
+  const fresh = fromToken(token, keptText(token))
+  const known = (address: Address): boolean => held.addresses.some(({ host }) => host === address.host)
+  const addresses = fresh.addresses.filter((address) => known(address) || acceptFromPeer(address, true))
+  return { ...held, ...fresh, addresses, told: true }
 }
 
 /** The secret of an invite is for one use and never kept. */
@@ -138,5 +148,5 @@ export async function takeToken(home: Home, key: string, bytes: Uint8Array): Pro
   await verifyToken(token).catch((error: unknown) => {
     throw error instanceof Failure ? new Malformed(error.message) : error
   })
-  return updateContact(home, key, (held) => (token.seq > held.seq && !held.revoked ? updated(held, token) : held))
+  return updateContact(home, key, (held) => (token.seq > held.seq && !held.revoked ? renewed(held, token) : held))
 }

@@ -1,0 +1,75 @@
+// hello/KEY.tried: which addresses that a contact has told were called in vain, and which have ever answered
+// (p2p-spool(5)). A contact may name addresses that are somebody else's: an address nobody ever answered at as this
+// contact is called a few times a day and no more, whatever calls for it. Losing the file costs some tries.
+
+import { fromUtf8, utf8 } from '../base/bytes.ts'
+import { isCode } from '../base/fail.ts'
+import { type Address, formatAddress } from '../wire/address.ts'
+import { replaceFile } from './durable.ts'
+import type { Home } from './home.ts'
+import { withLock } from './lock.ts'
+
+const TRIES_MAX = 6 // a day and address
+const DAY_MS = 86_400_000
+const ADDRESSES_MAX = 64 // a day and contact, that never answered: naming others gives no new tries
+const ANSWERED_MAX = 64 // kept; the latest stay
+
+interface Tried {
+  /** `host:port` that the contact has answered at. */
+  answered: string[]
+  /** Unix ms of the calls within a day, by `host:port`. */
+  tried: Map<string, number[]>
+}
+
+/** Those of the addresses that may be called now; each of them counts as called. */
+export async function mayTry(home: Home, key: string, told: readonly Address[]): Promise<Address[]> {
+  if (told.length === 0) return []
+  return withLock(home, 'tried', async () => {
+    const now = home.clock.now()
+    const { answered, tried } = await load(home, key, now)
+    const good = told.filter((address) => {
+      const text = formatAddress(address)
+      if (answered.includes(text)) return true
+      const times = tried.get(text)
+      if (times === undefined ? tried.size >= ADDRESSES_MAX : times.length >= TRIES_MAX) return false
+      tried.set(text, [...(times ?? []), now])
+      return true
+    })
+    if (good.some((address) => !answered.includes(formatAddress(address)))) await store(home, key, { answered, tried })
+    return good
+  })
+}
+
+/** The contact has answered at these: they are called as often as there is reason to. */
+export async function noteAnswered(home: Home, key: string, addresses: readonly Address[]): Promise<void> {
+  await withLock(home, 'tried', async () => {
+    const { answered, tried } = await load(home, key, home.clock.now())
+    const fresh = addresses.map(formatAddress).filter((text) => !answered.includes(text))
+    if (fresh.length === 0) return
+    for (const text of fresh) tried.delete(text)
+    await store(home, key, { answered: [...answered, ...fresh].slice(-ANSWERED_MAX), tried })
+  })
+}
+
+const path = (home: Home, key: string): string => home.at('hello', `${key}.tried`)
+
+/** What does not parse is as good as absent. */
+async function load(home: Home, key: string, now: number): Promise<Tried> {
+  const state: Tried = { answered: [], tried: new Map() }
+  try {
+    const found = JSON.parse(fromUtf8(await home.files.read(path(home, key)))) as { answered?: unknown; tried?: unknown }
+    if (Array.isArray(found.answered)) state.answered = found.answered.filter((text) => typeof text === 'string')
+    for (const [text, times] of Object.entries(found.tried ?? {})) {
+      const recent = (times as unknown[]).filter((at) => typeof at === 'number' && Math.abs(now - at) < DAY_MS) as number[]
+      if (recent.length > 0) state.tried.set(text, recent)
+    }
+  } catch (error) {
+    if (isCode(error, 'EACCES', 'EIO')) throw error
+  }
+  return state
+}
+
+async function store(home: Home, key: string, { answered, tried }: Tried): Promise<void> {
+  const text = JSON.stringify({ answered, tried: Object.fromEntries(tried) })
+  await replaceFile(home.files, home.random, path(home, key), utf8(`${text}\n`))
+}

@@ -42,16 +42,22 @@ export async function attempt(station: Station, contact: Contact, options: Attem
   }
 }
 
-/** Writes the failed attempt into the log of the contact's queue, and tells the owner if messages wait for long. */
+/**
+ * Writes the failed attempt into the log of the contact's queue, and tells the owner if messages wait for long. `next`:
+ * when to try again, by the age of the outage; `since` (Unix ms) is when it began as far as this process knows, the log
+ * may know better.
+ */
 export async function noteFailure(
   station: Station,
   contact: Contact,
   trouble: DialTrouble,
+  since = Infinity,
 ): Promise<{ attempts: number; next: number }> {
   const { home } = station
   const now = home.clock.now()
   const log = await readLog(home, contact.key)
-  const next = nextAttempt(log.attempts[0] ?? now, now, fraction(home.random))
+  // Of all attempts, not the oldest: the clock may have been set back since.
+  const next = nextAttempt(Math.min(...log.attempts, since, now), now, fraction(home.random))
   const { reason, text, addresses } = trouble
   await noteIfQueued(home, contact, { event: 'attempt', reason, text, addresses, next })
   await station.postmaster.tellDelay(contact)

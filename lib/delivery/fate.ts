@@ -31,9 +31,10 @@ export async function fatesOf(home: Home, messages: Queued[]): Promise<Map<strin
     // What leaves the queue without a word was delivered: only a full disk keeps that out of the log.
     for (const id of ids) fates.set(id, { type: 'delivered' })
     for await (const event of readEvents(home, key)) {
-      if (event.event === 'replaced' && ids.has(event.id)) fates.set(event.id, { type: 'replaced' })
-      if (event.event !== 'drop' || !ids.has(event.id)) continue
-      fates.set(event.id, { type: 'deferred', reason: 'held', text: 'it was dropped' })
+      if (!('id' in event) || !ids.has(event.id)) continue
+      if (event.event === 'replaced') fates.set(event.id, { type: 'replaced' })
+      if (event.event === 'drop') fates.set(event.id, { type: 'deferred', reason: 'held', text: 'it was dropped' })
+      if (event.event === 'delivered') fates.set(event.id, { type: 'delivered' }) // the ACK came late
     }
   }
   return fates

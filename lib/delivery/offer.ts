@@ -78,6 +78,8 @@ export class Offering {
   #cancelRest: () => void = () => undefined
   /** Offered, not answered for good. */
   readonly #open = new Map<string, Open>()
+  /** Transfers that either side dropped: an ACK on its way counts all the same. The latest, at most OPEN_MAX. */
+  readonly #cancelled = new Map<string, Open>()
   /** Answered in this session: a late word about one of them is no offence. */
   readonly #answered = new Recent()
   /** Refused or gone, but perhaps still in the queue: not offered again in this session. */
@@ -172,8 +174,9 @@ export class Offering {
   acknowledge(ids: string[]): boolean {
     for (const id of ids) {
       if (!this.#knows(id)) return false
-      const open = this.#open.get(id)
+      const open = this.#open.get(id) ?? this.#cancelled.get(id)
       if (open === undefined) continue
+      this.#cancelled.delete(id)
       this.#close(id)
       this.moved += SETTLED
       this.#acked.push({ queued: open.queued, elapsed: this.#home.clock.monotonic() - open.since })
@@ -224,8 +227,12 @@ export class Offering {
 
   /** The other side drops the transfer for now; an ACK may still come. */
   cancel(id: string): boolean {
-    if (this.#open.has(id)) this.#close(id)
-    return this.#knows(id)
+    const open = this.#open.get(id)
+    if (open === undefined) return this.#knows(id)
+    this.#cancelled.set(id, open)
+    for (const oldest of this.#cancelled.keys()) if (this.#cancelled.size > OPEN_MAX) this.#cancelled.delete(oldest)
+    this.#close(id)
+    return true
   }
 
   #knows(id: string): boolean {
@@ -277,6 +284,7 @@ export class Offering {
       const items = await this.#offerable(this.#page())
       if (items.length === 0) continue
       for (const queued of items) {
+        this.#cancelled.delete(queued.id)
         this.#open.set(queued.id, { queued, since: this.#home.clock.monotonic(), wants: 0 })
       }
       await this.#link.send({ type: 'offer', items: items.map(({ id, size }) => ({ id, size })) })

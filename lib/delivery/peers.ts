@@ -195,10 +195,10 @@ export class Peers {
       if (called !== undefined) return called
       if (signal.aborted) return outcome
       const now = this.#station.home.clock.now()
-      peer.since ??= now
-      const { attempts, next } = await noteFailure(this.#station, contact, outcome)
+      if (peer.since === undefined || peer.since > now) peer.since = now
+      const { attempts, next } = await noteFailure(this.#station, contact, outcome, peer.since)
       this.#events.unreachable(contact, outcome, attempts, next)
-      this.#retry(peer, nextAttempt(peer.since, now, fraction(this.#station.home.random)) - now)
+      this.#retry(peer, next - now)
       return { ...outcome, attempts, next }
     } finally {
       endTurn()

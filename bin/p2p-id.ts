@@ -9,6 +9,7 @@ import { loadSuite } from '../lib/crypto/suite.ts'
 import { exportArchive, importArchive, takeBack } from '../lib/delivery/archiving.ts'
 import { checkLines } from '../lib/delivery/check.ts'
 import { tellListener } from '../lib/delivery/control.ts'
+import { accept, follow, invite, refuse, requests, tellContact } from '../lib/delivery/inviting.ts'
 import { fingerprintWords, sameWords } from '../lib/crypto/words.ts'
 import { aliasLine, fits, queryLine } from '../lib/disk/addressbook.ts'
 import { isWelcome } from '../lib/disk/contact.ts'
@@ -26,6 +27,7 @@ import {
   suggestedName,
   twoLines,
 } from '../lib/disk/person.ts'
+import { endRequest } from '../lib/disk/quarantine.ts'
 import { count, drop, list } from '../lib/disk/queue.ts'
 import { main } from '../lib/edge/cli.ts'
 import { p2pId } from '../lib/edge/commands.ts'
@@ -116,6 +118,10 @@ async function init(call: Call): Promise<void> {
   call.info(made.revocation)
   warnUnreachable(call, addresses)
   call.info(`to be reached from outside, let TCP and UDP port ${port} through the firewall and forward it in the router`)
+  if (addresses.length > 0) {
+    call.tell('next: hand an invite to the other person, or take theirs with p2p-id add')
+    return call.hint('p2p-id invite NAME')
+  }
   call.tell('next: hand the line of p2p-id token to the other person, who does the same, and add theirs')
   call.hint('p2p-id token')
 }
@@ -161,20 +167,24 @@ async function readToken(call: Call, text: string | undefined): Promise<Token> {
 async function add(call: Call): Promise<void> {
   const { home, suite, keyring } = await open(call)
   const [name = '', text] = call.args
-  const { outcome, key, contact } = await importToken(home, suite, name, await readToken(call, text))
-  if (outcome !== 'same') await changed(home)
-  if (contact === undefined) {
+  const given = await readToken(call, text)
+  const { outcome, key, contact: taken } = await importToken(home, suite, name, given)
+  if (taken === undefined) {
+    await changed(home)
     await call.out.record({ v: 1, type: 'contact', outcome, key }, () => `${outcome}  ${key}`)
     return
   }
-  const words = await fingerprintWords(contact.identity, suite)
-  const human = (): string => `${contact.name}  ${outcome}  ${contact.key}`
-  const suggested = suggestedName(contact)
-  const more = { outcome, ...(suggested !== undefined && { suggested }) }
-  await call.out.record(contactRecord(contact, words, more), human)
+  await endRequest(home, key, false) // it may have knocked, too
+  const invited = taken.introduced !== undefined
+  const contact = invited ? await follow(call, home, taken) : taken
+  if (outcome !== 'same' && !invited) await changed(home)
+  const suggested = given.name === '' ? undefined : given.name
+  await tellContact(call, suite, contact, { outcome, ...(suggested !== undefined && { suggested }) }, outcome)
   if (suggested !== undefined && suggested !== contact.name) call.info(`their token calls them ${quote(suggested)}`)
   if (contact.name !== name && keyring.byKey(key) !== undefined) call.tell(`known as '${contact.name}'`)
-  if (outcome === 'added') call.tell(`${contact.name} must add you, too: p2p-id token prints the line to hand over`)
+  if (outcome === 'added' && !invited) {
+    call.tell(`${contact.name} must add you, too: p2p-id token prints the line to hand over`)
+  }
   if (contact.verified === undefined && isWelcome(contact)) call.info(`compare words: p2p-id verify ${contact.name}`)
   if (outcome === 'added') call.tell(`hint: ${forHome('p2p', call.value('home'))}`)
 }
@@ -223,17 +233,16 @@ async function show(call: Call): Promise<void> {
 }
 
 /** Tells of a contact after a change. */
-async function tellContact(call: Call, { home, suite }: Desk, contact: Contact): Promise<void> {
+async function tellChanged(call: Call, { home, suite }: Desk, contact: Contact): Promise<void> {
   await changed(home)
-  const words = await fingerprintWords(contact.identity, suite)
-  await call.out.record(contactRecord(contact, words), () => `${contact.name}  ${standing(contact)}  ${contact.key}`)
+  await tellContact(call, suite, contact, {}, standing(contact))
 }
 
 async function rename(call: Call): Promise<void> {
   const desk = await open(call)
   const [old = '', name = ''] = call.args
   const { key } = desk.keyring.resolve(old)
-  await tellContact(call, desk, await renameContact(desk.home, key, name))
+  await tellChanged(call, desk, await renameContact(desk.home, key, name))
 }
 
 async function remove(call: Call): Promise<void> {
@@ -263,7 +272,7 @@ async function change(call: Call, desk: Desk, how: (contact: Contact) => Contact
   const { name, key } = desk.keyring.resolve(call.args[0] ?? '')
   const contact = await updateContact(desk.home, key, how)
   if (contact === undefined) throw new Failure(EX.NO_CONTACT, `${name} was removed meanwhile`)
-  await tellContact(call, desk, contact)
+  await tellChanged(call, desk, contact)
 }
 
 async function verify(call: Call): Promise<void> {
@@ -314,6 +323,7 @@ async function setup(call: Call): Promise<void> {
 main(p2pId, {
   init,
   token,
+  invite: (call) => invite(call, (prompt, confirm) => askFor(call, prompt, confirm)),
   add,
   list: listContacts,
   show,
@@ -322,6 +332,9 @@ main(p2pId, {
   block: setBlocked(true),
   unblock: setBlocked(false),
   verify,
+  requests,
+  accept,
+  refuse,
   passwd,
   export: (call) => exportArchive(call, (prompt, confirm) => askFor(call, prompt, confirm)),
   import: (call) => importArchive(call, (prompt, confirm) => askFor(call, prompt, confirm)),

@@ -11,7 +11,7 @@ import { manyThreads } from '../lib/disk/files.ts'
 import { openHome, type Home } from '../lib/disk/home.ts'
 import type { Delivered } from '../lib/disk/inbox.ts'
 import { loadKeyring } from '../lib/disk/keyring.ts'
-import { contactRecord } from '../lib/disk/person.ts'
+import { contactRecord, requestRecord, showRequest } from '../lib/disk/person.ts'
 import { main, type Call } from '../lib/edge/cli.ts'
 import { p2pListen } from '../lib/edge/commands.ts'
 import { stdinIsTerminal } from '../lib/edge/input.ts'
@@ -69,6 +69,12 @@ async function listen(call: Call): Promise<void> {
       told.tell(async () => {
         const spoken = await fingerprintWords(contact.identity, await loadSuite(process.env))
         await out.record(contactRecord(contact, spoken), () => printable(`${contact.name}  has a new address`))
+      })
+    },
+    onRequest(request) {
+      told.tell(async () => {
+        const spoken = await fingerprintWords(request.token.identity, await loadSuite(process.env))
+        await out.record(requestRecord(request, spoken), () => `${showRequest(request, spoken)}\n  p2p-id requests`)
       })
     },
     onNotice(text, contact) {

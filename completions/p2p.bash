@@ -16,12 +16,15 @@ _p2p_table() {
       p2p_all=("${p2p_options[@]}")
       ;;
     p2p-id)
-      p2p_verbs=(init token add list show rename remove block unblock verify passwd export import unretire doctor setup)
+      p2p_verbs=(
+        init token invite add list show rename remove block unblock verify requests accept refuse passwd export import
+        unretire doctor setup
+      )
       p2p_options=(--home=directory --json --text --quiet/-q --verbose/-v --help/-h --version/-V)
       p2p_all=(
-        "${p2p_options[@]}" --name= --port= +--addr= --no-passphrase --passphrase-file=file --passphrase-fd= --aliases
-        --query= --drop --ok --words= --new-passphrase-file=file --new-passphrase-fd= --output/-o=file --queue --all
-        --move
+        "${p2p_options[@]}" --name= --port= +--addr= --no-passphrase --passphrase-file=file --passphrase-fd=
+        --expires=duration --withdraw --aliases --query= --drop --ok --words= --new-passphrase-file=file
+        --new-passphrase-fd= --output/-o=file --queue --all --move
       )
       ;;
     p2p-inbox)
@@ -66,6 +69,10 @@ _p2p_table() {
     'p2p-id token')
       p2p_options+=(+--addr= --passphrase-file=file --passphrase-fd=)
       ;;
+    'p2p-id invite')
+      p2p_options+=(--expires=duration --withdraw --passphrase-file=file --passphrase-fd=)
+      p2p_arguments=('')
+      ;;
     'p2p-id add')
       p2p_arguments=('contact' '')
       ;;
@@ -91,6 +98,12 @@ _p2p_table() {
     'p2p-id verify')
       p2p_options+=(--ok --words=)
       p2p_arguments=('contact')
+      ;;
+    'p2p-id accept')
+      p2p_arguments=('request' 'contact')
+      ;;
+    'p2p-id refuse')
+      p2p_arguments=('request...')
       ;;
     'p2p-id passwd')
       p2p_options+=(
@@ -177,7 +190,7 @@ _p2p_table() {
 _p2p_awk='
 # Reads a home for the completions and prints `word TAB description` lines. Run by awk in the home, in the C locale:
 #   awk THIS KIND TYPED [NAME]
-# KIND: contact recipient anyone welcome blocked (NAMEs), received (the inbox; @N counts within NAME if it is given),
+# KIND: contact recipient anyone welcome blocked (NAMEs), request (KEYs of strangers), received (the inbox; @N counts within NAME if it is given),
 # or states of the queue joined by +. Files are only read; what is damaged is passed over. Words are NAMEs, hexadecimal
 # digits and @N; everything a peer wrote is in descriptions, decoded, cut, and without a control or bidi character.
 # Behind it comes text.awk. Both stand in single quotes in three shells: no single quote, no two backslashes in a row.
@@ -196,6 +209,7 @@ BEGIN {
   HEX = "0123456789abcdef"
   if (kind == "received") received()
   else if (kind ~ /new|hold|failed/) queued()
+  else if (kind == "request") requests()
   else contacts()
   exit
 }
@@ -217,6 +231,12 @@ function contacts(   path, part, n, key, note, list, i) {
     if (kind == "recipient" && (key in revoked)) continue
     note = (key in revoked) ? "revoked" : blocked[key] ? "blocked" : verified[key] ? "verified" : "not verified"
     print nameOf[key] "\t" note
+  }
+}
+
+function requests(   path) {
+  while (("ls requests 2>/dev/null" | getline path) > 0) {
+    if (sub(/[.]json$/, "", path) && isKey(path)) print path "\ta stranger"
   }
 }
 

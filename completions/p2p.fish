@@ -139,7 +139,7 @@ function __p2p_valued
         case p2p
             printf '%s\n' --home
         case p2p-id
-            printf '%s\n' --name --port --addr --passphrase-file --passphrase-fd --query --words --new-passphrase-file --new-passphrase-fd --output -o --home
+            printf '%s\n' --name --port --addr --passphrase-file --passphrase-fd --expires --query --words --new-passphrase-file --new-passphrase-fd --output -o --home
         case p2p-inbox
             printf '%s\n' --from --since --until --after --number -n --output -o --home
         case p2p-listen
@@ -156,7 +156,7 @@ end
 set -g __p2p_awk '
 # Reads a home for the completions and prints `word TAB description` lines. Run by awk in the home, in the C locale:
 #   awk THIS KIND TYPED [NAME]
-# KIND: contact recipient anyone welcome blocked (NAMEs), received (the inbox; @N counts within NAME if it is given),
+# KIND: contact recipient anyone welcome blocked (NAMEs), request (KEYs of strangers), received (the inbox; @N counts within NAME if it is given),
 # or states of the queue joined by +. Files are only read; what is damaged is passed over. Words are NAMEs, hexadecimal
 # digits and @N; everything a peer wrote is in descriptions, decoded, cut, and without a control or bidi character.
 # Behind it comes text.awk. Both stand in single quotes in three shells: no single quote, no two backslashes in a row.
@@ -175,6 +175,7 @@ BEGIN {
   HEX = "0123456789abcdef"
   if (kind == "received") received()
   else if (kind ~ /new|hold|failed/) queued()
+  else if (kind == "request") requests()
   else contacts()
   exit
 }
@@ -196,6 +197,12 @@ function contacts(   path, part, n, key, note, list, i) {
     if (kind == "recipient" && (key in revoked)) continue
     note = (key in revoked) ? "revoked" : blocked[key] ? "blocked" : verified[key] ? "verified" : "not verified"
     print nameOf[key] "\\t" note
+  }
+}
+
+function requests(   path) {
+  while (("ls requests 2>/dev/null" | getline path) > 0) {
+    if (sub(/[.]json$/, "", path) && isKey(path)) print path "\\ta stranger"
   }
 }
 
@@ -526,6 +533,11 @@ complete -c p2p-id -n '__p2p_argument p2p-id "" 0 0' -f -a token -d 'print the o
 complete -c p2p-id -n '__p2p_at p2p-id token' -l addr -r -f -d 'an address under which peers reach this machine'
 complete -c p2p-id -n '__p2p_at p2p-id token --passphrase-file' -l passphrase-file -r -F -d 'read the passphrase from the first line of FILE'
 complete -c p2p-id -n '__p2p_at p2p-id token --passphrase-fd' -l passphrase-fd -r -f -d 'read the passphrase from file descriptor N'
+complete -c p2p-id -n '__p2p_argument p2p-id "" 0 0' -f -a invite -d 'print a token that lets one person in, once, as NAME'
+complete -c p2p-id -n '__p2p_at p2p-id invite --expires' -l expires -r -f -k -a '30s 5m 1h 1d 7d' -d 'for so long (default 7d)'
+complete -c p2p-id -n '__p2p_at p2p-id invite --withdraw' -l withdraw -d 'make the invites for NAME void that nobody has used'
+complete -c p2p-id -n '__p2p_at p2p-id invite --passphrase-file' -l passphrase-file -r -F -d 'read the passphrase from the first line of FILE'
+complete -c p2p-id -n '__p2p_at p2p-id invite --passphrase-fd' -l passphrase-fd -r -f -d 'read the passphrase from file descriptor N'
 complete -c p2p-id -n '__p2p_argument p2p-id "" 0 0' -f -a add -d 'add or update a contact by the token given or found in standard input'
 complete -c p2p-id -n '__p2p_argument p2p-id add 0 0' -f -a '(__p2p_read p2p-id contact)'
 complete -c p2p-id -n '__p2p_argument p2p-id "" 0 0' -f -a list -d 'list the contacts'
@@ -546,6 +558,12 @@ complete -c p2p-id -n '__p2p_argument p2p-id "" 0 0' -f -a verify -d 'show the 1
 complete -c p2p-id -n '__p2p_at p2p-id verify --ok' -l ok -d 'the words are the same on both sides'
 complete -c p2p-id -n '__p2p_at p2p-id verify --words' -l words -r -f -d 'compare with these 12 words'
 complete -c p2p-id -n '__p2p_argument p2p-id verify 0 0' -f -a '(__p2p_read p2p-id contact)'
+complete -c p2p-id -n '__p2p_argument p2p-id "" 0 0' -f -a requests -d 'list the strangers who ask to be contacts, and the invites that nobody has used'
+complete -c p2p-id -n '__p2p_argument p2p-id "" 0 0' -f -a accept -d 'make a contact of a stranger who asks to be one'
+complete -c p2p-id -n '__p2p_argument p2p-id accept 0 0' -f -a '(__p2p_read p2p-id request)'
+complete -c p2p-id -n '__p2p_argument p2p-id accept 1 1' -f -a '(__p2p_read p2p-id contact)'
+complete -c p2p-id -n '__p2p_argument p2p-id "" 0 0' -f -a refuse -d 'drop the requests of strangers, and what they ask later'
+complete -c p2p-id -n '__p2p_argument p2p-id refuse 0 9999' -f -a '(__p2p_read p2p-id request)'
 complete -c p2p-id -n '__p2p_argument p2p-id "" 0 0' -f -a passwd -d 'change the passphrase of the identity'
 complete -c p2p-id -n '__p2p_at p2p-id passwd --no-passphrase' -l no-passphrase -d 'keep the identity in a plain file'
 complete -c p2p-id -n '__p2p_at p2p-id passwd --passphrase-file' -l passphrase-file -r -F -d 'read the passphrase from the first line of FILE'

@@ -70,6 +70,8 @@ async function fill(): Promise<Home> {
   writeFileSync(made.at('contacts', `${key(7)}.json`), `{"v":1,"name":"ren\\u00e9","key":"${key(7)}"}`) // as another program writes it
   writeFileSync(made.at('contacts', `${key(8)}.json`), '{"v":1,"name":"$(touch pwned)"}')
   writeFileSync(made.at('contacts', `${key(9)}.json`), '{"v":1,"na')
+  mkdirSync(made.at('requests'))
+  for (const name of [`${key(11)}.json`, `${key(12)}.refused`, '$(touch pwned).json', 'dropped']) writeFileSync(made.at('requests', name), '{}')
   let us = 1_790_000_000_000_000n
   for (const [at, [begin, subject]] of SUBJECTS.entries()) {
     const from = at === 4 ? { name: 'bobby', key: key(3) } : { name: 'bob', key: key(2) }
@@ -274,6 +276,9 @@ for (const [shell, ask] of [
     assert.equal(ask('p2p-id unblock '), ['eve'])
     assert.equal(sorted(ask('p2p-id block ')), ['bob', 'bobby', 'mallory', 'rené', 'Ünal'])
     assert.equal(ask('p2p-id rename e'), ['eve'])
+    assert.equal(ask('p2p-id invite '), [])
+    assert.equal(ask('p2p-id accept '), [key(11)])
+    assert.equal(ask(`p2p-id refuse ${key(11).slice(0, 4)}`), [key(11)])
     assert.equal(ask('p2p-id rename eve '), [])
     assert.equal(sorted(ask('p2p-queue drop --to b')), ['bob', 'bobby'])
     assert.ok(ask('p2p-inbox list --from ').includes('me'))

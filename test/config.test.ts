@@ -45,8 +45,8 @@ const GIB = 2 ** 30
 test('without a file, and with an empty one, all is as the manual says', async () => {
   rmSync(join(place, 'config.toml'), { force: true })
   for (const config of [await loadConfig(home), await load(''), new Config()]) {
-    const { wait, delayNotice, chatThreads, quietNet, free, hooksAuto } = config
-    assert.equal([wait, delayNotice, chatThreads, quietNet, free, hooksAuto], [5, 259_200, true, false, undefined, false])
+    const { wait, delayNotice, chatThreads, quietNet, requests, free, hooksAuto } = config
+    assert.equal([wait, delayNotice, chatThreads, quietNet, requests, free, hooksAuto], [5, 259_200, true, false, false, undefined, false])
     assert.equal(config.of(BOB), { expires: Infinity, message: GIB, quota: 8 * GIB, hook: '' })
   }
 })

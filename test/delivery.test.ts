@@ -410,6 +410,7 @@ async function listener(side: Side, exec?: string): Promise<Running> {
     onFailed: (_, __, reason) => void said.push(`failed ${reason}`),
     onPeer: (_, state) => void said.push(state),
     onContact: () => undefined,
+    onRequest: () => undefined,
     onNotice: (text) => void said.push(`notice ${text}`),
   }).run()
   ended.catch(() => undefined)

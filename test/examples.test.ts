@@ -12,6 +12,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
 import { COMMANDS } from '../lib/edge/commands.ts'
+import { runCommand } from './command.ts'
 import { type Peer, port, Stage } from './peer.ts'
 
 const ROOT = process.cwd()
@@ -60,6 +61,8 @@ let bob: Peer
 let world = ''
 let waiting: string[] = []
 let received: string[] = []
+/** KEY of who asks to be a contact. */
+let stranger = ''
 
 /** Runs a script as a person at a terminal would, who types the passphrase whenever it is asked for. */
 async function atTerminal(place: string, script: string, during?: () => Promise<void>): Promise<{ code: number; text: string }> {
@@ -116,13 +119,16 @@ async function build(): Promise<void> {
       p2p-id init --home $name --no-passphrase --name $name --addr 127.0.0.1:${ports[1]}
       p2p-id token --home $name | p2p-id add $name
     done
+    p2p-id init --home dave --no-passphrase --name dave --addr 127.0.0.1:${ports[1]}
     p2p-id token > alice.token
     p2p-id export -o me.age
     p2p-send -q --queue-only -l eve <<< $'one\\ntwo\\nthree'`,
   )
   assert.is(made.code, 0, made.text)
+  stranger = await knocker(place)
   rmSync(join(place, 'eve'), { recursive: true })
   rmSync(join(place, 'ops'), { recursive: true })
+  rmSync(join(place, 'dave'), { recursive: true })
   await bob.run('p2p-id', ['add', 'alice', readFileSync(join(place, 'alice.token'), 'utf8').trim()])
   await bob.good('p2p-send', ['alice', '--queue-only', '-m', 'see you at 8?'])
   await bob.good('p2p-send', ['alice', '--queue-only', '-a', join(place, 'photo.jpg')])
@@ -133,6 +139,17 @@ async function build(): Promise<void> {
   waiting = readFileSync(join(place, 'queue'), 'utf8').trim().split('\n').map((line) => String((JSON.parse(line) as { id: string }).id))
   assert.is(received.length, 2, fetched.text)
   assert.is(waiting.length, 3)
+}
+
+/** As the listener keeps the request of a stranger; the KEY. */
+async function knocker(place: string): Promise<string> {
+  const { out } = await runCommand('p2p-id', ['show', '--json'], { home: join(place, 'dave') })
+  const { out: token } = await runCommand('p2p-id', ['token'], { home: join(place, 'dave') })
+  const { key } = JSON.parse(out) as { key: string }
+  mkdirSync(join(place, 'requests'))
+  const request = { v: 1, received: new Date().toISOString(), source: '192.0.2.1', token: token.trim() }
+  writeFileSync(join(place, 'requests', `${key}.json`), `${JSON.stringify(request)}\n`)
+  return key
 }
 
 test.before(() =>
@@ -153,6 +170,7 @@ function fitted(script: string): string {
   return script
     .replaceAll('3f9a2c', ids[0] ?? '')
     .replaceAll('81be07', ids[1] ?? '')
+    .replaceAll(/6SjWSQ(?:X5)?/g, (begin) => stranger.slice(0, begin.length))
     .replaceAll('p2p1...', readFileSync(join(world, 'alice/bob.token'), 'utf8').trim())
     .replace(/^p2p-id import/m, script.includes('export') ? 'P2P_HOME=$HOME/new p2p-id import' : 'p2p-id import') // another machine
     .replaceAll('--linger 50s', '--linger 2s')
@@ -166,6 +184,7 @@ function preparation(script: string): string {
   if (/p2p-id (init|import)\b/.test(script)) return `rm -r ${home}`
   if (script.includes('p2p-id unretire')) return 'p2p-id export --all --move -o moved.age'
   if (script.includes('p2p-id unblock')) return 'p2p-id block bob'
+  if (/p2p-id (accept|refuse)/.test(script)) return `mkdir -p ${home}/requests; cp requests/* ${home}/requests`
   return `export P2P_HOME=${home}`
 }
 

@@ -10,7 +10,7 @@ import * as assert from 'uvu/assert'
 import { forHome, shellWord } from '../lib/base/quoting.ts'
 import { splitLine } from '../lib/edge/dispatch.ts'
 import { runCommand } from './command.ts'
-import { Stage } from './peer.ts'
+import { Stage, until } from './peer.ts'
 import { type Rec, records } from './records.ts'
 
 async function status(home: string, args: string[] = []): Promise<Rec> {
@@ -58,23 +58,32 @@ test('whoever follows the next step gets to a first delivered message', async ()
     }
     const [alice, bob] = ['alice', 'bob'].map((name) => join(stage.dir, name)) as [string, string]
     const names = new Map([[alice, 'alice'], [bob, 'bob']])
-    const tokens = new Map<string, string>()
     for (const home of [alice, bob]) {
       assert.is(await next(home), 'p2p-id init')
       const args = ['init', '--no-passphrase', '--name', names.get(home) ?? '', '--addr', '127.0.0.1']
       assert.is((await runCommand('p2p-id', args, { home })).code, 0)
-      assert.is(await next(home), 'p2p-id token')
-      tokens.set(home, (await runCommand('p2p-id', ['token'], { home })).out)
+      assert.is(await next(home), 'p2p-id invite NAME')
     }
-    for (const [home, other] of [[alice, bob], [bob, alice]] as const) {
-      const added = await runCommand('p2p-id', ['add', names.get(other) ?? ''], { home, input: tokens.get(other) ?? '' })
-      assert.is(added.code, 0, added.err)
+    const invite = await runCommand('p2p-id', ['invite', 'bob'], { home: alice })
+    const listen = async (home: string): Promise<void> => {
       assert.is(await next(home), 'p2p-listen -q &')
       const listener = stage.start('p2p-listen', ['--json'], { home })
       await listener.until('listening')
       assert.is((await status(home))['pid'], listener.pid)
-      assert.is(await next(home), `p2p-id verify ${names.get(other)}`)
-      assert.is((await runCommand('p2p-id', ['verify', '--ok', names.get(other) ?? ''], { home })).code, 0)
+    }
+    await listen(alice)
+    assert.is(await next(alice), 'p2p-id requests')
+    const added = await runCommand('p2p-id', ['add', 'alice'], { home: bob, input: invite.out })
+    assert.is(added.code, 0, added.err)
+    await listen(bob)
+    for (const [home, other] of [[alice, 'bob'], [bob, 'alice']] as const) {
+      await until(`${other} is announced`, async () => (await status(home))['unread'] === 1)
+      assert.is(await next(home), 'p2p-inbox list --new')
+      const [notice] = records((await runCommand('p2p-inbox', ['list', '--new'], { home })).out)
+      assert.match(String(notice?.['subject']), new RegExp(`; compare words: p2p-id verify ${other}$`))
+      await runCommand('p2p', ['inbox', 'seen', String(notice?.['id'])], { home })
+      assert.is(await next(home), `p2p-id verify ${other}`)
+      assert.is((await runCommand('p2p-id', ['verify', '--ok', other], { home })).code, 0)
     }
     assert.is(await next(alice), 'p2p-send bob')
     const sent = await runCommand('p2p', ['send', 'bob', '-w', '60s'], { home: alice, input: 'hi' })
@@ -112,7 +121,7 @@ test('options before the word are handed on, and the home goes into the next ste
     assert.is(wrong.code, 67)
     assert.match(wrong.err, /^p2p-send: no contact named 'nobody'/)
     const { next } = records((await runCommand('p2p', ['--home', alice.path])).out)[0] ?? {}
-    assert.is(next, `p2p-id token --home ${alice.path}`)
+    assert.is(next, `p2p-id invite NAME --home ${alice.path}`)
   })
 })
 

@@ -88,6 +88,7 @@ async function listen(home: Home, clock: VirtualClock, more: Partial<ListenerOpt
       onFailed: () => undefined,
       onPeer: (_, state) => void (state === 'up' && running.up.push(clock.now())),
       onContact: () => undefined,
+      onRequest: () => undefined,
       onNotice: () => undefined,
       ...more,
     }),

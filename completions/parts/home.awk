@@ -1,6 +1,6 @@
 # Reads a home for the completions and prints `word TAB description` lines. Run by awk in the home, in the C locale:
 #   awk THIS KIND TYPED [NAME]
-# KIND: contact recipient anyone welcome blocked (NAMEs), received (the inbox; @N counts within NAME if it is given),
+# KIND: contact recipient anyone welcome blocked (NAMEs), request (KEYs of strangers), received (the inbox; @N counts within NAME if it is given),
 # or states of the queue joined by +. Files are only read; what is damaged is passed over. Words are NAMEs, hexadecimal
 # digits and @N; everything a peer wrote is in descriptions, decoded, cut, and without a control or bidi character.
 # Behind it comes text.awk. Both stand in single quotes in three shells: no single quote, no two backslashes in a row.
@@ -19,6 +19,7 @@ BEGIN {
   HEX = "0123456789abcdef"
   if (kind == "received") received()
   else if (kind ~ /new|hold|failed/) queued()
+  else if (kind == "request") requests()
   else contacts()
   exit
 }
@@ -40,6 +41,12 @@ function contacts(   path, part, n, key, note, list, i) {
     if (kind == "recipient" && (key in revoked)) continue
     note = (key in revoked) ? "revoked" : blocked[key] ? "blocked" : verified[key] ? "verified" : "not verified"
     print nameOf[key] "\t" note
+  }
+}
+
+function requests(   path) {
+  while (("ls requests 2>/dev/null" | getline path) > 0) {
+    if (sub(/[.]json$/, "", path) && isKey(path)) print path "\ta stranger"
   }
 }
 

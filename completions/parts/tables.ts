@@ -14,6 +14,7 @@ const BY_WORD: Record<string, Offer> = {
   TIME: 'time',
   NAME: 'contact',
   MSG: 'received',
+  REQ: 'request',
 }
 const NOTHING: Offer = []
 

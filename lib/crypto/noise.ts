@@ -125,8 +125,8 @@ export class HandshakeState {
     return suite.generate(random)
   }
 
-  /** The next message, at most 65535 bytes. */
-  writeMessage(payload: Uint8Array): Uint8Array {
+  /** The next message, at most 65535 bytes. A payload may be made of the ephemeral key that goes before it. */
+  writeMessage(payload: Uint8Array | ((ephemeral: Uint8Array) => Uint8Array)): Uint8Array {
     const tokens = this.#tokens(true)
     const { symmetric } = this.#at
     const parts: Uint8Array[] = []
@@ -141,7 +141,7 @@ export class HandshakeState {
         this.#mixSecret(this.#at, token)
       }
     }
-    parts.push(symmetric.encryptAndHash(payload))
+    parts.push(symmetric.encryptAndHash(typeof payload === 'function' ? payload(known(this.#e).publicKey) : payload))
     const message = concat(...parts)
     if (message.length > MESSAGE_MAX) throw new RangeError('message too long')
     this.#turn++

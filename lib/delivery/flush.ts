@@ -170,6 +170,7 @@ class Pass {
       },
       onPeer: () => undefined,
       onContact: () => undefined,
+      onRequest: () => undefined,
       onNotice,
     })
   }

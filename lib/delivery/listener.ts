@@ -8,6 +8,7 @@ import type { Home } from '../disk/home.ts'
 import type { Delivered } from '../disk/inbox.ts'
 import type { Keyring } from '../disk/keyring.ts'
 import { tryLock } from '../disk/lock.ts'
+import type { KnockRequest } from '../disk/quarantine.ts'
 import type { Queued } from '../disk/queued.ts'
 import { sweep } from '../disk/sweep.ts'
 import { serve, type Server } from '../net/accept.ts'
@@ -45,6 +46,8 @@ export interface ListenerOptions {
   onFailed: (queued: Queued, contact: Contact, reason: string, text: string) => void
   onPeer: (contact: Contact, state: 'up' | 'down', address?: { ip: string; port: number }) => void
   onContact: (contact: Contact) => void
+  /** A stranger asks to be a contact. */
+  onRequest: (request: KnockRequest) => void
   /** Something a person should know, maybe about one contact; the listener goes on. */
   onNotice: (text: string, contact?: Contact) => void
 }
@@ -223,6 +226,7 @@ export class Listener {
         },
         changed: (contact) => options.onContact(contact),
         noticed: (text, contact) => options.onNotice(text, contact),
+        requested: (request) => options.onRequest(request),
         trouble: (error) => this.#notice(error),
       },
     })

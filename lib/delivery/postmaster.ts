@@ -1,5 +1,5 @@
-// What the owner of a home is told in the own inbox about what was sent: the bounce of a message that is given up, the
-// notice that some have been waiting for long. On a disk that is too full for that nothing is given up and nothing
+// What the owner of a home is told in the own inbox: the bounce of a message that is given up, the notice that some have
+// been waiting for long, the notice that a first contact has come about. On a disk that is too full for that nothing is given up and nothing
 // ends; it is told again later.
 
 import { ioFailure } from '../base/fail.ts'
@@ -13,6 +13,7 @@ import type { Queued } from '../disk/queued.ts'
 import { giveUp } from './bounce.ts'
 import { tellDelay } from './delay.ts'
 import { expire } from './expiry.ts'
+import { endIntroduction } from './introduction.ts'
 import { isFullDisk } from './limits.ts'
 
 /** Between two looks for messages that wait for long, after a contact has refused something for now. */
@@ -27,6 +28,8 @@ export interface PostmasterOptions {
   inbox: () => Promise<Inbox>
   /** Given up for good: it stands in failed/, and the bounce, unless an earlier attempt told it, in the own inbox. */
   failed: (queued: Queued, contact: Contact, reason: string, text: string, bounce: Delivered | undefined) => void
+  /** A first contact has come about, and its owner was told. */
+  introduced: (contact: Contact) => Promise<void>
   /** A notice came into the own inbox; its subject. */
   noticed: (text: string, contact: Contact) => void
   trouble: (error: unknown) => void
@@ -35,6 +38,8 @@ export interface PostmasterOptions {
 export class Postmaster {
   readonly #options: PostmasterOptions
   readonly #looking = new Set<Promise<void>>()
+  /** Contacts whose introduction is being ended, by KEY. */
+  readonly #introducing = new Set<string>()
   /** Contacts for whom it was looked not long ago whether messages wait for long. */
   readonly #looked = new Set<string>()
 
@@ -91,5 +96,22 @@ export class Postmaster {
     this.#looking.add(look)
     this.#looked.add(contact.key)
     this.#options.home.clock.after(DELAY_LOOK_MS, () => this.#looked.delete(contact.key), true)
+  }
+  /** Tells, once, that a first contact has come about; the next session does it if it cannot be told now. */
+  introduce(contact: Contact): void {
+    if (contact.introduced === undefined || this.#introducing.has(contact.key)) return
+    const { home, suite, self, inbox, introduced, noticed, trouble } = this.#options
+    this.#introducing.add(contact.key)
+    const told = endIntroduction({ home, suite, self: self(), inbox }, contact)
+      .then(async (subject) => {
+        await introduced(contact)
+        if (subject !== undefined) noticed(subject, contact)
+      })
+      .catch((error: unknown) => trouble(error))
+      .finally(() => {
+        this.#introducing.delete(contact.key)
+        this.#looking.delete(told)
+      })
+    this.#looking.add(told)
   }
 }

@@ -13,6 +13,7 @@ import { instanceOf } from '../disk/instance.ts'
 import { loadTransportKeys } from '../disk/identity.ts'
 import { type Delivered, Inbox } from '../disk/inbox.ts'
 import { type Keyring, loadKeyring } from '../disk/keyring.ts'
+import type { KnockRequest } from '../disk/quarantine.ts'
 import type { Queued } from '../disk/queued.ts'
 import type { Responder } from '../net/answer.ts'
 import { dial } from '../net/dial.ts'
@@ -21,6 +22,7 @@ import type { Link } from '../net/link.ts'
 import { acceptFromPeer, type Address, ADDRESSES_MAX, distinctAddresses, isLoopback } from '../wire/address.ts'
 import type { Payload2 } from '../wire/hello.ts'
 import { type Claim, Door } from './door.ts'
+import { inviteTrouble, occasionFor } from './introduction.ts'
 import { Admission, isFullDisk } from './limits.ts'
 import { type Greeting, noteMeeting, takeTurns } from './meeting.ts'
 import { NewsDesk } from './news.ts'
@@ -40,6 +42,8 @@ export interface StationEvents {
   received?(message: Delivered, contact: Contact): void
   /** Something a person should know about a contact: what the notice that came into the own inbox is about, or a copy. */
   noticed?(text: string, contact: Contact): void
+  /** A stranger asks to be a contact. */
+  requested?(request: KnockRequest): void
   /** A contact's addresses or token changed. */
   changed?(contact: Contact): void
   /** Something that does not stop the work but that a person should know. */
@@ -92,11 +96,24 @@ export class Station {
       self: () => this.#keyring.self,
       config: () => this.#config,
       inbox: () => this.inbox(),
+      introduced: async (contact) => {
+        await this.reload()
+        this.#events.changed?.(this.#keyring.byKey(contact.key) ?? contact)
+      },
       failed: (queued, contact, reason, text, bounce) => this.#events.failed?.(queued, contact, reason, text, bounce),
       noticed: (text, contact) => this.#events.noticed?.(text, contact),
       trouble: (error) => this.#events.trouble?.(error),
     })
-    this.#door = new Door({ home, keyring: () => this.#keyring, keys: () => this.#keys, news: this.#news })
+    this.#door = new Door({
+      home,
+      suite,
+      config: () => this.#config,
+      keyring: () => this.#keyring,
+      keys: () => this.#keys,
+      reload: () => this.reload(),
+      news: this.#news,
+      requested: (request) => this.#events.requested?.(request),
+    })
   }
 
   static async open(home: Home, keyring: Keyring, options: StationOptions = {}): Promise<Station> {
@@ -156,7 +173,11 @@ export class Station {
     if (addresses.length === 0) return nowhere(contact, places.resting)
     const outcome = await this.#dial(contact, addresses, options)
     if ('reason' in outcome) return outcome
-    if ('failures' in outcome) return explain(contact, outcome.failures, this.#config.quietNet)
+    if ('failures' in outcome) {
+      const trouble = explain(contact, outcome.failures, this.#config.quietNet)
+      const text = trouble.reason === 'silent' ? await inviteTrouble(this.home, contact) : undefined
+      return { ...trouble, ...(text !== undefined && { text }) }
+    }
     await places.answered(outcome.link).catch(() => undefined)
     const hello = outcome.link.hello as Payload2
     if (hello.token.length > 0) this.#news.learn(contact, { token: hello.token })
@@ -169,6 +190,7 @@ export class Station {
     options: { timeoutMs?: number; signal?: AbortSignal },
   ): Promise<Awaited<ReturnType<typeof dial>> | DialTrouble> {
     const { self } = this.#keyring
+    const { occasion, forget } = await occasionFor(this.home, this.suite, self, contact)
     const dialling = dial({
       suite: this.suite,
       random: this.home.random,
@@ -181,13 +203,14 @@ export class Station {
       },
       peer: { identity: contact.identity, transport: contact.transport },
       seqHeld: contact.seq,
+      occasion,
       addresses,
       stamp: () => nextHelloTime(this.home),
       timeoutMs: options.timeoutMs ?? DIAL_MS,
       ...(options.signal !== undefined && { signal: options.signal }),
       ...(this.#config.quietNet && { resolve: () => Promise.resolve([]) }),
     })
-    return this.#unlessHindered(contact, dialling)
+    return this.#unlessHindered(contact, dialling.finally(forget))
   }
 
   /** What must be noted before a call is: what hinders that passes. */
@@ -224,6 +247,7 @@ export class Station {
     }
     // A contact may be renamed, verified or limited while a session lasts.
     const now = (): Contact => this.#keyring.byKey(contact.key) ?? contact
+    this.postmaster.introduce(now())
     return new Session({
       home: this.home,
       instance: this.#instance,

@@ -3,10 +3,12 @@
 
 import { EX, Failure } from '../base/fail.ts'
 import { type Contact, isWelcome } from '../disk/contact.ts'
+import { listInvites, wipe } from '../disk/invites.ts'
 import { type Doors, type Home, locateHome, openHome, realDoors } from '../disk/home.ts'
 import { type Keyring, loadKeyring } from '../disk/keyring.ts'
 import { listMaildir } from '../disk/maildir.ts'
 import { readMeeting } from '../disk/meetings.ts'
+import { listRequests } from '../disk/quarantine.ts'
 import { count, keys } from '../disk/queue.ts'
 import { systemdHome } from '../edge/setupservice.ts'
 import { findListener } from './control.ts'
@@ -104,14 +106,22 @@ async function nextStep(
 ): Promise<Step> {
   const [first] = contacts
   if (hung || keyring.problems.length > 0) return { command: 'p2p-id doctor', why: 'something is wrong' }
-  if (first === undefined) {
-    return { command: 'p2p-id token', why: 'hand this line to the other person, and add theirs: p2p-id add NAME' }
+  const invites = (await listInvites(home)).filter(({ user }) => user === undefined)
+  wipe(invites)
+  const asking = await listRequests(home)
+  if (first === undefined && invites.length + asking.length === 0) {
+    // Who has an invite calls here; nobody can where no way leads.
+    return keyring.self.token.addresses.length > 0
+      ? { command: 'p2p-id invite NAME', why: 'a line for the other person; given one yourself: p2p-id add NAME' }
+      : { command: 'p2p-id token', why: 'hand this line to the other person, and add theirs: p2p-id add NAME' }
   }
   if (!counts.listener) return { command: await startCommand(home), why: 'receives, and delivers what waits' }
   if (counts.failed > 0) return { command: 'p2p-queue list', why: 'shows what could not be delivered, and why' }
   if (counts.unread > 0) {
-    return { command: 'p2p-inbox list --new', why: 'then p2p-inbox show @, and when it is read p2p-inbox seen @' }
+    return { command: 'p2p-inbox list --new', why: 'then p2p-inbox show ID, and when it is read p2p-inbox seen ID' }
   }
+  if (asking.length > 0) return { command: 'p2p-id requests', why: `${asking.length} ask to be contacts` }
+  if (first === undefined) return { command: 'p2p-id requests', why: `not used yet: the invite for ${invites[0]?.name}` }
   const stranger = contacts.find(({ verified }) => verified === undefined)
   if (stranger !== undefined) {
     const { name } = stranger

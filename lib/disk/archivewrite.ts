@@ -88,8 +88,10 @@ async function people(home: Home): Promise<TarFile[]> {
       for (const name of ['transport.old.key', 'config.toml']) {
         if ((await home.files.stat(home.at(name))) !== undefined) found.push(await held(home, name))
       }
-      for (const name of await home.files.list(home.at('contacts'))) {
-        if (placeOf(`contacts/${name}`) !== undefined) found.push(await held(home, `contacts/${name}`))
+      for (const folder of ['contacts', 'invites']) {
+        for (const name of await home.files.list(home.at(folder))) {
+          if (placeOf(`${folder}/${name}`) !== undefined) found.push(await held(home, `${folder}/${name}`))
+        }
       }
       return found
     }),

@@ -32,6 +32,7 @@ export const KEYS: readonly Key[] = [
   { name: 'delay_notice', kind: 'duration', fallback: '3d' },
   { name: 'chat_threads', kind: 'bool', fallback: 'true' },
   { name: 'quiet_net', kind: 'bool', fallback: 'false' },
+  { name: 'requests', kind: 'bool', fallback: 'false' },
   { name: 'limits.message', kind: 'size', fallback: '1G' },
   { name: 'limits.quota', kind: 'size', fallback: '8G' },
   { name: 'limits.free', kind: 'size', fallback: '' },
@@ -100,6 +101,11 @@ export class Config {
   /** Nothing is asked of anybody but contacts: host names are not looked up. */
   get quietNet(): boolean {
     return this.#get('quiet_net', false)
+  }
+
+  /** Strangers who hold the own token may ask to be contacts. */
+  get requests(): boolean {
+    return this.#get('requests', false)
   }
 
   /** Bytes that stay free on the disk; undefined: the usual floor. */

@@ -42,7 +42,12 @@ export interface Contact {
   readonly features: number
   /** The peer's home as last seen, hex. */
   readonly instance?: string
+  /** How the two came to know one another, as long as they have not met since and the owner was not told that it worked. */
+  readonly introduced?: Introduction | undefined
 }
+
+/** invite: one that was given out or received. request: of a stranger, accepted here. */
+export type Introduction = 'invite' | 'request'
 
 const VERSION = 1
 const FILE_MAX = 16_384 // bytes: many times what a contact needs
@@ -75,7 +80,7 @@ function addressText(address: Address): string {
 
 export function encodeContact(contact: Contact): Uint8Array {
   const { name, key, transport, seq, tokenText, addresses, sessionAddresses } = contact
-  const { told, verified, blocked, added, limits, features, instance } = contact
+  const { told, verified, blocked, added, limits, features, instance, introduced } = contact
   const record = {
     v: VERSION,
     name,
@@ -93,6 +98,7 @@ export function encodeContact(contact: Contact): Uint8Array {
     ...(limits?.quota !== undefined && { quota: limits.quota }),
     ...(features !== 0 && { features }),
     ...(instance !== undefined && { instance }),
+    ...(introduced !== undefined && { introduced }),
   }
   return utf8(JSON.stringify(record, null, 1) + '\n')
 }
@@ -133,6 +139,7 @@ class Fields {
     const quota = this.number('quota')
     const limits = { ...(maxMessage !== undefined && { maxMessage }), ...(quota !== undefined && { quota }) }
     const instance = this.#record['instance'] === undefined ? undefined : this.text('instance')
+    const introduced = this.#record['introduced']
     return {
       name: checkName(this.text('name')),
       key,
@@ -150,6 +157,7 @@ class Fields {
       ...(Object.keys(limits).length > 0 && { limits }),
       features: this.number('features') ?? 0,
       ...(instance !== undefined && { instance }),
+      ...((introduced === 'invite' || introduced === 'request') && { introduced }),
     }
   }
 

@@ -2,19 +2,20 @@
 // secret of every session, token what others get. Only a new token needs the seed; sending and listening never ask for
 // a passphrase. A secret that others can read is refused. The identity file is written last: without it there is none.
 
-import { equal, isZero, utf8 } from '../base/bytes.ts'
+import { equal, utf8 } from '../base/bytes.ts'
 import { EX, Failure, ioFailure, Malformed } from '../base/fail.ts'
 import { base58 } from '../base/key.ts'
 import { checkName } from '../base/text.ts'
+import { type Invite, inviteExtension } from '../wire/invite.ts'
 import { encodeToken, formatToken, parseToken, REVOKED_SEQ, TOKEN_NAME_MAX } from '../wire/token.ts'
 import { readText, replaceFile } from './durable.ts'
 import { prepareHome, refuseIdentity, writeHomeFile } from './home.ts'
 import { withLock } from './lock.ts'
-import { PLAIN, readSecret, SEALED } from './secret.ts'
+import { decodeSecret, encodeSecret, PLAIN, readSecret, SEALED } from './secret.ts'
 
 import type { PrivateKey, Suite } from '../crypto/suite.ts'
 import type { Address } from '../wire/address.ts'
-import type { Token } from '../wire/token.ts'
+import type { Token, TokenFields } from '../wire/token.ts'
 import type { Doors, Home, Location } from './home.ts'
 
 export interface Self {
@@ -31,7 +32,8 @@ export interface Self {
 
 const LOCK = 'identity'
 const OLD_KEY_MS = 30 * 86_400_000 // how long contacts with an old token can still call
-const TRANSPORT_LINE = 'P2P-TRANSPORT-KEY-1 '
+const TRANSPORT_HEAD = '# p2p transport key: whoever has the next line can pose as you\n'
+const TRANSPORT_LABEL = 'P2P-TRANSPORT-KEY-1'
 
 /** Who this home is. Throws Failure 78 if nobody yet, or if `token` is damaged. Does not touch a secret. */
 export async function loadSelf(home: Home): Promise<Self> {
@@ -56,33 +58,6 @@ function selfOf(token: Token, tokenText = formatToken(token)): Self {
   return { me: true, name, key: base58(identity), identity, token, tokenText }
 }
 
-// Hexadecimal by hand: a string that holds a secret cannot be wiped.
-const DIGITS = utf8('0123456789abcdef')
-
-/** The file of a transport secret: comment lines, then one line of TRANSPORT_LINE and 64 hexadecimal digits. */
-function encodeTransport(secret: Uint8Array): Uint8Array {
-  const head = utf8(`# p2p transport key: whoever has the next line can pose as you\n${TRANSPORT_LINE}`)
-  const out = new Uint8Array(head.length + 65)
-  out.set(head)
-  secret.forEach((byte, at) => {
-    out[head.length + 2 * at] = DIGITS[byte >> 4] ?? 0
-    out[head.length + 2 * at + 1] = DIGITS[byte & 15] ?? 0
-  })
-  out[out.length - 1] = 10
-  return out
-}
-
-/** The 32 bytes of such a file, which is wiped; undefined if it is none. */
-function decodeTransport(file: Uint8Array): Uint8Array | undefined {
-  const at = Buffer.from(file.buffer, file.byteOffset, file.length).indexOf(`\n${TRANSPORT_LINE}`) + 1
-  const digits = file.subarray(at + TRANSPORT_LINE.length).filter((byte) => byte !== 10 && byte !== 13)
-  const values = digits.map((byte) => DIGITS.indexOf(byte))
-  const good = at > 0 && digits.length === 64 && digits.every((byte) => DIGITS.includes(byte))
-  const secret = new Uint8Array(32).map((_, index) => ((values[2 * index] ?? 0) << 4) | (values[2 * index + 1] ?? 0))
-  for (const bytes of [file, digits, values]) bytes.fill(0)
-  return good && !isZero(secret) ? secret : undefined
-}
-
 /**
  * The transport keys that contacts may use: the current one, then the one before it for 30 days (by the time stamp of
  * transport.old.key). Throws Failure 77 if others can read one, 78 if one is damaged or does not belong to the token.
@@ -101,12 +76,12 @@ export async function loadTransportKeys(home: Home, suite: Suite): Promise<Priva
 }
 
 async function loadTransportKey(home: Home, suite: Suite, name: string): Promise<PrivateKey> {
-  const secret = decodeTransport(await readSecret(home, name))
-  if (secret === undefined) throw new Failure(EX.CONFIG, `${home.at(name)} is damaged`)
+  const found = decodeSecret(await readSecret(home, name), TRANSPORT_LABEL, 32)
+  if (found === undefined) throw new Failure(EX.CONFIG, `${home.at(name)} is damaged`)
   try {
-    return suite.importPrivate(secret)
+    return suite.importPrivate(found.secret)
   } finally {
-    secret.fill(0)
+    found.secret.fill(0)
   }
 }
 
@@ -160,7 +135,7 @@ export async function createIdentity(
       const revocation = await encodeToken({ ...common, ...nothing, seq: REVOKED_SEQ, revocation: true }, signed)
       const plain = encodeIdentity(seed, identity)
       const sealed = passphrase === undefined ? plain : await encryptWithPassphrase(plain, passphrase)
-      await replaceFile(files, random, home.at('transport.key'), encodeTransport(secret))
+      await replaceFile(files, random, home.at('transport.key'), encodeSecret(TRANSPORT_HEAD, TRANSPORT_LABEL, secret))
       await replaceFile(files, random, home.at('token'), utf8(`${formatToken(token)}\n`))
       await replaceFile(files, random, home.at(passphrase === undefined ? PLAIN : SEALED), sealed)
       plain.fill(0)
@@ -174,18 +149,34 @@ export async function createIdentity(
 
 /** A new own token with other addresses, signed by `seed` and durable when this returns. */
 export async function renewToken(home: Home, seed: Uint8Array, addresses: Address[]): Promise<Self> {
+  return withLock(home, LOCK, async () => writeToken(home, await signAs(home, seed, (token) => ({ ...renewed(home, token), addresses }))))
+}
+
+/** The text of an invite: the own token with a secret in it, and the same number, so that it is the same token. */
+export async function signInvite(home: Home, seed: Uint8Array, invite: Invite): Promise<string> {
+  const signed = await signAs(home, seed, (token) => ({ ...token, ext: [inviteExtension(invite), ...token.ext] }))
+  return formatToken(signed)
+}
+
+/** Signs what `change` makes of the own token. Throws Failure 78 if `seed` is another identity's. */
+async function signAs(home: Home, seed: Uint8Array, change: (token: Token) => TokenFields): Promise<Token> {
   const { publicKeyOf, sign } = await import('../crypto/ed25519.ts')
-  const identity = await publicKeyOf(seed)
-  return withLock(home, LOCK, async () => {
-    const { token } = await loadSelf(home)
-    if (!equal(identity, token.identity)) {
-      throw new Failure(EX.CONFIG, `the identity of ${home.path} does not belong to ${home.at('token')}`)
-    }
-    const seq = nextSeq(token.seq, home.clock.now())
-    const renewed = await encodeToken({ ...token, seq, addresses }, (message) => sign(message, seed))
-    await replaceFile(home.files, home.random, home.at('token'), utf8(`${formatToken(renewed)}\n`))
-    return selfOf(renewed)
-  })
+  const { token } = await loadSelf(home)
+  if (!equal(await publicKeyOf(seed), token.identity)) {
+    throw new Failure(EX.CONFIG, `the identity of ${home.path} does not belong to ${home.at('token')}`)
+  }
+  return encodeToken(change(token), (message) => sign(message, seed))
+}
+
+/** Makes a token the own one, durably. */
+async function writeToken(home: Home, token: Token): Promise<Self> {
+  await replaceFile(home.files, home.random, home.at('token'), utf8(`${formatToken(token)}\n`))
+  return selfOf(token)
+}
+
+/** The same with the next number. */
+function renewed(home: Home, token: Token): Token {
+  return { ...token, seq: nextSeq(token.seq, home.clock.now()) }
 }
 
 /** max(previous + 1, clock): grows even if the clock went back, and even if the state was lost. */

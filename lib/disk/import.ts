@@ -6,21 +6,15 @@ import { base58 } from '../base/key.ts'
 import { checkName } from '../base/text.ts'
 import { fingerprintWords } from '../crypto/words.ts'
 import { acceptFromPeer, type Address } from '../wire/address.ts'
-import {
-  EXT_INVITE,
-  formatToken,
-  isExpired,
-  isSameToken,
-  parseToken,
-  parseTokenBytes,
-  verifyToken,
-} from '../wire/token.ts'
+import { inviteOf, isOver } from '../wire/invite.ts'
+import { formatToken, isExpired, isSameToken, parseToken, parseTokenBytes, verifyToken } from '../wire/token.ts'
 import { fromToken } from './contact.ts'
+import { keepInvite } from './invites.ts'
 import { changeKeyring, isRevoked, noteRevocation, updateContact, writeContact } from './keyring.ts'
 
 import type { Suite } from '../crypto/suite.ts'
 import type { Token } from '../wire/token.ts'
-import type { Contact } from './contact.ts'
+import type { Contact, Introduction } from './contact.ts'
 import type { Home } from './home.ts'
 import type { Keyring } from './keyring.ts'
 
@@ -34,16 +28,27 @@ export interface Imported {
 }
 
 /**
- * Adds or updates the contact `name` by a token, durably. Throws Failure 64 for a bad name; 65 for the own token and
- * one that is expired, forged or older than the one held; 77 if identity and name do not belong together or if the
- * identity was revoked; 78 if its file is damaged.
+ * Adds or updates the contact `name` by a token, durably; an invite is kept until it is answered. `introduced`: of a
+ * stranger whose request was accepted. Throws Failure 64 for a bad name; 65 for the own token and one that is expired,
+ * forged or older than the one held; 77 if identity and name do not belong together or if the identity was revoked; 78
+ * if its file is damaged.
  */
-export async function importToken(home: Home, suite: Suite, name: string, token: Token): Promise<Imported> {
+export async function importToken(
+  home: Home,
+  suite: Suite,
+  name: string,
+  token: Token,
+  introduced?: Introduction,
+): Promise<Imported> {
   const given = checkName(name)
   await verifyToken(token)
   const key = base58(token.identity)
-  if (isExpired(token, home.clock.now())) {
-    throw new Failure(EX.DATA, `token expired on ${new Date(token.notAfter * 1000).toISOString()}: ask for a new one`)
+  const now = home.clock.now()
+  const invite = inviteOf(token)
+  const until = isExpired(token, now) ? token.notAfter : invite !== undefined && isOver(invite, now) ? invite.expires : 0
+  if (until > 0) {
+    const what = invite === undefined ? 'token' : 'invite'
+    throw new Failure(EX.DATA, `${what} expired on ${new Date(until * 1000).toISOString()}: ask for a new one`)
   }
   return changeKeyring(home, async (keyring) => {
     if (key === keyring.self.key) throw new Failure(EX.DATA, 'this is your own token: give it to others')
@@ -58,17 +63,31 @@ export async function importToken(home: Home, suite: Suite, name: string, token:
       throw new Failure(EX.NOT_PERMITTED, `the identity ${key} was revoked by its owner, for good`)
     }
     await checkBelonging(keyring, suite, given, token, held)
-    if (held !== undefined && !isNewer(held, token)) return { outcome: 'same', key, contact: held }
-    const contact = held === undefined ? newContact(given, key, token, home.clock.now()) : updated(held, token)
-    await writeContact(home, contact)
-    return { outcome: held === undefined ? 'added' : 'updated', key, contact }
+    const outcome = held === undefined ? 'added' : isNewer(held, token) ? 'updated' : 'same'
+    const met = invite === undefined ? introduced : 'invite'
+    const fresh = introduced === 'request' ? newcomer : newContact
+    const contact = {
+      ...(held === undefined ? fresh(given, token, now) : outcome === 'same' ? held : updated(held, token)),
+      ...(met !== undefined && { introduced: met }),
+    }
+    if (invite !== undefined) await keepInvite(home, key, invite) // first: nobody is called without it
+    if (outcome !== 'same' || met !== undefined) await writeContact(home, contact)
+    invite?.secret.fill(0)
+    return { outcome, key, contact }
   })
 }
 
-function newContact(name: string, key: string, token: Token, added: number): Contact {
+/** A contact of whom nothing is known but a token that a person has handed over. */
+function newContact(name: string, token: Token, added: number): Contact {
   const { identity } = token
   const fresh = { sessionAddresses: [], blocked: false, revoked: false, added, features: 0 }
-  return { name, key, identity, ...fromToken(token, keptText(token)), ...fresh }
+  return { name, key: base58(identity), identity, ...fromToken(token, keptText(token)), ...fresh }
+}
+
+/** As newContact, by a token that it sent itself: it must not aim our calls at this machine. */
+export function newcomer(name: string, token: Token, added: number): Contact {
+  const contact = newContact(name, token, added)
+  return { ...contact, addresses: token.addresses.filter((address) => acceptFromPeer(address, true)), told: true }
 }
 
 /** By a token that a person has handed over. */
@@ -76,7 +95,7 @@ function updated(held: Contact, token: Token): Contact {
   return { ...held, ...fromToken(token, keptText(token)), told: false }
 }
 
-/** By one that the contact sent itself: it must not aim our calls at this machine. */
+/** By one that the contact sent itself; see newcomer. */
 function renewed(held: Contact, token: Token): Contact {
   const fresh = fromToken(token, keptText(token))
   const known = (address: Address): boolean => held.addresses.some(({ host }) => host === address.host)
@@ -86,7 +105,7 @@ function renewed(held: Contact, token: Token): Contact {
 
 /** The secret of an invite is for one use and never kept. */
 function keptText(token: Token): string {
-  return token.ext.some(({ type }) => type === EXT_INVITE) ? '' : formatToken(token)
+  return inviteOf(token) === undefined ? formatToken(token) : ''
 }
 
 /** A name means one identity, and an identity has one name: anything else is decided by a person. Throws 77. */

@@ -9,6 +9,7 @@ import { checkName, foldName, nearest, quote } from '../base/text.ts'
 import { decodeContact, encodeContact } from './contact.ts'
 import { replaceFile } from './durable.ts'
 import { loadSelf } from './identity.ts'
+import { dropInvite, endInvites } from './invites.ts'
 import { withLock } from './lock.ts'
 
 import type { Contact } from './contact.ts'
@@ -216,6 +217,8 @@ export async function renameContact(home: Home, key: string, text: string): Prom
 /** Forgets a contact, durably; false if it was not there. A revocation is remembered for good. */
 export async function removeContact(home: Home, key: string): Promise<boolean> {
   return withLock(home, LOCK, async () => {
+    await endInvites(home, key) // first: who used one could come back by it
+    await dropInvite(home, key)
     const there = await home.files.unlink(home.at('contacts', key + FILE))
     await home.files.syncDir(home.at('contacts'))
     return there

@@ -1,19 +1,20 @@
 // How p2p-id tells of people: the records of p2p-record(5) and the lines for a terminal, for a contact and for oneself.
 // Names and addresses in them were checked when they came in; the edge makes the rest printable.
 
-import { localTime, printable } from '../base/text.ts'
+import { localTime, printable, quote } from '../base/text.ts'
 import { formatAddress } from '../wire/address.ts'
 import { parseToken } from '../wire/token.ts'
 
 import type { Contact } from './contact.ts'
 import type { Home } from './home.ts'
 import type { Self } from './identity.ts'
+import type { KnockRequest } from './quarantine.ts'
 
 type Rec = Record<string, unknown>
 
 /** The record of a contact; further fields are appended by the caller. */
 export function contactRecord(contact: Contact, words: readonly string[], more: Rec = {}): Rec {
-  const { name, key, verified, blocked, revoked, added, addresses, sessionAddresses } = contact
+  const { name, key, verified, blocked, revoked, added, addresses, sessionAddresses, introduced } = contact
   return {
     v: 1,
     type: 'contact',
@@ -23,11 +24,27 @@ export function contactRecord(contact: Contact, words: readonly string[], more: 
     ...(verified !== undefined && { verified_at: new Date(verified).toISOString() }),
     ...(blocked && { blocked }),
     ...(revoked && { revoked }),
+    ...(introduced !== undefined && { pending: true }),
     added: new Date(added).toISOString(),
     addresses: addresses.map(formatAddress),
     ...(sessionAddresses.length > 0 && { session_addresses: sessionAddresses.map(formatAddress) }),
     words: words.join(' '),
     ...more,
+  }
+}
+
+/** The record of a stranger's request. */
+export function requestRecord({ key, token, received, source }: KnockRequest, words: readonly string[]): Rec {
+  const { name, addresses } = token
+  return {
+    v: 1,
+    type: 'request',
+    key,
+    ...(name !== '' && { suggested: name }),
+    addresses: addresses.map(formatAddress),
+    words: words.join(' '),
+    source,
+    received: new Date(received).toISOString(),
   }
 }
 
@@ -73,17 +90,23 @@ export function suggestedName(contact: Contact): string | undefined {
 }
 
 export function showContact(contact: Contact, words: readonly string[], suggested?: string): string {
-  const { verified, added } = contact
+  const { verified, added, introduced } = contact
   return table([
     ['name', contact.name],
     ...(suggested === undefined ? [] : [['suggested', printable(suggested)] as [string, string]]),
     ['key', contact.key],
     ['standing', `${standing(contact)}${verified === undefined ? '' : ` since ${localTime(verified)}`}`],
+    ...(introduced === undefined ? [] : [['', 'not met yet'] as [string, string]]),
     ['words', twoLines(words)],
     ['addresses', contact.addresses.map(formatAddress)],
     ['last known', contact.sessionAddresses.map(formatAddress)],
     ['added', localTime(added)],
   ])
+}
+
+export function showRequest({ key, token, received, source }: KnockRequest, words: readonly string[]): string {
+  const named = token.name === '' ? '' : `, calls itself ${quote(token.name)}`
+  return `${key}  ${localTime(received)}, from ${source}${named}\n  ${words.join(' ')}`
 }
 
 export function showSelf(self: Self, home: Home, words: readonly string[]): string {

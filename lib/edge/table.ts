@@ -2,7 +2,7 @@
 
 /**
  * What the completions offer. NAMEs: contact (all), recipient (who may be written to, and me), anyone (all, and me),
- * welcome (not blocked), blocked. MSGs: received, or states of the queue. A list: these words.
+ * welcome (not blocked), blocked. request: KEYs of strangers. MSGs: received, or states of the queue. A list: these words.
  */
 export type Offer =
   | 'file'
@@ -15,6 +15,7 @@ export type Offer =
   | 'anyone'
   | 'welcome'
   | 'blocked'
+  | 'request'
   | 'received'
   | 'new'
   | 'hold'

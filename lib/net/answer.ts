@@ -8,7 +8,7 @@ import { Malformed } from '../base/fail.ts'
 import { type Random } from '../base/random.ts'
 import { type HalfRead, HandshakeState, IK, type Transport } from '../crypto/noise.ts'
 import { type PrivateKey, type Suite } from '../crypto/suite.ts'
-import { decodePayload1, encodePayload2, type Payload1, type Payload2, prologueFor } from '../wire/hello.ts'
+import { decodePayload1, encodePayload2, ephemeralOf, type Payload1, type Payload2, prologueFor } from '../wire/hello.ts'
 import { type Guard } from './guard.ts'
 import { LENGTH_SIZE } from './inflow.ts'
 import { type Intake } from './intake.ts'
@@ -29,9 +29,14 @@ export interface Responder {
   knows(transport: Uint8Array): 'contact' | 'unknown'
   /**
    * The decision: I and T belong together and to a contact, ts is new and durably noted. Undefined is silence.
-   * `transport` is proven; p2p-wire(7), HANDSHAKE, steps 5 and 6.
+   * `transport` is proven, `ephemeral` is the e of this hello; p2p-wire(7), HANDSHAKE, steps 5 and 6.
    */
-  admit(transport: Uint8Array, payload: Payload1, source: Endpoint): Promise<Omit<Payload2, 'observed'> | undefined>
+  admit(
+    transport: Uint8Array,
+    payload: Payload1,
+    source: Endpoint,
+    ephemeral: Uint8Array,
+  ): Promise<Omit<Payload2, 'observed'> | undefined>
 }
 
 export interface AnswerOptions {
@@ -75,7 +80,7 @@ export async function answerHello(
   const transport = handshake.remoteStatic
   if (transport === undefined || !guard.answer(caller, source.ip)) return undefined
   // 5 and 6: who it is, and that it is no replay
-  const answer = await responder.admit(transport, payload, source)
+  const answer = await responder.admit(transport, payload, source, ephemeralOf(hello))
   if (answer === undefined) return undefined
   // 7: the answer
   const message = handshake.writeMessage(encodePayload2({ ...answer, streamId, observed: source }))

@@ -14,10 +14,16 @@ export interface GreetOptions {
   peer: { identity: Uint8Array; transport: Uint8Array }
   /** seq of the newest token of the peer that this side holds. */
   seqHeld: bigint
+  /** Why we call, and for an invite its proof for the ephemeral key of a hello; as a contact without. */
+  occasion?: Occasion
   features?: number
   /** A fresh, durably noted timestamp (unix microseconds) for one hello. What it throws, greet() throws. */
   stamp: () => Promise<bigint>
 }
+
+export type Occasion =
+  | { readonly kind: typeof KIND.CONTACT | typeof KIND.REQUEST }
+  | { readonly kind: typeof KIND.INVITE; readonly prove: (ephemeral: Uint8Array) => Uint8Array }
 
 export interface Greeting {
   /** HELLO_SIZE bytes, to be sent. */
@@ -28,7 +34,7 @@ export interface Greeting {
 
 /** `streamId`: for the stream that follows, 0 over TCP. */
 export async function greet(options: GreetOptions, streamId: number): Promise<Greeting> {
-  const { suite, random, self, peer, seqHeld, features = 0, stamp } = options
+  const { suite, random, self, peer, seqHeld, occasion = { kind: KIND.CONTACT }, features = 0, stamp } = options
   const handshake = new HandshakeState({
     suite,
     random,
@@ -38,17 +44,19 @@ export async function greet(options: GreetOptions, streamId: number): Promise<Gr
     s: self.transportKey,
     rs: peer.transport,
   })
-  const payload = encodePayload1({
-    kind: KIND.CONTACT,
-    identity: self.identity,
-    ts: await stamp(),
-    seqOwn: self.seq,
-    seqHeld,
-    features,
-    streamId,
-    inviteProof: new Uint8Array(16),
-    token: self.token,
-  })
+  const ts = await stamp()
+  const payload = (ephemeral: Uint8Array): Uint8Array =>
+    encodePayload1({
+      kind: occasion.kind,
+      identity: self.identity,
+      ts,
+      seqOwn: self.seq,
+      seqHeld,
+      features,
+      streamId,
+      inviteProof: occasion.kind === KIND.INVITE ? occasion.prove(ephemeral) : new Uint8Array(16),
+      token: self.token,
+    })
   return {
     message: handshake.writeMessage(payload),
     read(answer) {

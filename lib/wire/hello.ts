@@ -58,6 +58,11 @@ export interface Payload2 {
   token: Uint8Array
 }
 
+/** e of a hello of HELLO_SIZE bytes: it stands in front, in clear. */
+export function ephemeralOf(hello: Uint8Array): Uint8Array {
+  return hello.slice(0, 32)
+}
+
 /** Binds a handshake to the identity it is meant for: a token that carries somebody else's T leads nowhere. */
 export function prologueFor(responder: Uint8Array): Uint8Array {
   return concat(utf8('p2p/1'), responder)

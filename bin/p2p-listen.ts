@@ -42,11 +42,11 @@ async function listen(call: Call): Promise<void> {
     once: call.flag('once'),
     exec: call.value('exec'),
     signal: stop,
-    onReady(addresses) {
+    onReady(addresses, udp) {
       const places = addresses.map(({ ip, port }) => formatAddress({ host: ip, port }))
       const record = { v: 1, type: 'listening', name: self.name, key: self.key, port: home.port, addresses: places }
-      told.tell(() => out.record({ ...record, home: home.path, pid: process.pid }, () => `listening on port ${home.port}`))
-      call.tell(`others call TCP port ${home.port}: let it through the firewall and forward it in the router; end with Ctrl-C`)
+      told.tell(() => out.record({ ...record, udp, home: home.path, pid: process.pid }, () => `listening on port ${home.port}`))
+      call.tell(`others call TCP ${udp ? 'and UDP ' : ''}port ${home.port}: let it through the firewall and forward it in the router; end with Ctrl-C`)
     },
     onMessage(message, contact) {
       told.tell(() => out.record(...describe(message, contact, !call.flag('no-text'))))
@@ -60,10 +60,10 @@ async function listen(call: Call): Promise<void> {
     onFailed(queued, contact, reason, text) {
       told.tell(() => tellOutcome(out, { type: 'refused', queued, contact, reason, text, elapsedMs: 0 }))
     },
-    onPeer(contact, state, address) {
-      const at = address === undefined ? undefined : formatAddress({ host: address.ip, port: address.port })
-      const record = { v: 1, type: 'peer', name: contact.name, key: contact.key, state, ...(at !== undefined && { address: at }) }
-      told.tell(() => out.record(record, () => printable(`${contact.name}  ${state}`)))
+    onPeer(contact, state, link) {
+      const way = link && { address: formatAddress({ host: link.remote.ip, port: link.remote.port }), over: link.carrier }
+      const record = { v: 1, type: 'peer', name: contact.name, key: contact.key, state, ...way }
+      told.tell(() => out.record(record, () => printable(`${contact.name}  ${state}${link === undefined ? '' : `  ${link.carrier}`}`)))
     },
     onContact(contact) {
       told.tell(async () => {

@@ -36,6 +36,8 @@ use() {
     # slim machines are told not to keep manual pages
     grep -rqs '^path-exclude.*/usr/share/man' /etc/dpkg || zcat "/usr/share/man/$page.gz" | grep -q '^\.Dd'
   done
+  listening=$("${cron[@]}" timeout 4 /usr/bin/p2p-listen --json | head -n 1 || true)
+  [[ $listening == *'"udp":true'* ]] # the machine code came along
   grep -q '^ExecStart="/usr/bin/p2p-listen"' /usr/lib/systemd/user/p2p-listen.service
 
   dpkg -r p2p-messenger >/dev/null

@@ -93,6 +93,31 @@ for (const called of ['prefix', "Präfix 'd\"ü\\ & 雪"]) {
   })
 }
 
+/** What an installed listener says first, and on standard error. */
+async function listening(prefix: string, home: string): Promise<{ udp: boolean; err: string }> {
+  const running = execa(join(prefix, 'bin/p2p-listen'), ['--home', home, '--json'], { env: {}, extendEnv: false, reject: false })
+  let out = ''
+  for await (const text of running.stdout) {
+    out += String(text)
+    if (out.includes('\n')) break
+  }
+  running.kill('SIGTERM')
+  const { stderr } = await running
+  return { udp: (JSON.parse(out.split('\n')[0] ?? '') as { udp: boolean }).udp, err: stderr }
+}
+
+test('what is installed does UDP, and without the package for it TCP alone', async () => {
+  const prefix = join(work, 'udp')
+  const home = join(work, 'udp home')
+  await make('install', [`PREFIX=${prefix}`])
+  await execa(join(prefix, 'bin/p2p-id'), ['init', '--home', home, '--no-passphrase', '--addr', '127.0.0.1'], { env: {}, extendEnv: false })
+  assert.equal(await listening(prefix, home), { udp: true, err: '' })
+  rmSync(join(prefix, 'lib/p2p/node_modules'), { recursive: true })
+  const without = await listening(prefix, home)
+  assert.not.ok(without.udp)
+  assert.match(without.err, /^p2p-listen: contacts are reached over TCP alone: the package udx-native is not installed$/m)
+})
+
 test('what is installed may be moved', async () => {
   const prefix = join(work, 'before')
   await make('install', [`PREFIX=${prefix}`])

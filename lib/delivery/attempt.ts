@@ -9,7 +9,7 @@ import { type LogEvent, note, readLog } from '../disk/queuelog.ts'
 import { queuePath } from '../disk/queued.ts'
 import { nextAttempt } from './schedule.ts'
 import type { Session, SessionEnd } from './session.ts'
-import type { Station } from './station.ts'
+import type { CallingPort, Station } from './station.ts'
 import type { DialTrouble } from './trouble.ts'
 
 export interface AttemptOptions {
@@ -17,6 +17,8 @@ export interface AttemptOptions {
   receive: boolean
   timeoutMs: number
   signal: AbortSignal
+  /** For UDP. */
+  port?: CallingPort
   /** Gets each session as it begins. */
   onSession?(session: Session): void
 }

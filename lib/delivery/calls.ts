@@ -12,6 +12,7 @@ import type { Keyring } from '../disk/keyring.ts'
 import type { Held } from '../disk/lock.ts'
 import { attempt } from './attempt.ts'
 import type { Backoff } from './backoff.ts'
+import { CallPort } from './callport.ts'
 import type { Desk } from './desk.ts'
 import type { Session } from './session.ts'
 import { DIAL_MS, Station } from './station.ts'
@@ -45,17 +46,22 @@ export interface CallOptions {
   onNotice?(text: string): void
 }
 
-/**
- * Calls these contacts and tells the desk what becomes of its messages. How many there were that nobody else was
- * calling. Throws what this side's disk threw.
- */
+/** What came of it beside what the desk was told. */
+export interface Called {
+  /** How many contacts nobody else was calling. */
+  readonly called: number
+  /** A listener of this home has begun meanwhile and wants the port: what is left is its work. */
+  readonly handedOver: boolean
+}
+
+/** Calls these contacts and tells the desk what becomes of its messages. Throws what this side's disk threw. */
 export async function callContacts(
   home: Home,
   keyring: Keyring,
   contacts: Contact[],
   desk: Desk,
   options: CallOptions,
-): Promise<number> {
+): Promise<Called> {
   const { waitMs, signal, receive, config, backoff } = options
   const sessions = new Map<string, Session>()
   const turns = new Turns(PARALLEL)
@@ -85,6 +91,10 @@ export async function callContacts(
       trouble: (error) => options.onNotice?.(error instanceof Error ? error.message : String(error)),
     },
   })
+  const port = new CallPort(station)
+  port.wanted.addEventListener('abort', () => {
+    for (const session of sessions.values()) if (session.link.carrier === 'udp') session.stop()
+  })
   const end = (): void => {
     over.abort()
     for (const session of sessions.values()) session.stop()
@@ -101,7 +111,8 @@ export async function callContacts(
         const outcome = await attempt(station, contact, {
           receive,
           timeoutMs: Math.min(waitMs, DIAL_MS),
-          signal: over.signal,
+          signal: AbortSignal.any([over.signal, port.wanted]),
+          port,
           onSession(session) {
             reached()
             sessions.set(contact.key, session)
@@ -110,6 +121,7 @@ export async function callContacts(
           },
         })
         await desk.look(home)
+        if (port.wanted.aborted) return
         if (!outcome.reached) {
           const { trouble, attempts, next } = outcome
           backoff?.note(contact.key, { ...trouble, attempts, next })
@@ -142,10 +154,11 @@ export async function callContacts(
         await held?.release()
       }
     })
-    return called
+    return { called, handedOver: port.wanted.aborted }
   } finally {
     cancel()
     signal.removeEventListener('abort', end)
+    await port.close()
     await station.close()
   }
 }

@@ -1,6 +1,7 @@
 // Offering freshly queued messages now: through the listener of this home if one runs, else by calls of our own.
 // Nothing here decides whether a message is safe: it was before, and it stays queued until its ACK.
 
+import { sleep } from '../base/clock.ts'
 import type { Config } from '../disk/config.ts'
 import type { Home } from '../disk/home.ts'
 import type { Keyring } from '../disk/keyring.ts'
@@ -13,6 +14,10 @@ import type { News } from './fate.ts'
 
 /** The listener ends at the wait by itself; it is waited for so much longer. */
 const GRACE_MS = 1000
+
+/** A listener that has asked for the UDP port answers after so long at most, and is asked so often. */
+const BEGIN_MS = 10_000
+const AGAIN_MS = 100
 
 export interface DeliverOptions {
   /** Infinity: until every message has its outcome. 0: offered by a running listener, not waited for. */
@@ -36,12 +41,29 @@ export async function deliverNow(home: Home, keyring: Keyring, jobs: Job[], opti
     keys: jobs.map((job) => job.contact.key),
     wait: Number.isFinite(waitMs) ? waitMs / 1000 : -1,
   }
-  const byListener = await ask(home, request, { signal, timeoutMs: waitMs + GRACE_MS }, (record) => tellNews(desk, record))
-  if (!byListener && waitMs > 0) {
+  const limits = { signal, timeoutMs: waitMs + GRACE_MS }
+  const tell = (record: Message): void => tellNews(desk, record)
+  if (!(await ask(home, request, limits, tell)) && waitMs > 0) {
     const contacts = [...new Map(jobs.map(({ contact }) => [contact.key, contact])).values()]
-    await callContacts(home, keyring, contacts, desk, { waitMs, signal, config, backoff, receive: false })
+    const how = { waitMs, signal, config, backoff, receive: false }
+    const { handedOver } = await callContacts(home, keyring, contacts, desk, how)
+    if (handedOver) await askSoon(home, request, limits, tell)
   }
   await desk.close(home)
+}
+
+/** A listener of this home has just begun: asks it as soon as it answers. */
+export async function askSoon(
+  home: Home,
+  request: Message,
+  limits: { signal: AbortSignal; timeoutMs: number },
+  tell: (record: Message) => void,
+): Promise<void> {
+  const end = home.clock.monotonic() + Math.min(limits.timeoutMs, BEGIN_MS)
+  while (!limits.signal.aborted && home.clock.monotonic() < end) {
+    if (await ask(home, request, limits, tell)) return
+    await sleep(home.clock, AGAIN_MS, limits.signal)
+  }
 }
 
 /** A record of the listener about one message, told to the desk. */

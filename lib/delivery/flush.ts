@@ -11,9 +11,9 @@ import type { Delivered } from '../disk/inbox.ts'
 import type { Keyring } from '../disk/keyring.ts'
 import { tryLock } from '../disk/lock.ts'
 import { list, names } from '../disk/queue.ts'
-import { callContacts } from './calls.ts'
+import { callContacts, type Called } from './calls.ts'
 import { ask, type Message } from './control.ts'
-import { type DeliverOptions, newsOf, tellNews } from './deliver.ts'
+import { askSoon, type DeliverOptions, newsOf, tellNews } from './deliver.ts'
 import { Desk, type Job } from './desk.ts'
 import { withHooks } from './hookpass.ts'
 import { Listener } from './listener.ts'
@@ -56,14 +56,16 @@ export async function flushAll(
   const pass = new Pass(home, keyring, contacts, desk, options)
   const request = { op: 'flush', keys: contacts.map(({ key }) => key) }
   const tell = (record: Message): void => pass.tell(record)
-  if (!(await ask(home, request, { signal, timeoutMs: waitMs + GRACE_MS }, tell))) {
+  const limits = { signal, timeoutMs: waitMs + GRACE_MS }
+  if (!(await ask(home, request, limits, tell))) {
     const lock = await tryLock(home, 'flush')
     if (lock === undefined) return 'busy'
     try {
       if (lingerMs > 0) return await pass.linger()
       // Once all have been dialled the next pass may begin: a session that lasts concerns nobody but its contact.
-      const called = await pass.call(() => void lock.release())
+      const { called, handedOver } = await pass.call(() => void lock.release())
       if (called === 0 && contacts.length > 0) return 'busy'
+      if (handedOver) await askSoon(home, request, limits, tell)
     } finally {
       await lock.release()
     }
@@ -95,11 +97,8 @@ class Pass {
     else tellNews(this.#desk, record)
   }
 
-  /**
-   * Calls everybody once whom no other pass is still talking to; then the commands for what came, as long as they take.
-   * How many it called.
-   */
-  call(onDialled?: () => void): Promise<number> {
+  /** Calls everybody once whom no other pass is still talking to; then the commands for what came, as long as they take. */
+  call(onDialled?: () => void): Promise<Called> {
     return withHooks(this.#home, this.#keyring, this.#options, (add) =>
       callContacts(this.#home, this.#keyring, this.#contacts, this.#desk, {
         ...this.#options,

@@ -13,12 +13,14 @@ import type { Queued } from '../disk/queued.ts'
 import { sweep } from '../disk/sweep.ts'
 import { serve, type Server } from '../net/accept.ts'
 import { Guard } from '../net/guard.ts'
+import type { Link } from '../net/link.ts'
 import type { Ending } from '../net/stream.ts'
 import { openControl } from './control.ts'
 import { Hooks } from './hooks.ts'
 import { Peers } from './peers.ts'
 import { aborted, Requests, type Write } from './requests.ts'
 import { Station } from './station.ts'
+import { UdpSide } from './udpside.ts'
 
 /** From a number taken to the message being there, as a rule; a look that comes too early is made up for later. */
 const LOOK_DELAY_MS = 500
@@ -39,12 +41,14 @@ export interface ListenerOptions {
   /** False: nobody is called because the listener begins; what waits goes when its time has come. */
   call?: boolean
   signal: AbortSignal
-  onReady: (addresses: { ip: string; port: number }[]) => void
+  /** `udp`: the UDP port is open, too. */
+  onReady: (addresses: { ip: string; port: number }[], udp: boolean) => void
   onMessage: (message: Delivered, contact: Contact) => void
   onDelivered: (queued: Queued, contact: Contact, elapsedMs: number) => void
   onDeferred: (contact: Contact, news: Deferral) => void
   onFailed: (queued: Queued, contact: Contact, reason: string, text: string) => void
-  onPeer: (contact: Contact, state: 'up' | 'down', address?: { ip: string; port: number }) => void
+  /** `link`: with up, the one the session is over. */
+  onPeer: (contact: Contact, state: 'up' | 'down', link?: Link) => void
   onContact: (contact: Contact) => void
   /** A stranger asks to be a contact. */
   onRequest: (request: KnockRequest) => void
@@ -69,6 +73,7 @@ interface Works {
   peers: Peers
   hooks: Hooks
   requests: Requests
+  udp: UdpSide
 }
 
 export class Listener {
@@ -102,7 +107,7 @@ export class Listener {
   async reload(): Promise<void> {
     const { onNotice, reread } = this.#options
     if (this.#works === undefined) return
-    const { guard, station, peers, hooks } = this.#works
+    const { guard, station, peers, hooks, udp } = this.#works
     const keep = (error: unknown): void => {
       if (!(error instanceof Failure)) throw error
       onNotice(`${error.message}: everything stays as it was`)
@@ -113,6 +118,7 @@ export class Listener {
     for (const { failure } of station.keyring.problems) onNotice(failure.message)
     for (const text of station.config.strangers(station.keyring)) onNotice(text)
     peers.reload()
+    udp.reload()
     await hooks.look()
   }
 
@@ -130,15 +136,18 @@ export class Listener {
     const closers: (() => Promise<void>)[] = [() => station.close()]
     try {
       await station.inbox() // repairs what a crash left, before anybody may come
-      const { guard, peers, hooks, requests } = (this.#works = this.#build(station))
+      const { guard, peers, hooks, requests, udp } = (this.#works = this.#build(station))
       closers.unshift(() => peers.stop(0), () => hooks.stop()) // both may have been stopped by then
       for (const { ip } of knownPlaces(keyring)) guard.know(ip)
       const server = await this.#serve(station, guard, peers)
       closers.unshift(() => server.close())
+      closers.unshift(() => udp.close())
+      await udp.open()
       const control = await openControl(home, (request, write, gone) => requests.answer(request, write, gone))
       closers.unshift(() => control.close())
-      this.#options.onReady([...server.addresses])
+      this.#options.onReady([...server.addresses], udp.port !== undefined)
       await hooks.look()
+      udp.start()
       peers.start(this.#options.call !== false)
       sweep(home).catch((error: unknown) => this.#notice(error))
       const unwatch = await this.#watchQueue(peers)
@@ -146,7 +155,7 @@ export class Listener {
       unwatch()
       await peers.stop(GRACE_MS)
       if (this.#error === undefined && !signal.aborted) {
-        for (const close of closers.splice(0, 2)) await close() // nobody else is let in meanwhile
+        for (const close of closers.splice(0, 3)) await close() // nobody else is let in meanwhile
         await Promise.race([hooks.idle(), aborted(signal)])
       }
       await hooks.stop()
@@ -161,8 +170,11 @@ export class Listener {
     const { exec, onPeer, onDeferred, onNotice } = this.#options
     const fail = (error: unknown): void => this.#fail(error)
     const peers = new Peers(station, {
-      up: (contact, link) => onPeer(contact, 'up', link.remote),
-      down: (contact) => onPeer(contact, 'down'),
+      up: (contact, link) => onPeer(contact, 'up', link),
+      down: (contact) => {
+        onPeer(contact, 'down')
+        udp.lost(contact.key)
+      },
       unreachable: (contact, trouble, attempts, next) => onDeferred(contact, { ...trouble, attempts, next }),
       fatal: fail,
     })
@@ -172,8 +184,19 @@ export class Listener {
       nameOf: (key) => station.keyring.byKey(key)?.name,
       trouble: onNotice,
     })
-    const requests = new Requests({ clock: home.clock, station, peers, fail, reload: () => this.reload() })
-    return { guard: new Guard(home.clock, home.random), station, peers, hooks, requests }
+    const guard = new Guard<Ending>(home.clock, home.random)
+    const udp = new UdpSide({
+      station,
+      guard,
+      isUp: (key) => peers.isUp(key),
+      adopt: (link) => void peers.adopt(link).catch(fail),
+      moved: () => peers.moved(),
+      notice: (error) => this.#notice(error),
+      fail,
+    })
+    const hurry = (key: string): Promise<void> => udp.hurry(key)
+    const requests = new Requests({ clock: home.clock, station, peers, hurry, fail, reload: () => this.reload() })
+    return { guard, station, peers, hooks, requests, udp }
   }
 
   /** Every message takes a number from queue/clock, so one watch tells of all of them. Returns how to end it. */

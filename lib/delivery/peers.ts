@@ -44,6 +44,8 @@ interface Peer {
   key: string
   sessions: Set<Session>
   dialing: Promise<Session | Trouble> | undefined
+  /** Ends a dial: the contact is there. */
+  stopDial: () => void
   /** Unix ms of the first failure since the contact was last there. */
   since: number | undefined
   /** Links in a row that broke while they were young. */
@@ -141,6 +143,16 @@ export class Peers {
     }
   }
 
+  /** This machine has moved or woken: sessions show whether they live, and who is not there is called. */
+  moved(): void {
+    for (const peer of this.#peers.values()) {
+      peer.sessions.forEach((session) => session.probe())
+      if (peer.sessions.size > 0) continue
+      peer.since = undefined
+      this.#wake(peer.key)
+    }
+  }
+
   /** Looks for messages that were queued without telling, and for those whose time is over. */
   async look(): Promise<void> {
     const { home, keyring } = this.#station
@@ -168,7 +180,7 @@ export class Peers {
   #peer(key: string): Peer {
     let peer = this.#peers.get(key)
     if (peer === undefined) {
-      const fresh = { dialing: undefined, since: undefined, broken: 0, cancel: () => undefined, looked: 0 }
+      const fresh = { dialing: undefined, stopDial: () => undefined, since: undefined, broken: 0, cancel: () => undefined, looked: 0 }
       peer = { key, sessions: new Set(), ...fresh }
       this.#peers.set(key, peer)
     }
@@ -185,7 +197,9 @@ export class Peers {
     if (contact === undefined || !isWelcome(contact)) return nobody
     const endTurn = await this.#turns.take()
     try {
-      const signal = this.#stopped.signal
+      const there = new AbortController()
+      peer.stopDial = () => there.abort()
+      const signal = AbortSignal.any([this.#stopped.signal, there.signal])
       const outcome = await this.#station.connect(contact, { signal })
       if ('link' in outcome) {
         const session = await this.#begin(contact, outcome.link)
@@ -222,6 +236,7 @@ export class Peers {
     peer.sessions.add(session)
     peer.since = undefined
     peer.cancel()
+    peer.stopDial()
     if (first) this.#events.up(contact, link)
     for (const other of peer.sessions) {
       if (other !== session) (this.#keeps(session, other) ? other : session).replace()

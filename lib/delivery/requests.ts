@@ -6,6 +6,7 @@ import type { Queued } from '../disk/queued.ts'
 import type { Message } from './control.ts'
 import { Recent } from './limits.ts'
 import type { Peers, Trouble } from './peers.ts'
+import type { Session } from './session.ts'
 import type { Station } from './station.ts'
 
 /** A session that the other side ends so soon is no use dialling for again. */
@@ -20,6 +21,8 @@ export interface RequestsOptions {
   clock: Clock
   station: Station
   peers: Peers
+  /** Tries to reach the contact over UDP; resolves when that is over. */
+  hurry: (key: string) => Promise<void>
   /** Reads keyring and settings anew. */
   reload: () => Promise<void>
   /** This side cannot go on. */
@@ -88,11 +91,21 @@ export class Requests {
     this.#watchers.delete(watcher)
   }
 
+  /** A session with the contact, over whatever leads there. */
+  async #reach(key: string): Promise<Session | Trouble> {
+    const { peers, hurry } = this.#options
+    const hurrying = hurry(key)
+    const reached = await peers.reach(key)
+    if ('contact' in reached) return reached
+    await hurrying
+    return peers.isUp(key) ? peers.reach(key) : reached
+  }
+
   /** Offers what waits for a contact; resolves with the trouble when that leads no further. */
   async #offer(key: string, over: AbortSignal): Promise<Trouble> {
     const { peers } = this.#options
     for (;;) {
-      const reached = await peers.reach(key)
+      const reached = await this.#reach(key)
       if (!('contact' in reached)) return reached
       peers.poke(key)
       const { end } = await reached.ended
@@ -114,7 +127,7 @@ export class Requests {
     const passes = keys.map(async (key) => {
       const contact = station.keyring.byKey(key)
       if (contact !== undefined) await station.postmaster.expire(contact)
-      const reached = await peers.reach(key)
+      const reached = await this.#reach(key)
       if (!('contact' in reached)) return write({ type: 'away', key, ...reached })
       peers.poke(key)
       await reached.settled(gone)

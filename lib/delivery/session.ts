@@ -15,6 +15,7 @@ import { BYE, COPIES, type Frame, SEND_ONLY } from '../wire/frame.ts'
 import { type Admission, FrameMeter, SETTLED } from './limits.ts'
 import type { Greeting } from './meeting.ts'
 import { type OfferHooks, Offering } from './offer.ts'
+import { Pulse } from './pulse.ts'
 import { Receiving } from './receive.ts'
 
 /** The other side's SETTINGS must be here by then. */
@@ -22,14 +23,6 @@ const SETTINGS_MS = 10_000
 
 /** A renewal asked for earlier is none: the other side would have us dial for ever. */
 const RENEW_MIN_MS = 60_000
-
-/** TCP: a PING after so much silence, dead after more of it. */
-const PING_MS = 25_000
-const DEAD_MS = 55_000
-
-/** The same for a session beside which a newer one waits, perhaps for the very message that this one has in hand. */
-const REPLACED_PING_MS = 1000
-const REPLACED_DEAD_MS = 5000
 
 /** A command that called does not wait longer for a side that moves nothing, whatever else it sends. */
 const IDLE_MS = 60_000
@@ -42,6 +35,13 @@ export interface SessionHooks extends OfferHooks {
   met(greeting: Greeting): Promise<void>
   /** Whether to tell the other side that it is one of two copies of a home. Never rejects. */
   takesTurns(): Promise<boolean>
+}
+
+/** What a side says of where it is. */
+export interface Place {
+  /** p2p-wire(7), NAT class. */
+  readonly nat: number
+  readonly addresses: Address[]
 }
 
 export interface SessionOptions {
@@ -57,8 +57,8 @@ export interface SessionOptions {
   /** Where messages go; none: this side only sends. */
   inbox: Inbox | undefined
   admission: Admission
-  /** The own addresses, for ADDRS. */
-  addresses: Address[]
+  /** Where this side is now, for ADDRS. */
+  place: () => Place
   /** Ends by itself once both sides have nothing left. */
   oneShot: boolean
   hooks: SessionHooks
@@ -76,14 +76,14 @@ export class Session {
   #end: SessionEnd | undefined
   #stopping = false
   readonly #settled = new Set<() => void>()
-  #lastHeard: number
-  /** When a newer session came: it is asked whether this one lives, and has so long to answer. */
-  #replaced: number | undefined
   /** When something had last been moved, and how much in all. */
   #lastUseful: number
   #moved = 0
   #ponging = false
   #cancelTimer: () => void = () => undefined
+  #pulse: Pulse | undefined
+  #replaced = false
+  #told = ''
   /** Resolves with the first error of this side's disk, after everything is closed; undefined if there was none. */
   readonly ended: Promise<{ end: SessionEnd; error?: unknown }>
 
@@ -91,8 +91,7 @@ export class Session {
     this.link = options.link
     this.#options = options
     this.#meter = new FrameMeter(options.clock)
-    this.#lastHeard = options.clock.monotonic()
-    this.#lastUseful = this.#lastHeard
+    this.#lastUseful = options.clock.monotonic()
     this.ended = this.#run()
   }
 
@@ -117,9 +116,9 @@ export class Session {
   /** A newer session is there: as stop(), and if the other side no longer answers on this one it ends soon. */
   replace(): void {
     this.stop()
-    if (this.#replaced !== undefined) return
-    this.#replaced = this.#options.clock.monotonic()
-    if (this.#offering !== undefined && this.link.reason === undefined) this.#watchSilence()
+    if (this.#replaced) return
+    this.#replaced = true
+    this.#pulse?.replace()
   }
 
   /** Resolves once neither side has anything left, when the session ends, or when `gone` fires. */
@@ -142,6 +141,21 @@ export class Session {
     this.link.close()
   }
 
+  /** This machine has moved or woken: the session shows whether it lives. */
+  probe(): void {
+    this.#pulse?.probe()
+    this.tellPlace()
+  }
+
+  /** Tells the other side where this one is, if that is news. */
+  tellPlace(): void {
+    const { nat, addresses } = this.#options.place()
+    const told = JSON.stringify([nat, addresses])
+    if (this.#offering === undefined || addresses.length === 0 || told === this.#told) return
+    this.#told = told
+    this.#say({ type: 'addrs', nat, addresses })
+  }
+
   /** A newer token of this side. */
   sendToken(token: Uint8Array): void {
     this.#say({ type: 'token', token })
@@ -155,6 +169,7 @@ export class Session {
       if (!(thrown instanceof Error && thrown.name === 'Lost')) error = thrown
     }
     this.#cancelTimer()
+    this.#pulse?.stop()
     this.link.close()
     await this.#receiving?.close()
     await this.#offering?.close()
@@ -177,7 +192,7 @@ export class Session {
     for (;;) {
       const frame = await link.receive()
       if (frame === undefined) return
-      this.#lastHeard = this.#options.clock.monotonic()
+      this.#pulse?.heard()
       if (!(await this.#handle(frame))) return this.#offend(BYE.OUT_OF_TURN)
       if (this.#end !== undefined) return
       if (this.#receiving?.error !== undefined || this.#offering?.error !== undefined) return
@@ -194,11 +209,10 @@ export class Session {
   }
 
   #begin(settings: Frame & { type: 'settings' }): void {
-    const { home, hash, link, contact, inbox, admission, hooks, addresses } = this.#options
+    const { home, hash, link, contact, inbox, admission, hooks } = this.#options
     this.#cancelTimer()
-    this.#watchSilence()
+    this.#watchPulse()
     hooks.learned({ instance: hex(settings.instance) })
-    if (addresses.length > 0) this.#say({ type: 'addrs', nat: 0, addresses })
     if (inbox !== undefined) {
       this.#receiving = new Receiving({ inbox, link, contact, admission, delivered: (message) => hooks.received(message) })
       this.#receiving.onProgress = () => this.#progress()
@@ -207,6 +221,7 @@ export class Session {
     const maxMessage = takesNone ? 0 : settings.maxMessage
     this.#offering = new Offering({ home, hash, key: contact().key, link, maxMessage, hooks })
     this.#offering.onProgress = () => this.#progress()
+    this.tellPlace()
     if (this.#stopping) return this.stop()
     this.#offering.poke()
   }
@@ -297,21 +312,31 @@ export class Session {
     this.link.send(frame).catch(() => undefined)
   }
 
-  #watchSilence(): void {
-    this.#cancelTimer()
-    const { clock, random } = this.#options
+  #watchPulse(): void {
+    const { clock, random, oneShot } = this.#options
+    this.#pulse = new Pulse({
+      clock,
+      carrier: this.link.carrier,
+      ask: () => this.#say({ type: 'ping', bytes: random.bytes(8) }),
+      announce: () => this.link.announce(),
+      busy: () => this.#offering?.sending === true || this.#receiving?.inFlight === true,
+      dead: () => this.abort(),
+    })
+    if (this.#replaced) this.#pulse.replace()
+    if (oneShot) this.#watchUse()
+  }
+
+  /** A command that called hangs up on a side that moves nothing. */
+  #watchUse(): void {
+    const { clock } = this.#options
     const now = clock.monotonic()
-    const silent = now - Math.max(this.#lastHeard, this.#replaced ?? 0)
     const moved = (this.#offering?.moved ?? 0) + (this.#receiving?.moved ?? 0)
     if (moved - this.#moved >= SETTLED || (this.#receiving?.atDisk ?? 0) > 0) {
       this.#moved = moved
       this.#lastUseful = now
     }
-    const idle = now - this.#lastUseful
-    const [ping, dead] = this.#replaced === undefined ? [PING_MS, DEAD_MS] : [REPLACED_PING_MS, REPLACED_DEAD_MS]
-    if (silent >= dead || (this.#options.oneShot && idle >= IDLE_MS)) return this.abort()
-    if (silent >= ping) this.#say({ type: 'ping', bytes: random.bytes(8) })
-    const wait = silent >= ping ? dead - silent : ping - silent
-    this.#cancelTimer = clock.after(Math.max(wait, 1000), () => this.#watchSilence(), true)
+    const left = IDLE_MS - (now - this.#lastUseful)
+    if (left <= 0) return this.abort()
+    this.#cancelTimer = clock.after(Math.max(left, 1000), () => this.#watchUse(), true)
   }
 }

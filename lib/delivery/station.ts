@@ -16,9 +16,11 @@ import { type Keyring, loadKeyring } from '../disk/keyring.ts'
 import type { KnockRequest } from '../disk/quarantine.ts'
 import type { Queued } from '../disk/queued.ts'
 import type { Responder } from '../net/answer.ts'
-import { dial } from '../net/dial.ts'
+import { dial, type UdpCaller } from '../net/dial.ts'
+import type { GreetOptions } from '../net/greeting.ts'
 import { localAddresses } from '../net/interfaces.ts'
 import type { Link } from '../net/link.ts'
+import { Outside } from '../net/outside.ts'
 import { acceptFromPeer, type Address, ADDRESSES_MAX, distinctAddresses, isLoopback } from '../wire/address.ts'
 import type { Payload2 } from '../wire/hello.ts'
 import { type Claim, Door } from './door.ts'
@@ -28,7 +30,7 @@ import { type Greeting, noteMeeting, takeTurns } from './meeting.ts'
 import { NewsDesk } from './news.ts'
 import { placesOf } from './places.ts'
 import { Postmaster } from './postmaster.ts'
-import { Session } from './session.ts'
+import { type Place, Session } from './session.ts'
 import { type DialTrouble, explain, nowhere } from './trouble.ts'
 
 /** For one attempt at all addresses of a contact. */
@@ -50,11 +52,27 @@ export interface StationEvents {
   trouble?(error: unknown): void
 }
 
+export interface ConnectOptions {
+  timeoutMs?: number
+  signal?: AbortSignal
+  /** For calls over UDP, and for the contact's own; without, TCP alone. */
+  port?: CallingPort
+}
+
+/** The UDP port as a call uses it: callport.ts. */
+export interface CallingPort {
+  get(): Promise<UdpCaller | undefined>
+  /** A link that this contact begins; undefined once `signal` has fired. */
+  incoming(key: string, signal: AbortSignal): Promise<Link | undefined>
+}
+
 export class Station {
   readonly home: Home
   readonly suite: Suite
   readonly admission: Admission
   readonly postmaster: Postmaster
+  /** Where others see this machine. */
+  readonly outside: Outside
   readonly #instance: Uint8Array
   #keys: PrivateKey[]
   readonly #events: StationEvents
@@ -77,6 +95,7 @@ export class Station {
     this.home = home
     this.suite = suite
     this.#instance = instance
+    this.outside = new Outside(home.clock)
     this.#config = options.config ?? new Config()
     this.admission = new Admission(home, () => this.#config)
     this.#keyring = keyring
@@ -163,15 +182,12 @@ export class Station {
   }
 
   /** A link to a contact, or why there is none. */
-  async connect(
-    contact: Contact,
-    options: { timeoutMs?: number; signal?: AbortSignal } = {},
-  ): Promise<{ link: Link } | DialTrouble> {
+  async connect(contact: Contact, options: ConnectOptions = {}): Promise<{ link: Link } | DialTrouble> {
     const places = await this.#unlessHindered(contact, placesOf(this.home, contact))
     if ('reason' in places) return places
     const { addresses } = places
     if (addresses.length === 0) return nowhere(contact, places.resting)
-    const outcome = await this.#dial(contact, addresses, options)
+    const outcome = await this.#unlessCalled(contact, addresses, options)
     if ('reason' in outcome) return outcome
     if ('failures' in outcome) {
       const trouble = explain(contact, outcome.failures, this.#config.quietNet)
@@ -179,35 +195,59 @@ export class Station {
       return { ...trouble, ...(text !== undefined && { text }) }
     }
     await places.answered(outcome.link).catch(() => undefined)
-    const hello = outcome.link.hello as Payload2
-    if (hello.token.length > 0) this.#news.learn(contact, { token: hello.token })
+    this.greeted(contact, outcome.link)
     return outcome
   }
 
-  async #dial(
-    contact: Contact,
-    addresses: Address[],
-    options: { timeoutMs?: number; signal?: AbortSignal },
-  ): Promise<Awaited<ReturnType<typeof dial>> | DialTrouble> {
+  /** What a hello to this contact says; `forget` what is secret in it once the calls are over. */
+  async greeting(contact: Contact): Promise<{ greeting: GreetOptions; forget: () => void }> {
     const { self } = this.#keyring
     const { occasion, forget } = await occasionFor(this.home, this.suite, self, contact)
-    const dialling = dial({
+    const greeting = {
       suite: this.suite,
       random: this.home.random,
-      clock: this.home.clock,
-      self: {
-        identity: self.identity,
-        transportKey: this.ownKey,
-        seq: self.token.seq,
-        token: self.token.bytes,
-      },
+      self: { identity: self.identity, transportKey: this.ownKey, seq: self.token.seq, token: self.token.bytes },
       peer: { identity: contact.identity, transport: contact.transport },
       seqHeld: contact.seq,
       occasion,
-      addresses,
       stamp: () => nextHelloTime(this.home),
-      timeoutMs: options.timeoutMs ?? DIAL_MS,
-      ...(options.signal !== undefined && { signal: options.signal }),
+    }
+    return { greeting, forget }
+  }
+
+  /** What the contact said when it answered our hello. */
+  greeted(contact: Contact, link: Link): void {
+    if (!link.initiator) return
+    const { token, observed } = link.hello as Payload2
+    if (token.length > 0) this.#news.learn(contact, { token })
+    if (link.carrier === 'udp' && observed !== undefined) this.outside.note(contact.key, observed)
+  }
+
+  /** A dial, unless the contact calls first. */
+  async #unlessCalled(contact: Contact, addresses: Address[], options: ConnectOptions): Promise<Dialled> {
+    const { port, signal } = options
+    if (port === undefined) return this.#dial(contact, addresses, options)
+    const over = new AbortController()
+    const until = signal === undefined ? over.signal : AbortSignal.any([signal, over.signal])
+    const calling = port.incoming(contact.key, until)
+    const dialling = this.#dial(contact, addresses, { ...options, signal: until })
+    const link = await Promise.race([calling, dialling.then(() => undefined)])
+    over.abort()
+    const dialled = await dialling
+    if (link === undefined) return dialled
+    if ('link' in dialled) dialled.link.close()
+    return { link }
+  }
+
+  async #dial(contact: Contact, addresses: Address[], { timeoutMs, signal, port }: ConnectOptions): Promise<Dialled> {
+    const { greeting, forget } = await this.greeting(contact)
+    const dialling = dial({
+      ...greeting,
+      clock: this.home.clock,
+      addresses,
+      timeoutMs: timeoutMs ?? DIAL_MS,
+      ...(port !== undefined && { udp: () => port.get() }),
+      ...(signal !== undefined && { signal }),
       ...(this.#config.quietNet && { resolve: () => Promise.resolve([]) }),
     })
     return this.#unlessHindered(contact, dialling.finally(forget))
@@ -258,7 +298,7 @@ export class Station {
       contact: now,
       inbox,
       admission: this.admission,
-      addresses: this.#ownAddresses(),
+      place: () => this.place(),
       oneShot: options.oneShot,
       hooks: {
         delivered: (queued, ms) => events.delivered?.(queued, now(), ms),
@@ -297,13 +337,19 @@ export class Station {
     return this.#door
   }
 
-  /** For ADDRS: what the own token says and where this machine is now; never loopback. */
-  #ownAddresses(): Address[] {
+  /** What the own token says, where others see this machine, and where it is now; never loopback. */
+  place(): Place {
     const { token } = this.#keyring.self
-    const here = localAddresses(this.home.port).filter((address) => acceptFromPeer(address, true))
-    return distinctAddresses([...token.addresses.filter((address) => !isLoopback(address)), ...here]).slice(0, ADDRESSES_MAX)
+    const told = token.addresses.filter((address) => !isLoopback(address))
+    const seen = this.outside.addresses().filter((address) => acceptFromPeer(address))
+    const here = localAddresses(this.home.port)
+    const own = here.filter((address) => acceptFromPeer(address, true))
+    const addresses = distinctAddresses([...told, ...seen, ...own]).slice(0, ADDRESSES_MAX)
+    return { nat: this.outside.natClass(here.map(({ host }) => host)), addresses }
   }
 }
+
+type Dialled = Awaited<ReturnType<typeof dial>> | DialTrouble
 
 export interface StationOptions {
   /** The defaults without. */

@@ -4,7 +4,7 @@
 
 import { type Clock } from '../base/clock.ts'
 import { isCode, Malformed } from '../base/fail.ts'
-import { acceptFromPeer, type Address, ADDRESSES_MAX, distinctAddresses } from '../wire/address.ts'
+import { acceptFromPeer, type Address, ADDRESSES_MAX, distinctAddresses, sameAddress } from '../wire/address.ts'
 import { HELLO_SIZE } from '../wire/hello.ts'
 import { parseIp } from '../wire/ip.ts'
 import { greet, type GreetOptions } from './greeting.ts'
@@ -32,8 +32,10 @@ export interface DialFailure {
 
 export interface DialOptions extends GreetOptions {
   clock: Clock
-  /** In order of preference; those not for TCP are passed over. */
+  /** In order of preference. Each is tried over TCP if it is for that, then each over UDP likewise. */
   addresses: readonly Address[]
+  /** The own UDP port, or undefined if it cannot be had; UDP is left out without. */
+  udp?: () => Promise<UdpCaller | undefined>
   /** For everything, names and handshakes included. */
   timeoutMs: number
   signal?: AbortSignal
@@ -42,6 +44,17 @@ export interface DialOptions extends GreetOptions {
   resolve?: typeof resolve
   /** Whether an address that a name led to may be dialled; global and on-link ones without. */
   permit?: (ip: string, port: number) => boolean
+}
+
+/** What calls over UDP: lib/net/udp.ts. */
+export interface UdpCaller {
+  call(options: GreetOptions, to: Endpoint, signal: AbortSignal): Promise<Link | 'timeout' | 'unroutable'>
+}
+
+/** One address over one protocol. */
+interface Way {
+  readonly address: Address
+  readonly over: 'tcp' | 'udp'
 }
 
 /** The first link that authenticates, all other attempts dropped; or why each address failed. */
@@ -53,10 +66,14 @@ export async function dial(options: DialOptions): Promise<{ link: Link } | { fai
   if (options.signal?.aborted === true) giveUp()
   try {
     const attempt = new Attempt(options, stop.signal, options.clock.monotonic() + options.timeoutMs)
-    const addresses = distinctAddresses(options.addresses.filter((address) => address.tcp))
-    const outcome = await race(addresses, (address) => attempt.address(address), options.clock, stop.signal)
+    const ways = waysOf(options)
+    const outcome = await race(ways, (way) => attempt.way(way), options.clock, stop.signal)
     if (outcome instanceof Link) return { link: outcome }
-    return { failures: addresses.map((address, index) => ({ address, reason: outcome[index] ?? 'timeout' })) }
+    const failures = distinctAddresses(ways.map(({ address }) => address)).map((address) => ({
+      address,
+      reason: telling(outcome.filter((_, i) => ways[i] !== undefined && sameAddress(ways[i].address, address))),
+    }))
+    return { failures }
   } finally {
     cancel()
     options.signal?.removeEventListener('abort', giveUp)
@@ -64,10 +81,24 @@ export async function dial(options: DialOptions): Promise<{ link: Link } | { fai
   }
 }
 
+function waysOf({ addresses, udp }: DialOptions): Way[] {
+  const all = distinctAddresses(addresses)
+  const tcp = all.filter((address) => address.tcp).map((address): Way => ({ address, over: 'tcp' }))
+  if (udp === undefined) return tcp
+  return [...tcp, ...all.filter((address) => address.udp).map((address): Way => ({ address, over: 'udp' }))]
+}
+
+/** Of several reasons the one that says most. */
+function telling(reasons: readonly DialReason[]): DialReason {
+  return REASONS.find((reason) => reasons.includes(reason)) ?? 'timeout'
+}
+
 class Attempt {
   readonly #options: DialOptions
   readonly #signal: AbortSignal
   readonly #deadline: number
+  /** Neighbours that refused TCP: with no router in between they would not take UDP either. */
+  readonly #refused = new Set<string>()
 
   constructor(options: DialOptions, signal: AbortSignal, deadline: number) {
     this.#options = options
@@ -75,7 +106,7 @@ class Attempt {
     this.#deadline = deadline
   }
 
-  async address({ host, port }: Address): Promise<Link | DialReason> {
+  async way({ address: { host, port }, over }: Way): Promise<Link | DialReason> {
     const { clock, permit = (ip) => acceptFromPeer({ host: ip, port }, isOnLink(ip)) } = this.#options
     let ips = [host]
     if (parseIp(host) === undefined) {
@@ -83,9 +114,10 @@ class Attempt {
       ips = [...new Set(found)].filter((ip) => permit(ip, port)).slice(0, ADDRESSES_MAX)
     }
     if (ips.length === 0) return 'unresolved'
-    const outcome = await race(ips, (ip) => this.#endpoint({ ip, port }), clock, this.#signal)
-    if (outcome instanceof Link) return outcome
-    return REASONS.find((reason) => outcome.includes(reason)) ?? 'timeout'
+    const endpoint = (ip: string): Promise<Link | DialReason> =>
+      over === 'tcp' ? this.#overTcp({ ip, port }) : this.#overUdp({ ip, port })
+    const outcome = await race(ips, endpoint, clock, this.#signal)
+    return outcome instanceof Link ? outcome : telling(outcome)
   }
 
   /** What `work` gives, or `instead` once time is over: the system's resolver cannot be stopped. */
@@ -98,12 +130,21 @@ class Attempt {
     })
   }
 
-  async #endpoint(to: Endpoint): Promise<Link | DialReason> {
+  async #overUdp(to: Endpoint): Promise<Link | DialReason> {
+    if (this.#refused.has(to.ip)) return 'refused'
+    const port = await this.#unlessAborted(Promise.resolve(this.#options.udp?.()), undefined)
+    if (port === undefined || this.#signal.aborted) return 'timeout'
+    return port.call(this.#options, to, this.#signal)
+  }
+
+  async #overTcp(to: Endpoint): Promise<Link | DialReason> {
     let stream: ByteStream
     try {
       stream = await (this.#options.connect ?? connect)(to, this.#signal)
     } catch (error) {
-      return reasonOf(error)
+      const reason = reasonOf(error)
+      if (reason === 'refused' && isOnLink(to.ip)) this.#refused.add(to.ip)
+      return reason
     }
     const drop = (): void => stream.destroy()
     this.#signal.addEventListener('abort', drop, { once: true })

@@ -3,7 +3,7 @@
 // goes only to where its hello came from. Every failure is a datagram dropped. It trusts the Responder and the Guard.
 
 import { hex, Reader } from '../base/bytes.ts'
-import { isCode, Malformed } from '../base/fail.ts'
+import { Malformed } from '../base/fail.ts'
 import type { Transport } from '../crypto/noise.ts'
 import { HELLO_SIZE, type Payload2 } from '../wire/hello.ts'
 import { type AnswerOptions, answerHello, confirm } from './answer.ts'
@@ -22,7 +22,7 @@ const PATIENCE_MS = 10_000 // an answer is waited for so long after the last tim
 const REMEMBER_MS = 20_000 // an answer is given again to the same hello from the same place
 const REMEMBER_MAX = 2048 // answers; the oldest goes
 const OPENER_HOPS = 5 // enough for a NAT at home and one at the carrier, too few for the other side's
-const LINGER_MS = 2000 // last words may take so long when the port closes
+const LINGER_MS = 500 // last words may take so long when the port closes
 
 export interface UdpPortOptions extends AnswerOptions {
   port: number
@@ -40,6 +40,7 @@ interface Pending {
   readonly streamId: number
   readonly to: Endpoint
   readonly answered: (transport: Transport, hello: Payload2, from: Endpoint) => void
+  readonly giveUp: () => void
 }
 
 /** A hello that was answered, or is about to be. */
@@ -118,6 +119,7 @@ export class UdpPort {
           greeting,
           streamId,
           to,
+          giveUp,
           answered: (transport, hello, from) => {
             const pipe = this.#datagrams.connect(streamId, hello.streamId, from)
             const stream = this.#stream(streamId, pipe, from, transport, true)
@@ -140,6 +142,7 @@ export class UdpPort {
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
+    for (const pending of this.#pending) pending.giveUp()
     const streams = [...this.#streams.values()].filter((stream) => stream !== undefined)
     const cancel = this.#options.clock.after(LINGER_MS, () => streams.forEach((stream) => stream.destroy()))
     await Promise.all(streams.map((stream) => stream.closed))
@@ -274,8 +277,3 @@ export class UdpPort {
 }
 
 const placeOf = ({ ip, port }: Endpoint): string => `${ip} ${port}`
-
-/** The port belongs to another program. */
-export function isTaken(error: unknown): boolean {
-  return isCode(error, 'EADDRINUSE')
-}

@@ -1,0 +1,108 @@
+// The listener's half of UDP: it owns the port as long as it runs, keeps holes open towards contacts that are not there,
+// and begins anew when the machine has moved or woken. Without UDP on this machine it does nothing.
+
+import type { Guard } from '../net/guard.ts'
+import type { Link } from '../net/link.ts'
+import { watchMoves } from '../net/moves.ts'
+import type { Ending } from '../net/stream.ts'
+import type { UdpPort } from '../net/udp.ts'
+import { Holding } from './holding.ts'
+import type { Station } from './station.ts'
+import { awaitPort, noUdp, type Owned, takePort, wantPort } from './udpowner.ts'
+
+/** A command that has the port may finish what it has in hand; later it is waited for behind. */
+const HAND_OVER_MS = 5_000
+
+export interface UdpSideOptions {
+  station: Station
+  guard: Guard<Ending>
+  isUp: (key: string) => boolean
+  /** A link with a contact, whoever began it. */
+  adopt: (link: Link) => void
+  /** The machine has moved or woken. */
+  moved: () => void
+  /** Something a person should know; the listener goes on. */
+  notice: (error: unknown) => void
+  fail: (error: unknown) => void
+}
+
+export class UdpSide {
+  readonly #options: UdpSideOptions
+  readonly #stop = new AbortController()
+  #owned: Owned | undefined
+  #holding: Holding | undefined
+  #started = false
+  #waiting: Promise<void> | undefined
+  #unwatch = (): void => undefined
+
+  constructor(options: UdpSideOptions) {
+    this.#options = options
+  }
+
+  /** Undefined while this machine has no UDP, or another process has the port. */
+  get port(): UdpPort | undefined {
+    return this.#owned?.port
+  }
+
+  /** Takes the port, from a command of this home if need be. Throws 78 if another program has it. */
+  async open(): Promise<void> {
+    const missing = await noUdp()
+    if (missing !== undefined) return this.#options.notice(new Error(`contacts are reached over TCP alone: ${missing}`))
+    const options = { ...this.#options, onLink: this.#options.adopt, onFault: this.#options.notice }
+    const owned = await takePort(options)
+    if (owned !== 'busy') return this.#take(owned)
+    const { home } = this.#options.station
+    const unask = await wantPort(home)
+    const late = new AbortController()
+    const cancel = home.clock.after(HAND_OVER_MS, () => late.abort())
+    // What throws later can only be that another program was faster.
+    this.#waiting = awaitPort(options, this.#stop.signal)
+      .then((got) => got !== undefined && this.#take(got), this.#options.notice)
+      .then(unask)
+      .finally(cancel)
+    const over = new Promise<void>((resolve) => late.signal.addEventListener('abort', () => resolve(), { once: true }))
+    await Promise.race([this.#waiting, over])
+  }
+
+  #take(owned: Owned): void {
+    const { station, isUp, adopt, fail } = this.#options
+    this.#owned = owned
+    this.#holding = new Holding({ station, port: owned.port, isUp, onLink: adopt, fail })
+    if (this.#started) this.#holding.start()
+  }
+
+  /** Holes are held from now on. */
+  start(): void {
+    this.#started = true
+    this.#holding?.start()
+    this.#unwatch = watchMoves(this.#options.station.home.clock, () => {
+      this.#options.station.outside.forget()
+      this.#holding?.restart()
+      this.#options.moved()
+    })
+  }
+
+  /** The keyring changed. */
+  reload(): void {
+    this.#holding?.reload()
+  }
+
+  /** The contact is not there any more. */
+  lost(key: string): void {
+    this.#holding?.restart(key)
+  }
+
+  /** Something is to go to the contact now: resolves when it is there, or when UDP leads no further. */
+  async hurry(key: string): Promise<void> {
+    await this.#holding?.hurry(key)
+  }
+
+  /** The port is free once it resolves; sessions have ended before. */
+  async close(): Promise<void> {
+    this.#unwatch()
+    this.#holding?.stop()
+    this.#stop.abort()
+    await this.#waiting
+    await this.#owned?.release()
+  }
+}

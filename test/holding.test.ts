@@ -173,7 +173,7 @@ test('a contact that answers is handed over, once', async () => {
   await all.clock.advance(3_000)
   assert.is(all.links.length, 1)
   assert.equal(all.links[0]?.remote, B)
-  assert.ok(all.links[0]?.initiator)
+  assert.is(all.links[0]?.initiator, true)
   const before = all.sent().length
   await all.clock.advance(30_000)
   assert.is(all.sent().length, before, 'nothing more to the other place')

@@ -107,7 +107,7 @@ async function deliver(side: Side, waitMs: number): Promise<{ ids: string[]; out
 test('a command reaches a listener over UDP alone, and gives the port up when it ends', async () => {
   await withUdpPair(async (alice, bob) => {
     const there = await listen(bob)
-    assert.ok(there.udp)
+    assert.is(there.udp, true)
     const sent = await deliver(alice, 20_000)
     await within(30_000, sent.ended)
     assert.equal(sent.outcomes, ['delivered'])
@@ -157,7 +157,7 @@ test('a listener that begins gets the port from a command, and the work with it'
     })
     await point(alice, addresses)
     const here = await listen(alice)
-    assert.ok(here.udp, 'the port was handed over')
+    assert.is(here.udp, true, 'the port was handed over')
     await within(60_000, sent.ended)
     assert.equal(sent.outcomes, ['delivered'])
     assert.equal(await inboxOf(bob), sent.ids)

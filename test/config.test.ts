@@ -259,6 +259,20 @@ test('quiet_net: a host name is not looked up', async () => {
   })
 })
 
+test('udp: false, and only TCP is spoken', async () => {
+  await Stage.with(async (stage) => {
+    const [alice, bob] = await stage.pair()
+    for (const udp of [false, true]) {
+      configure(bob, `udp = ${udp}\n`)
+      const listener = await bob.listen()
+      assert.equal(listener.of('listening').map((record) => record['udp']), [udp])
+      assert.equal(listener.err, '', 'that is no notice')
+      await alice.send('bob', ['-m', 'one'])
+      await listener.stop()
+    }
+  })
+})
+
 test('limits.message: 65 for what is sent here, a bounce for what the other side does not take', async () => {
   await Stage.with(async (stage) => {
     const [alice, bob] = await stage.pair()

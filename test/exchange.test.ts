@@ -293,6 +293,7 @@ test('one flush delivers and fetches over one dial, without a listener', async (
     const proxy = await Proxy.open({ to: bobsPort })
     stage.onClose(() => proxy.close())
     const [alice, bob] = await stage.pair({}, { port: bobsPort, addr: [proxy.address] })
+    bob.env['P2P_UDP'] = 'false' // past the proxy
     const away = await alice.run('p2p-queue', ['flush'])
     assert.equal([away.code, away.out], [0, ''], 'nothing waits')
     const sent = [await alice.queue('bob', ['-m', 'one']), await alice.queue('bob', ['-m', 'two'])]
@@ -324,6 +325,7 @@ test('a changed address needs no human: told in a hello, in an answer, in a sess
     }
     const first = await way()
     const [alice, bob] = await stage.pair({}, { port: bobsPort, addr: [first.address] })
+    bob.env['P2P_UDP'] = 'false' // past the proxies
     const move = async (to: Proxy): Promise<void> => {
       const moved = await bob.run('p2p-id', ['token', '--addr', to.address])
       assert.is(moved.code, 0, moved.err)
@@ -377,6 +379,7 @@ test('small messages keep their order and overtake large ones, which keep theirs
     const proxy = await Proxy.open({ to: bobsPort })
     stage.onClose(() => proxy.close())
     const [alice, bob] = await stage.pair({}, { port: bobsPort, addr: [proxy.address] })
+    bob.env['P2P_UDP'] = 'false' // past the proxy
     const lines = (from: number, to: number): string => Array.from({ length: to - from }, (_, i) => `n ${from + i}\n`).join('')
     const queueLines = (from: number, to: number): Promise<unknown> =>
       alice.good('p2p-send', ['bob', '--lines', '--queue-only'], { input: lines(from, to) })

@@ -95,13 +95,16 @@ async function scene(change: Partial<Contact> = {}, greet?: () => Promise<bigint
       all: () => (all.contact === undefined ? [] : [all.contact]),
       byKey: (key: string) => (all.contact?.key === key ? all.contact : undefined),
     },
-    greeting: () => ({
-      suite,
-      random: systemRandom,
-      self: { identity: alice.identity, transportKey: alice.key, seq: 1n, token: new Uint8Array(0) },
-      peer,
-      seqHeld: 1n,
-      stamp: greet ?? stamp,
+    greeting: async () => ({
+      forget: () => undefined,
+      greeting: {
+        suite,
+        random: systemRandom,
+        self: { identity: alice.identity, transportKey: alice.key, seq: 1n, token: new Uint8Array(0) },
+        peer,
+        seqHeld: 1n,
+        stamp: greet ?? stamp,
+      },
     }),
     greeted: () => undefined,
   } as unknown as Station
@@ -168,7 +171,7 @@ test('nothing is sent to a contact that is there, and all begins anew when it go
 })
 
 test('a contact that answers is handed over, once', async () => {
-  const all = await scene({ sessionAddresses: [both('203.0.113.99', 21_000)] })
+  const all = await scene({ addresses: [both('203.0.113.99', 21_000), both(B.ip, B.port)] })
   await all.bobsPort()
   await all.clock.advance(3_000)
   assert.is(all.links.length, 1)

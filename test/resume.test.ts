@@ -28,6 +28,7 @@ async function scene(work: (scene: Scene) => Promise<void>): Promise<void> {
     const proxy = await Proxy.open({ to: bobsPort })
     stage.onClose(() => proxy.close())
     const [alice, bob] = await stage.pair({}, { port: bobsPort, addr: [proxy.address] })
+    bob.env['P2P_UDP'] = 'false' // past the proxy
     await work({ stage, alice, bob, proxy })
   })
 }

@@ -41,6 +41,7 @@ async function scene(work: (scene: Scene) => Promise<void>): Promise<void> {
     stage.onClose(() => proxy.close())
     const alice = await stage.peer('Alexandrina')
     const bob = await stage.peer('Bartholomew', { port: bobsPort, addr: [proxy.address] })
+    bob.env['P2P_UDP'] = 'false' // past the proxy
     await alice.meet(bob)
     await work({ stage, alice, bob, proxy })
   })

@@ -33,8 +33,8 @@ export class CallPort {
   }
 
   async #take(): Promise<Owned | undefined> {
-    if ((await noUdp()) !== undefined) return undefined
-    const { home } = this.#station
+    const { home, config } = this.#station
+    if (!config.udp || (await noUdp()) !== undefined) return undefined
     const options = {
       station: this.#station,
       guard: new Guard<Ending>(home.clock, home.random),

@@ -3,20 +3,20 @@
 // needs none of this.
 
 import { hex } from '../base/bytes.ts'
+import { sleep } from '../base/clock.ts'
 import { Failure } from '../base/fail.ts'
 import { type Contact, isWelcome } from '../disk/contact.ts'
 import { names } from '../disk/queue.ts'
 import { helloAt, type Hole, HOLE_RESENDS_MS, nextAct, PERIOD_MS, PERIOD_WAITING_MS } from '../net/holes.ts'
-import { isOnLink, localAddresses } from '../net/interfaces.ts'
+import { isOnLink } from '../net/interfaces.ts'
 import type { Link } from '../net/link.ts'
 import { holeOffset, rendezvousKey } from '../net/rendezvous.ts'
-import type { Endpoint } from '../net/stream.ts'
-import { resolve } from '../net/tcp.ts'
 import type { UdpPort } from '../net/udp.ts'
-import { acceptFromPeer, ADDRESSES_MAX, distinctAddresses } from '../wire/address.ts'
-import { parseIp } from '../wire/ip.ts'
+import { distinctAddresses } from '../wire/address.ts'
 import { isFullDisk } from './limits.ts'
+import { placesOf } from './places.ts'
 import type { Station } from './station.ts'
+import { type Place, UdpPlaces } from './udpplaces.ts'
 
 /** A timer that is this late has slept, or stood still: what was open is closed. */
 const LATE_MS = 10_000
@@ -26,9 +26,6 @@ const HURRY_EVERY_MS = 45_000
 
 /** It is given up after that. */
 const HURRY_MS = 5_000
-
-/** What a name led to counts for so long. */
-const NAME_FRESH_MS = 600_000
 
 export interface HoldingOptions {
   station: Station
@@ -41,9 +38,6 @@ export interface HoldingOptions {
   fail: (error: unknown) => void
 }
 
-/** Where a contact may be over UDP, and maybe over TCP as well. */
-type Place = Endpoint & { readonly tcp: boolean }
-
 interface Held {
   readonly key: string
   readonly offset: number
@@ -55,17 +49,18 @@ interface Held {
   hurried: number
   hurrying: Promise<void> | undefined
   cancel: () => void
-  /** Names in the contact's addresses, and what they led to. */
-  names: Map<string, { at: number; ips: string[] }>
 }
 
 export class Holding {
   readonly #options: HoldingOptions
   readonly #stopped = new AbortController()
   readonly #held = new Map<string, Held>()
+  readonly #places: UdpPlaces
 
   constructor(options: HoldingOptions) {
+    const { station, port } = options
     this.#options = options
+    this.#places = new UdpPlaces(station.home.clock, port, () => station.config.quietNet)
   }
 
   /** Begins with every contact. */
@@ -109,7 +104,6 @@ export class Holding {
       hurried: -Infinity,
       hurrying: undefined,
       cancel: () => undefined,
-      names: new Map(),
     }
     this.#held.set(contact.key, held)
     this.#schedule(held, held.since - 1)
@@ -147,20 +141,11 @@ export class Holding {
     const over = new AbortController()
     const until = AbortSignal.any([over.signal, this.#stopped.signal])
     const cancel = clock.after(wait + HURRY_MS, () => over.abort())
-    try {
-      // Neighbours are called over TCP: what keeps that out keeps UDP out as well.
-      const places = (await this.#places(held)).filter(({ ip, tcp }) => !(tcp && isOnLink(ip)))
-      if (places.length === 0) return
-      for (const place of places) this.#options.port.opener(place)
-      await new Promise<void>((done) => {
-        const giveUp = (): void => done()
-        until.addEventListener('abort', giveUp, { once: true })
-        clock.after(wait, () => void this.#hello(held, places, until).then(done))
-      })
-    } finally {
-      cancel()
-      over.abort()
-    }
+    await this.#open(held)
+    await sleep(clock, wait, until)
+    // Neighbours are called over TCP: what keeps that out keeps UDP out as well.
+    await this.#hello(held, until, ({ ip, tcp }) => !(tcp && isOnLink(ip)))
+    cancel()
   }
 
   #hole({ offset, since, waits }: Held): Hole {
@@ -179,61 +164,49 @@ export class Holding {
     })
   }
 
-  async #act(held: Held, what: 'opener' | 'hello'): Promise<void> {
-    const places = await this.#places(held)
-    if (what === 'hello') return this.#hello(held, places, this.#stopped.signal)
-    if (!this.#stopped.signal.aborted) for (const place of places) this.#options.port.opener(place)
+  #act(held: Held, what: 'opener' | 'hello'): Promise<void> {
+    return what === 'opener' ? this.#open(held) : this.#hello(held, this.#stopped.signal)
   }
 
-  /** To all places at once; the first answer counts. */
-  async #hello(held: Held, places: readonly Endpoint[], signal: AbortSignal): Promise<void> {
-    const { station, port, isUp, onLink, fail } = this.#options
+  /** Opens the own NAT towards all places where the contact may be. */
+  async #open(held: Held): Promise<void> {
+    const { station, port } = this.#options
+    const contact = station.keyring.byKey(held.key)
+    if (contact === undefined) return
+    const places = await this.#places.of(distinctAddresses([...contact.sessionAddresses, ...contact.addresses]))
+    if (!this.#stopped.signal.aborted) for (const place of places) port.opener(place)
+  }
+
+  /** Says hello to all places that fit, at once; the first answer counts. */
+  async #hello(held: Held, signal: AbortSignal, fits: (place: Place) => boolean = () => true): Promise<void> {
+    const { station, port, isUp, onLink } = this.#options
     const contact = station.keyring.byKey(held.key)
     if (contact === undefined || signal.aborted || isUp(held.key)) return
     const over = new AbortController()
     const until = AbortSignal.any([over.signal, signal])
-    const calls = places.map(async (place) => {
-      const outcome = await port.call(station.greeting(contact), place, until, HOLE_RESENDS_MS)
-      if (typeof outcome === 'string') return
-      if (over.signal.aborted) return outcome.close()
-      over.abort()
-      station.greeted(contact, outcome)
-      held.waits = false
-      onLink(outcome)
-    })
-    for (const { reason } of (await Promise.allSettled(calls)).filter((each) => each.status === 'rejected')) {
-      // The time of a hello must be noted before it is sent. What hinders that passes.
-      if (!(reason instanceof Failure) && !isFullDisk(reason)) fail(reason)
+    try {
+      const known = await placesOf(station.home, contact)
+      const places = (await this.#places.of(known.addresses)).filter(fits)
+      const { greeting, forget } = await station.greeting(contact)
+      const calls = places.map(async (place) => {
+        const outcome = await port.call(greeting, place, until, HOLE_RESENDS_MS)
+        if (typeof outcome === 'string') return
+        if (over.signal.aborted) return outcome.close()
+        over.abort()
+        held.waits = false
+        station.greeted(contact, outcome)
+        onLink(outcome)
+        await known.answered(outcome)
+      })
+      for (const call of await Promise.allSettled(calls)) if (call.status === 'rejected') this.#hindered(call.reason)
+      forget()
+    } catch (error) {
+      this.#hindered(error)
     }
   }
 
-  /** Where the contact may be, as far as this machine can send there. */
-  async #places(held: Held): Promise<Place[]> {
-    const { station, port } = this.#options
-    const contact = station.keyring.byKey(held.key)
-    if (contact === undefined) return []
-    const families = port.addresses.map(({ ip }) => ip.includes(':'))
-    const own = localAddresses(port.port).map(({ host }) => host)
-    const places: Place[] = []
-    for (const { host, port: at, tcp, udp } of distinctAddresses([...contact.sessionAddresses, ...contact.addresses])) {
-      if (!udp) continue
-      const ips = parseIp(host) === undefined ? await this.#resolve(held, host, at) : [host]
-      for (const ip of ips) {
-        const self = at === port.port && own.includes(ip)
-        if (families.includes(ip.includes(':')) && !self) places.push({ ip, port: at, tcp })
-      }
-    }
-    return places.slice(0, ADDRESSES_MAX)
-  }
-
-  async #resolve(held: Held, host: string, port: number): Promise<string[]> {
-    const { station } = this.#options
-    if (station.config.quietNet) return []
-    const now = station.home.clock.monotonic()
-    const known = held.names.get(host)
-    if (known !== undefined && now - known.at < NAME_FRESH_MS) return known.ips
-    const ips = (await resolve(host)).filter((ip) => acceptFromPeer({ host: ip, port }, isOnLink(ip)))
-    held.names.set(host, { at: now, ips })
-    return ips
+  /** What must be noted before a hello is sent: what hinders that passes, unless the disk fails. */
+  #hindered(error: unknown): void {
+    if (!(error instanceof Failure) && !isFullDisk(error)) this.#options.fail(error)
   }
 }

@@ -46,6 +46,7 @@ export class UdpSide {
 
   /** Takes the port, from a command of this home if need be. Throws 78 if another program has it. */
   async open(): Promise<void> {
+    if (!this.#options.station.config.udp) return
     const missing = await noUdp()
     if (missing !== undefined) return this.#options.notice(new Error(`contacts are reached over TCP alone: ${missing}`))
     const options = { ...this.#options, onLink: this.#options.adopt, onFault: this.#options.notice }

@@ -33,6 +33,7 @@ export const KEYS: readonly Key[] = [
   { name: 'chat_threads', kind: 'bool', fallback: 'true' },
   { name: 'quiet_net', kind: 'bool', fallback: 'false' },
   { name: 'requests', kind: 'bool', fallback: 'false' },
+  { name: 'udp', kind: 'bool', fallback: 'true' },
   { name: 'limits.message', kind: 'size', fallback: '1G' },
   { name: 'limits.quota', kind: 'size', fallback: '8G' },
   { name: 'limits.free', kind: 'size', fallback: '' },
@@ -106,6 +107,11 @@ export class Config {
   /** Strangers who hold the own token may ask to be contacts. */
   get requests(): boolean {
     return this.#get('requests', false)
+  }
+
+  /** The UDP port is used as well as TCP. */
+  get udp(): boolean {
+    return this.#get('udp', true)
   }
 
   /** Bytes that stay free on the disk; undefined: the usual floor. */

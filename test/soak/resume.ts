@@ -137,7 +137,7 @@ export class Resume {
     const people = await stage.pair({}, { port: bobs, addr: [proxy.address] })
     const limit = `${Math.ceil(plan.bytes / MIB) + 64}M`
     for (const { path } of people) {
-      writeFileSync(join(path, 'config.toml'), `[limits]\nmessage = "${limit}"\nquota = "1000G"\n`, { mode: 0o600 })
+      writeFileSync(join(path, 'config.toml'), `udp = false\n[limits]\nmessage = "${limit}"\nquota = "1000G"\n`, { mode: 0o600 })
     }
     const none = { sender: 0, receiver: 0, reset: 0, silence: 0 }
     const peaks = { node: await barePeak(), accepting: 0, sender: 0, receiver: 0 }

@@ -66,6 +66,7 @@ async function listen(side: Side): Promise<Heard> {
     onDelivered: nothing,
     onDeferred: nothing,
     onFailed: nothing,
+    onRequest: nothing,
     onPeer: (_, state, link) => void heard.over.push(`${state} ${link?.carrier ?? ''}`.trim()),
     onContact: nothing,
     onNotice: (line) => void heard.notices.push(line),

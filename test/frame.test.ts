@@ -25,6 +25,7 @@ const id = bytes(32).map((value) => hex(value))
 const u8 = fc.integer({ min: 0, max: 0xff })
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff })
 const size = fc.maxSafeNat()
+const pipe = bytes(16).map((each) => hex(each))
 const list = <T>(item: fc.Arbitrary<T>, maxLength: number) => fc.array(item, { maxLength, size: 'max' })
 const address = fc
   .tuple(
@@ -51,6 +52,16 @@ const anyFrame: fc.Arbitrary<Frame> = fc.oneof(
   record({ type: fc.constant('token'), token: bytes(1, 512) }),
   record({ type: fc.constantFrom('ping', 'pong'), bytes: bytes(8) }),
   record({ type: fc.constant('bye'), code: u8 }),
+  record({ type: fc.constant('open'), id: pipe, received: size }),
+  record({
+    type: fc.constant('stream'),
+    id: pipe,
+    offset: size,
+    bytes: fc.oneof(bytes(1, 700), fc.constantFrom(DATA_MAX - 1, DATA_MAX).map((n) => new Uint8Array(n).fill(7))),
+  }),
+  record({ type: fc.constant('eof'), id: pipe, total: size }),
+  record({ type: fc.constant('credit'), id: pipe, received: size, window: u32 }),
+  record({ type: fc.constant('reset'), id: pipe, code: u8 }),
   record({ type: fc.constant('pad'), size: fc.integer({ min: 1, max: 255 }).map((n) => n * 256) }),
 ) as fc.Arbitrary<Frame>
 
@@ -79,8 +90,9 @@ test('every frame decodes to what was encoded, in a whole number of blocks', () 
       assert.equal(decodeFrame(plaintext), frame)
       assert.is(hex(encodeFrame(frame, scratch.fill(0xff))), hex(plaintext))
       assert.ok(plaintext.length <= PLAINTEXT_MAX)
-      const full = frame.type === 'data' && frame.bytes.length === DATA_MAX
-      assert.ok(full ? plaintext.length === 43 + DATA_MAX : plaintext.length % 256 === 0)
+      const full = (frame.type === 'data' || frame.type === 'stream') && frame.bytes.length === DATA_MAX
+      const head = frame.type === 'stream' ? 27 : 43
+      assert.ok(full ? plaintext.length === head + DATA_MAX : plaintext.length % 256 === 0)
     }),
     { numRuns: 2000 },
   )
@@ -117,7 +129,7 @@ test('nothing longer than a Noise message can carry is a frame', () => {
 })
 
 test('every first byte: known types, unknown ones below 80 refused, from 80 on skipped', () => {
-  const known = new Set([...Array.from({ length: 0x0c }, (_, n) => n + 1), 0x10, 0x11])
+  const known = new Set([...Array.from({ length: 0x0c }, (_, n) => n + 1), 0x10, 0x11, 0x20, 0x21, 0x22, 0x23, 0x24])
   for (let type = 0; type < 256; type++) {
     const plaintext = new Uint8Array(256)
     plaintext[0] = type

@@ -3,8 +3,8 @@
 
 import { connect, createServer, type Server, type Socket } from 'node:net'
 
-import { hex, utf8 } from '../base/bytes.ts'
-import { EX, Failure, isCode } from '../base/fail.ts'
+import { hex, Reader, utf8, Writer } from '../base/bytes.ts'
+import { EX, Failure, isCode, Malformed } from '../base/fail.ts'
 import { version } from '../base/version.ts'
 import { nodeSuite } from '../crypto/suite-node.ts'
 import type { Home } from '../disk/home.ts'
@@ -14,6 +14,10 @@ const PATH_MAX = 107
 
 /** Bytes of one line: ids of some thousand messages. */
 const LINE_MAX = 4 << 20
+
+/** Of a channel: the longest message, and bytes read ahead of whoever takes them. */
+const MESSAGE_MAX = 1 << 17
+const AHEAD = 1 << 20
 
 /** A listener that does not greet by then is hung: the command does its work itself. */
 const GREETING_MS = 2000
@@ -39,11 +43,19 @@ export async function socketPath(home: Home): Promise<string> {
   return `${folder}/${name}`
 }
 
-/** The listener's end. `serve` answers one request by writing records; the connection closes when it resolves. */
-export async function openControl(
-  home: Home,
-  serve: (request: Message, write: (record: Message) => void, gone: AbortSignal) => Promise<void>,
-): Promise<{ close(): Promise<void> }> {
+/**
+ * Answers one request by writing records; the connection closes when it resolves. `upgrade` turns the connection into
+ * a channel of bytes, once; nothing may be written after that.
+ */
+export type Serve = (
+  request: Message,
+  write: (record: Message) => void,
+  gone: AbortSignal,
+  upgrade: () => Channel,
+) => Promise<void>
+
+/** The listener's end. */
+export async function openControl(home: Home, serve: Serve): Promise<{ close(): Promise<void> }> {
   const path = await socketPath(home)
   await home.files.unlink(path) // the listener's lock is held: whoever made it is dead
   const open = new Set<Socket>()
@@ -55,14 +67,22 @@ export async function openControl(
       open.delete(socket)
       gone.abort()
     })
+    let channel: Channel | undefined
     const write = (record: Message): void => {
-      if (!socket.destroyed) socket.write(JSON.stringify({ v: 1, ...record }) + '\n')
+      if (!socket.destroyed && channel === undefined) socket.write(JSON.stringify({ v: 1, ...record }) + '\n')
     }
     write({ type: 'listener', version, pid: process.pid, home: home.path })
-    readLines(socket, (request) => {
-      serve(request, write, gone.signal)
+    readLines(socket, (request, detach) => {
+      const upgrade = (): Channel => {
+        write({ type: 'channel' })
+        return (channel ??= new Channel(socket, detach()))
+      }
+      serve(request, write, gone.signal, upgrade)
         .catch((error: unknown) => write({ type: 'error', text: error instanceof Error ? error.message : 'failed' }))
-        .finally(() => socket.end(JSON.stringify({ v: 1, type: 'done' }) + '\n'))
+        .finally(() => {
+          write({ type: 'done' })
+          socket.end()
+        })
     })
   })
   await new Promise<void>((resolve, reject) => {
@@ -183,22 +203,164 @@ function reach(path: string): Promise<Socket | undefined> {
   })
 }
 
-/** Calls back with each line that is a JSON object; a line that is none, or too long, ends the connection. */
-function readLines(socket: Socket, onLine: (message: Message) => void): void {
-  let held = ''
-  socket.setEncoding('utf8')
-  socket.on('data', (text: string) => {
-    held += text
-    for (let end = held.indexOf('\n'); end >= 0; end = held.indexOf('\n')) {
-      const line = held.slice(0, end)
-      held = held.slice(end + 1)
+/**
+ * Asks the running listener for a channel. Undefined if no listener answers; 'refused' if it does not know the request,
+ * as an older one. Throws 75 if the listener is of another major version.
+ */
+export async function openChannel(home: Home, request: Message): Promise<Channel | 'refused' | undefined> {
+  const socket = await reach(await socketPath(home))
+  if (socket === undefined) return undefined
+  return new Promise((resolve, reject) => {
+    let greeted = false
+    const cancel = home.clock.after(GREETING_MS, () => socket.destroy())
+    socket.on('error', () => socket.destroy())
+    socket.on('close', () => resolve(undefined))
+    readLines(socket, ({ type, v }, detach) => {
+      cancel()
+      if (!greeted) {
+        greeted = true
+        if (type === 'listener' && v === 1) return socket.write(JSON.stringify({ v: 1, ...request }) + '\n')
+        reject(new Failure(EX.TEMPORARY, 'the running p2p-listen is of another version', 'restart p2p-listen'))
+      } else if (type === 'channel') {
+        return resolve(new Channel(socket, detach()))
+      }
+      resolve('refused')
+      return socket.destroy()
+    })
+  })
+}
+
+/** Messages of bytes, each with its length (u32) in front, both ways over one connection. */
+export class Channel {
+  readonly #socket: Socket
+  #held: Buffer[] = []
+  #size = 0
+  #wake: () => void = () => undefined
+  /** Senders, until there is room or the connection is gone. */
+  #waiting: (() => void)[] = []
+  #over = false
+  /** Fires when the connection is gone. */
+  readonly closed: AbortSignal
+
+  constructor(socket: Socket, held: Buffer) {
+    this.#socket = socket
+    const closed = new AbortController()
+    this.closed = closed.signal
+    this.#take(held)
+    socket.on('data', (chunk: Buffer) => this.#take(chunk))
+    socket.on('drain', () => this.#release())
+    socket.on('end', () => this.#finish())
+    socket.on('close', () => {
+      this.#finish()
+      closed.abort()
+      this.#release()
+    })
+    if (socket.destroyed) closed.abort()
+  }
+
+  /** Bytes that wait to be taken by the other end. */
+  get backlog(): number {
+    return this.#socket.writableLength
+  }
+
+  /** Resolves when there is room for more; at once if the connection is gone. */
+  async send(...parts: Uint8Array[]): Promise<void> {
+    if (this.#socket.destroyed) return
+    const size = parts.reduce((sum, part) => sum + part.length, 0)
+    this.#socket.cork()
+    this.#socket.write(new Writer(4).u32(size).finish())
+    let room = true
+    for (const part of parts) room = this.#socket.write(part)
+    process.nextTick(() => this.#socket.uncork())
+    if (!room && !this.closed.aborted) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+  }
+
+  /** The next message; undefined at the end. Throws Malformed for one that is too long. */
+  async receive(): Promise<Uint8Array | undefined> {
+    for (;;) {
+      if (this.#size >= 4) {
+        const length = new Reader(this.#peek(4)).u32()
+        if (length > MESSAGE_MAX) throw new Malformed('message too long')
+        if (this.#size >= 4 + length) return this.#pull(4 + length).subarray(4)
+      }
+      if (this.#over) return undefined
+      await new Promise<void>((resolve) => (this.#wake = resolve))
+    }
+  }
+
+  /** What was sent still goes. */
+  end(): void {
+    this.#socket.end()
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  #take(chunk: Buffer): void {
+    this.#held.push(chunk)
+    this.#size += chunk.length
+    if (this.#size > AHEAD) this.#socket.pause()
+    this.#wake()
+  }
+
+  #finish(): void {
+    this.#over = true
+    this.#wake()
+  }
+
+  #release(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve()
+  }
+
+  #peek(size: number): Buffer {
+    const [first] = this.#held
+    if (first !== undefined && first.length >= size) return first
+    const all = Buffer.concat(this.#held)
+    this.#held = [all]
+    return all
+  }
+
+  #pull(size: number): Uint8Array {
+    const parts: Buffer[] = []
+    for (let missing = size; missing > 0; ) {
+      const first = this.#held[0] as Buffer
+      if (first.length > missing) this.#held[0] = first.subarray(missing)
+      else this.#held.shift()
+      parts.push(first.subarray(0, missing))
+      missing -= Math.min(missing, first.length)
+    }
+    this.#size -= size
+    if (this.#size <= AHEAD) this.#socket.resume()
+    return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)
+  }
+}
+
+/**
+ * Calls back with each line that is a JSON object; a line that is none, or too long, ends the connection. `detach` ends
+ * that, and returns what came behind the line.
+ */
+function readLines(socket: Socket, onLine: (message: Message, detach: () => Buffer) => void): void {
+  let held: Buffer = Buffer.alloc(0)
+  const onData = (chunk: Buffer): void => {
+    held = held.length === 0 ? chunk : Buffer.concat([held, chunk])
+    for (let end = held.indexOf(10); end >= 0; end = held.indexOf(10)) {
+      const line = held.toString('utf8', 0, end)
+      held = held.subarray(end + 1)
       try {
-        onLine(JSON.parse(line) as Message)
+        onLine(JSON.parse(line) as Message, detach)
       } catch {
         socket.destroy()
         return
       }
     }
     if (held.length > LINE_MAX) socket.destroy()
-  })
+  }
+  const detach = (): Buffer => {
+    socket.off('data', onData)
+    const rest = held
+    held = Buffer.alloc(0)
+    return rest
+  }
+  socket.on('data', onData)
 }

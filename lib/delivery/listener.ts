@@ -18,6 +18,7 @@ import type { Ending } from '../net/stream.ts'
 import { openControl } from './control.ts'
 import { Hooks } from './hooks.ts'
 import { Peers } from './peers.ts'
+import { Pipes } from './pipes.ts'
 import { aborted, Requests, type Write } from './requests.ts'
 import { Station } from './station.ts'
 import { UdpSide } from './udpside.ts'
@@ -71,6 +72,7 @@ interface Works {
   guard: Guard<Ending>
   station: Station
   peers: Peers
+  pipes: Pipes
   hooks: Hooks
   requests: Requests
   udp: UdpSide
@@ -136,14 +138,14 @@ export class Listener {
     const closers: (() => Promise<void>)[] = [() => station.close()]
     try {
       await station.inbox() // repairs what a crash left, before anybody may come
-      const { guard, peers, hooks, requests, udp } = (this.#works = this.#build(station))
+      const { guard, peers, pipes, hooks, requests, udp } = (this.#works = this.#build(station))
       closers.unshift(() => peers.stop(0), () => hooks.stop()) // both may have been stopped by then
       for (const { ip } of knownPlaces(keyring)) guard.know(ip)
       const server = await this.#serve(station, guard, peers)
       closers.unshift(() => server.close())
       closers.unshift(() => udp.close())
       await udp.open()
-      const control = await openControl(home, (request, write, gone) => requests.answer(request, write, gone))
+      const control = await openControl(home, (...asked) => requests.answer(...asked))
       closers.unshift(() => control.close())
       this.#options.onReady([...server.addresses], udp.port !== undefined)
       await hooks.look()
@@ -153,6 +155,7 @@ export class Listener {
       const unwatch = await this.#watchQueue(peers)
       await aborted(this.#stop.signal)
       unwatch()
+      pipes.stop()
       await peers.stop(GRACE_MS)
       if (this.#error === undefined && !signal.aborted) {
         for (const close of closers.splice(0, 3)) await close() // nobody else is let in meanwhile
@@ -195,8 +198,9 @@ export class Listener {
       fail,
     })
     const hurry = (key: string): Promise<void> => udp.hurry(key)
-    const requests = new Requests({ clock: home.clock, station, peers, hurry, fail, reload: () => this.reload() })
-    return { guard, station, peers, hooks, requests, udp }
+    const pipes = new Pipes({ clock: home.clock, reach: (key) => peers.reach(key) })
+    const requests = new Requests({ clock: home.clock, station, peers, pipes, hurry, fail, reload: () => this.reload() })
+    return { guard, station, peers, pipes, hooks, requests, udp }
   }
 
   /** Every message takes a number from queue/clock, so one watch tells of all of them. Returns how to end it. */
@@ -251,6 +255,7 @@ export class Listener {
         noticed: (text, contact) => options.onNotice(text, contact),
         requested: (request) => options.onRequest(request),
         trouble: (error) => this.#notice(error),
+        pipe: (frame, session) => this.#works?.pipes.take(frame, session) ?? false,
       },
     })
   }

@@ -3,9 +3,10 @@
 
 import type { Clock } from '../base/clock.ts'
 import type { Queued } from '../disk/queued.ts'
-import type { Message } from './control.ts'
+import type { Channel, Message } from './control.ts'
 import { Recent } from './limits.ts'
 import type { Peers, Trouble } from './peers.ts'
+import type { Pipes } from './pipes.ts'
 import type { Session } from './session.ts'
 import type { Station } from './station.ts'
 
@@ -21,6 +22,7 @@ export interface RequestsOptions {
   clock: Clock
   station: Station
   peers: Peers
+  pipes: Pipes
   /** Tries to reach the contact over UDP; resolves when that is over. */
   hurry: (key: string) => Promise<void>
   /** Reads keyring and settings anew. */
@@ -46,12 +48,14 @@ export class Requests {
   }
 
   /** One request; resolves when it is answered or, `gone`, nobody waits for the answer any more. */
-  async answer(request: Message, write: Write, gone: AbortSignal): Promise<void> {
+  async answer(request: Message, write: Write, gone: AbortSignal, upgrade: () => Channel): Promise<void> {
     switch (request['op']) {
       case 'deliver':
         return this.#deliver(request, write, gone)
       case 'flush':
         return this.flush(strings(request['keys']), write, gone)
+      case 'pipe':
+        return this.#options.pipes.attach(String(request['key']), upgrade())
       case 'queue':
         return this.#options.peers.retry(strings(request['keys']))
       case 'reload':

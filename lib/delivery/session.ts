@@ -11,7 +11,7 @@ import type { Home } from '../disk/home.ts'
 import type { Link } from '../net/link.ts'
 import type { Address } from '../wire/address.ts'
 import type { Hash } from '../wire/envelope.ts'
-import { BYE, COPIES, type Frame, SEND_ONLY } from '../wire/frame.ts'
+import { BYE, COPIES, type Frame, type PipeFrame, PIPES, SEND_ONLY } from '../wire/frame.ts'
 import { type Admission, FrameMeter, SETTLED } from './limits.ts'
 import type { Greeting } from './meeting.ts'
 import { type OfferHooks, Offering } from './offer.ts'
@@ -62,6 +62,8 @@ export interface SessionOptions {
   /** Ends by itself once both sides have nothing left. */
   oneShot: boolean
   hooks: SessionHooks
+  /** Takes frames of pipes; false: out of turn. None: this side has no pipes. */
+  pipe?: ((frame: PipeFrame, session: Session) => boolean) | undefined
 }
 
 /** done: BYE, said or heard. worn: too old, dial anew. lost: the link broke. offended: a frame out of turn. */
@@ -84,6 +86,10 @@ export class Session {
   #pulse: Pulse | undefined
   #replaced = false
   #told = ''
+  #pipes = false
+  #begun: () => void = () => undefined
+  /** Resolves when the other side's SETTINGS are here, or the session is over. */
+  readonly ready: Promise<void> = new Promise((resolve) => (this.#begun = resolve))
   /** Resolves with the first error of this side's disk, after everything is closed; undefined if there was none. */
   readonly ended: Promise<{ end: SessionEnd; error?: unknown }>
 
@@ -156,6 +162,16 @@ export class Session {
     this.#say({ type: 'addrs', nat, addresses })
   }
 
+  /** Whether pipes can go through it; known once it is ready. */
+  get pipes(): boolean {
+    return this.#pipes
+  }
+
+  /** Resolves when there is room for more. Throws Lost. */
+  sendPipe(frame: PipeFrame): Promise<void> {
+    return this.link.send(frame)
+  }
+
   /** A newer token of this side. */
   sendToken(token: Uint8Array): void {
     this.#say({ type: 'token', token })
@@ -170,6 +186,7 @@ export class Session {
     }
     this.#cancelTimer()
     this.#pulse?.stop()
+    this.#begun()
     this.link.close()
     await this.#receiving?.close()
     await this.#offering?.close()
@@ -205,13 +222,15 @@ export class Session {
     const { inbox, instance, link, admission, hooks } = this.#options
     const flags = (inbox === undefined ? SEND_ONLY : 0) | ((await hooks.takesTurns()) ? COPIES : 0)
     const maxMessage = admission.largest(this.contact)
-    await link.send({ type: 'settings', features: 0, flags, maxMessage, instance })
+    await link.send({ type: 'settings', features: this.#options.pipe === undefined ? 0 : PIPES, flags, maxMessage, instance })
   }
 
   #begin(settings: Frame & { type: 'settings' }): void {
     const { home, hash, link, contact, inbox, admission, hooks } = this.#options
     this.#cancelTimer()
     this.#watchPulse()
+    this.#pipes = (settings.features & PIPES) !== 0 && this.#options.pipe !== undefined
+    this.#begun()
     hooks.learned({ instance: hex(settings.instance) })
     if (inbox !== undefined) {
       this.#receiving = new Receiving({ inbox, link, contact, admission, delivered: (message) => hooks.received(message) })
@@ -270,9 +289,20 @@ export class Session {
       case 'bye':
         this.#end = (frame.code === BYE.RENEW && this.link.age > RENEW_MIN_MS) || this.link.worn ? 'worn' : 'done'
         return true
+      case 'open':
+        return this.#meter.tick() && this.#takePipe(frame)
+      case 'stream':
+      case 'eof':
+      case 'credit':
+      case 'reset':
+        return this.#takePipe(frame)
       case 'settings':
         return false
     }
+  }
+
+  #takePipe(frame: PipeFrame): boolean {
+    return this.#options.pipe?.(frame, this) ?? false
   }
 
   /** Ends a one-shot that has nothing left, and a stopped session that has finished what was under way. */

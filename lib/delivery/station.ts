@@ -22,6 +22,7 @@ import { localAddresses } from '../net/interfaces.ts'
 import type { Link } from '../net/link.ts'
 import { Outside } from '../net/outside.ts'
 import { acceptFromPeer, type Address, ADDRESSES_MAX, distinctAddresses, isLoopback } from '../wire/address.ts'
+import type { PipeFrame } from '../wire/frame.ts'
 import type { Payload2 } from '../wire/hello.ts'
 import { type Claim, Door } from './door.ts'
 import { inviteTrouble, occasionFor } from './introduction.ts'
@@ -50,6 +51,8 @@ export interface StationEvents {
   changed?(contact: Contact): void
   /** Something that does not stop the work but that a person should know. */
   trouble?(error: unknown): void
+  /** A frame of a pipe; false: out of turn. Without, this process has no pipes. */
+  pipe?(frame: PipeFrame, session: Session): boolean
 }
 
 export interface ConnectOptions {
@@ -300,6 +303,7 @@ export class Station {
       admission: this.admission,
       place: () => this.place(),
       oneShot: options.oneShot,
+      pipe: events.pipe && ((frame, session) => events.pipe?.(frame, session) ?? false),
       hooks: {
         delivered: (queued, ms) => events.delivered?.(queued, now(), ms),
         deferred: (queued, reason, text, next) => {

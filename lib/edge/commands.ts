@@ -335,6 +335,24 @@ export const p2pListen: Command = {
   ],
 }
 
+export const p2pPipe: Command = {
+  name: 'p2p-pipe',
+  text: 'a byte stream to a contact and back',
+  options: [],
+  verbs: [
+    {
+      name: '',
+      usage: 'NAME',
+      offer: 'welcome',
+      min: 1,
+      max: 1,
+      text: 'standard input to p2p-pipe of NAME, and what comes from there to standard output',
+      options: [value('timeout', 'DURATION', 'wait so long for NAME to be there, or to be there again (default: 30s)')],
+      examples: ['tar c photos | p2p-pipe bob', 'p2p-pipe bob --timeout 2s > got || test $? = 69'],
+    },
+  ],
+}
+
 export const p2pQueue: Command = {
   name: 'p2p-queue',
   text: 'the outgoing queue',
@@ -531,4 +549,4 @@ export const p2p: Command = {
   ],
 }
 
-export const COMMANDS: Command[] = [p2p, p2pId, p2pInbox, p2pListen, p2pQueue, p2pSend, p2pSendmail]
+export const COMMANDS: Command[] = [p2p, p2pId, p2pInbox, p2pListen, p2pPipe, p2pQueue, p2pSend, p2pSendmail]

@@ -22,6 +22,18 @@ export type Frame =
   | { type: 'pong'; bytes: Uint8Array }
   | { type: 'bye'; code: number }
   | { type: 'pad'; size: number }
+  | PipeFrame
+
+/** Of a byte stream, p2p-wire(7), PIPES; the id of a pipe has 32 hex digits. */
+export type PipeFrame =
+  | { type: 'open'; id: string; received: number }
+  | { type: 'stream'; id: string; offset: number; bytes: Uint8Array }
+  | { type: 'eof'; id: string; total: number }
+  | { type: 'credit'; id: string; received: number; window: number }
+  | { type: 'reset'; id: string; code: number }
+
+/** SETTINGS features: frames 20 to 24 are understood. */
+export const PIPES = 2
 
 /** SETTINGS flags: the sender takes no mail in this session. */
 export const SEND_ONLY = 1
@@ -33,6 +45,9 @@ export const BYE = { DONE: 0, UNKNOWN_TYPE: 1, LIMIT: 2, OUT_OF_TURN: 3, RENEW: 
 
 /** REFUSE codes; from 10 on they are permanent. */
 export const REFUSE = { DISK: 1, BUSY: 2, QUOTA: 3, TOO_BIG: 10, MALFORMED: 11, POLICY: 12 } as const
+
+/** RESET codes. GONE: nobody here has this pipe. ENDED: whoever had it has ended without having all. */
+export const RESET = { GONE: 1, ENDED: 2 } as const
 
 export const OFFER_MAX = 64 // entries of one OFFER
 export const LIST_MAX = 255 // entries of one WANT, HAVE or ACK: what their count byte can say
@@ -46,6 +61,7 @@ const INSTANCE_SIZE = 8
 const PING_SIZE = 8
 const ID_SIZE = 32
 const DATA_HEAD = 1 + ID_SIZE + 8 + 2
+const PIPE_ID_SIZE = 16
 const IGNORED_FROM = 0x80 // unknown types from here on are skipped, below they end the session
 
 const TYPE = {
@@ -63,6 +79,11 @@ const TYPE = {
   pong: 0x0c,
   bye: 0x10,
   pad: 0x11,
+  open: 0x20,
+  stream: 0x21,
+  eof: 0x22,
+  credit: 0x23,
+  reset: 0x24,
 } as const satisfies Record<Frame['type'], number>
 
 /**
@@ -71,7 +92,7 @@ const TYPE = {
  * PLAINTEXT_MAX bytes, may be used for the result, which is then good until the next call.
  */
 export function encodeFrame(frame: Frame, scratch?: Uint8Array): Uint8Array {
-  if (frame.type === 'data') return encodeData(frame, scratch)
+  if (frame.type === 'data' || frame.type === 'stream') return encodeData(frame, scratch)
   if (frame.type === 'pad') return encodePad(frame.size)
   const writer = new Writer(BLOCK)
   writer.u8(TYPE[frame.type])
@@ -79,7 +100,7 @@ export function encodeFrame(frame: Frame, scratch?: Uint8Array): Uint8Array {
   return writer.zeros(blocks(writer.length) - writer.length).finish()
 }
 
-function writeBody(writer: Writer, frame: Exclude<Frame, { type: 'data' | 'pad' }>): void {
+function writeBody(writer: Writer, frame: Exclude<Frame, { type: 'data' | 'stream' | 'pad' }>): void {
   switch (frame.type) {
     case 'settings':
       writer.u32(frame.features).u32(frame.flags).u64(frame.maxMessage).bytes(sized(frame.instance, INSTANCE_SIZE))
@@ -116,22 +137,35 @@ function writeBody(writer: Writer, frame: Exclude<Frame, { type: 'data' | 'pad' 
     case 'bye':
       writer.u8(frame.code)
       break
+    case 'open':
+      writer.bytes(pipeIdBytes(frame.id)).u64(frame.received)
+      break
+    case 'eof':
+      writer.bytes(pipeIdBytes(frame.id)).u64(frame.total)
+      break
+    case 'credit':
+      writer.bytes(pipeIdBytes(frame.id)).u64(frame.received).u32(frame.window)
+      break
+    case 'reset':
+      writer.bytes(pipeIdBytes(frame.id)).u8(frame.code)
+      break
   }
 }
 
-/** One copy and no allocation: this is the path every byte of mail takes. */
-function encodeData(frame: { id: string; offset: number; bytes: Uint8Array }, scratch?: Uint8Array): Uint8Array {
+/** One copy and no allocation: this is the path every byte of mail and of pipes takes. */
+function encodeData(frame: Frame & { type: 'data' | 'stream' }, scratch?: Uint8Array): Uint8Array {
   const length = limited(frame.bytes.length, DATA_MAX, 1)
-  const end = DATA_HEAD + length
-  const size = dataSize(length)
+  const id = frame.type === 'data' ? idBytes(frame.id) : pipeIdBytes(frame.id)
+  const head = 1 + id.length + 8 + 2
+  const size = chunkSize(head, length)
   const plaintext = scratch?.subarray(0, size) ?? new Uint8Array(size)
   const view = new DataView(plaintext.buffer, plaintext.byteOffset)
-  plaintext[0] = TYPE.data
-  plaintext.set(idBytes(frame.id), 1)
-  view.setBigUint64(1 + ID_SIZE, BigInt(limited(frame.offset, Number.MAX_SAFE_INTEGER)))
-  view.setUint16(DATA_HEAD - 2, length)
-  plaintext.set(frame.bytes, DATA_HEAD)
-  return plaintext.fill(0, end)
+  plaintext[0] = TYPE[frame.type]
+  plaintext.set(id, 1)
+  view.setBigUint64(1 + id.length, BigInt(limited(frame.offset, Number.MAX_SAFE_INTEGER)))
+  view.setUint16(head - 2, length)
+  plaintext.set(frame.bytes, head)
+  return plaintext.fill(0, head + length)
 }
 
 function encodePad(size: number): Uint8Array {
@@ -149,7 +183,8 @@ export function decodeFrame(plaintext: Uint8Array): Frame | undefined {
   if (plaintext.length > PLAINTEXT_MAX) throw new Malformed('frame too long')
   const reader = new Reader(plaintext)
   const type = reader.u8()
-  if (type === TYPE.data) return decodeData(reader, plaintext.length)
+  if (type === TYPE.data) return { type: 'data', id: readId(reader), ...readChunk(reader, plaintext.length) }
+  if (type === TYPE.stream) return { type: 'stream', id: readPipeId(reader), ...readChunk(reader, plaintext.length) }
   if (type >= IGNORED_FROM) return undefined
   if (plaintext.length % BLOCK !== 0) throw new Malformed('frame is not padded')
   const frame = readBody(type, reader, plaintext.length)
@@ -198,24 +233,37 @@ function readBody(type: number, reader: Reader, size: number): Frame {
       return { type: 'bye', code: reader.u8() }
     case TYPE.pad:
       return { type: 'pad', size }
+    case TYPE.open:
+      return { type: 'open', id: readPipeId(reader), received: reader.size() }
+    case TYPE.eof:
+      return { type: 'eof', id: readPipeId(reader), total: reader.size() }
+    case TYPE.credit:
+      return { type: 'credit', id: readPipeId(reader), received: reader.size(), window: reader.u32() }
+    case TYPE.reset:
+      return { type: 'reset', id: readPipeId(reader), code: reader.u8() }
     default:
       throw new Malformed('unknown frame type')
   }
 }
 
-function decodeData(reader: Reader, size: number): Frame {
-  const id = readId(reader)
+function readChunk(reader: Reader, size: number): { offset: number; bytes: Uint8Array } {
   const offset = reader.size()
   const length = reader.u16()
-  if (length === 0 || length > DATA_MAX || size !== dataSize(length)) throw new Malformed('data of impossible length')
+  if (length === 0 || length > DATA_MAX || size !== chunkSize(reader.offset, length)) {
+    throw new Malformed('data of impossible length')
+  }
   const bytes = reader.bytes(length)
   reader.zeros()
-  return { type: 'data', id, offset, bytes }
+  return { offset, bytes }
 }
 
 /** Plaintext bytes of a DATA frame that carries `length` bytes of an envelope. */
 export function dataSize(length: number): number {
-  return length === DATA_MAX ? DATA_HEAD + length : blocks(DATA_HEAD + length)
+  return chunkSize(DATA_HEAD, length)
+}
+
+function chunkSize(head: number, length: number): number {
+  return length === DATA_MAX ? head + length : blocks(head + length)
 }
 
 /**
@@ -256,6 +304,14 @@ function readId(reader: Reader): string {
 
 function idBytes(id: string): Uint8Array {
   return sized(fromHex(id), ID_SIZE)
+}
+
+function readPipeId(reader: Reader): string {
+  return hex(reader.bytes(PIPE_ID_SIZE))
+}
+
+function pipeIdBytes(id: string): Uint8Array {
+  return sized(fromHex(id), PIPE_ID_SIZE)
 }
 
 function sized(bytes: Uint8Array, size: number): Uint8Array {

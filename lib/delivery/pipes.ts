@@ -1,0 +1,178 @@
+// The listener's part in pipes, p2p-wire(7): it hands frames on between the sessions of a contact and the p2p-pipe
+// commands of this home, and knows no more of a pipe than its id. Bytes, offsets and acknowledgements are the commands'
+// business, so that nothing counts as arrived before the command at the other end has passed it on.
+
+import type { Clock } from '../base/clock.ts'
+import { Malformed } from '../base/fail.ts'
+import { utf8 } from '../base/bytes.ts'
+import { decodeFrame, encodeFrame, type PipeFrame, RESET } from '../wire/frame.ts'
+import type { Channel } from './control.ts'
+import type { Trouble } from './peers.ts'
+import type { Session } from './session.ts'
+
+/** An OPEN that nobody here answers is held for so long, then refused. */
+const HELD_MS = 30_000
+
+/** OPENs held of one contact. */
+const HELD_MAX = 4
+
+/** A contact that is not there is called again after so long while a command waits for it. */
+const AGAIN_MS = 2000
+
+/** What a contact may have under way to a command that takes nothing: more than any window. */
+const BACKLOG_MAX = 16 << 20
+
+/** What goes over a channel beside frames, told apart by the first byte. */
+export const EVENT = { UP: 0x80, DOWN: 0x81, UNSUPPORTED: 0x82, DONE: 0x83 } as const
+
+/** A p2p-pipe of this home. */
+interface Local {
+  key: string
+  channel: Channel
+  /** Of the pipe that it has opened last. */
+  id: string | undefined
+  /** Both sides have opened it. */
+  matched: boolean
+  session: Session | undefined
+}
+
+interface Held {
+  frame: PipeFrame & { type: 'open' }
+  cancel: () => void
+}
+
+export interface PipesOptions {
+  clock: Clock
+  /** The session with a contact, dialling if there is none. */
+  reach: (key: string) => Promise<Session | Trouble>
+}
+
+export class Pipes {
+  readonly #options: PipesOptions
+  readonly #locals = new Set<Local>()
+  /** By KEY and id. */
+  readonly #held = new Map<string, Map<string, Held>>()
+  #stopped = false
+
+  constructor(options: PipesOptions) {
+    this.#options = options
+  }
+
+  /** Serves a command that wants a pipe to the contact KEY, until it ends. */
+  async attach(key: string, channel: Channel): Promise<void> {
+    const local: Local = { key, channel, id: undefined, matched: false, session: undefined }
+    this.#locals.add(local)
+    const connecting = this.#connect(local)
+    let done = false
+    try {
+      for (;;) {
+        const message = await channel.receive()
+        if (message === undefined) break
+        if (message[0] === EVENT.DONE) done = true
+        else await this.#outwards(local, decodeFrame(message) as PipeFrame)
+      }
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error
+    } finally {
+      this.#locals.delete(local)
+      if (!done && local.id !== undefined) this.#reset(local.session, local.id, RESET.ENDED)
+      channel.end()
+      await connecting
+    }
+  }
+
+  /** A frame of a contact. False: out of turn. */
+  take(frame: PipeFrame, session: Session): boolean {
+    const { key } = session.contact
+    if (frame.type === 'reset') this.#forget(key, frame.id)
+    const mine = [...this.#locals].filter((local) => local.key === key)
+    const local = mine.find(({ id }) => id === frame.id) ?? (frame.type === 'open' ? mine.find(({ matched }) => !matched) : undefined)
+    if (local === undefined) return this.#forNobody(frame, session)
+    if (frame.type === 'open' && local.id === frame.id) local.matched = true
+    else if (frame.type === 'open') this.#hold(frame, session) // the command may adopt it
+    if (local.channel.backlog > BACKLOG_MAX) return false
+    void local.channel.send(encodeFrame(frame))
+    return true
+  }
+
+  /** No more calls for commands that wait. */
+  stop(): void {
+    this.#stopped = true
+    for (const { channel } of this.#locals) channel.end()
+    for (const held of this.#held.values()) for (const { cancel } of held.values()) cancel()
+  }
+
+  #forNobody(frame: PipeFrame, session: Session): boolean {
+    if (frame.type === 'open') this.#hold(frame, session)
+    else if (frame.type === 'stream' || frame.type === 'eof') this.#reset(session, frame.id, RESET.GONE)
+    return true
+  }
+
+  #hold(frame: PipeFrame & { type: 'open' }, session: Session): void {
+    const { key } = session.contact
+    const held = this.#held.get(key) ?? new Map<string, Held>()
+    this.#held.set(key, held)
+    held.get(frame.id)?.cancel()
+    if (held.size >= HELD_MAX && !held.has(frame.id)) return this.#reset(session, frame.id, RESET.GONE)
+    const cancel = this.#options.clock.after(
+      HELD_MS,
+      () => {
+        this.#forget(key, frame.id)
+        if (![...this.#locals].some((local) => local.id === frame.id)) this.#reset(session, frame.id, RESET.GONE)
+      },
+      true,
+    )
+    const entry = { frame, cancel }
+    held.set(frame.id, entry)
+    void session.ended.then(() => held.get(frame.id) === entry && this.#forget(key, frame.id)) // it is said again
+  }
+
+  #forget(key: string, id: string): boolean {
+    const held = this.#held.get(key)
+    held?.get(id)?.cancel()
+    const was = held?.delete(id) ?? false
+    if (held?.size === 0) this.#held.delete(key)
+    return was
+  }
+
+  /** From the command to the contact. What finds no session is lost: the command says it again on the next one. */
+  async #outwards(local: Local, frame: PipeFrame): Promise<void> {
+    if (frame.type === 'open') {
+      local.matched = (local.id === frame.id && local.matched) || this.#forget(local.key, frame.id)
+      local.id = frame.id
+    }
+    await local.session?.sendPipe(frame).catch(() => undefined)
+  }
+
+  #reset(session: Session | undefined, id: string, code: number): void {
+    session?.sendPipe({ type: 'reset', id, code }).catch(() => undefined)
+  }
+
+  /** Keeps a session for a command as long as it lives. */
+  async #connect(local: Local): Promise<void> {
+    const { channel, key } = local
+    const left = new Promise<void>((resolve) => {
+      if (channel.closed.aborted) resolve()
+      channel.closed.addEventListener('abort', () => resolve(), { once: true })
+    })
+    while (this.#locals.has(local) && !this.#stopped) {
+      const reached = await this.#options.reach(key)
+      if (!('contact' in reached)) {
+        void channel.send(Uint8Array.of(EVENT.DOWN), utf8(reached.text))
+        await Promise.race([left, new Promise<void>((resolve) => void this.#options.clock.after(AGAIN_MS, resolve, true))])
+        continue
+      }
+      await reached.ready
+      if (!reached.pipes && reached.link.reason === undefined) {
+        void channel.send(Uint8Array.of(EVENT.UNSUPPORTED))
+        return
+      }
+      local.session = reached
+      void channel.send(Uint8Array.of(EVENT.UP))
+      for (const { frame } of this.#held.get(key)?.values() ?? []) void channel.send(encodeFrame(frame))
+      await Promise.race([left, reached.ended])
+      local.session = undefined
+      void channel.send(Uint8Array.of(EVENT.DOWN), utf8('the connection broke'))
+    }
+  }
+}

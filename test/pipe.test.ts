@@ -1,0 +1,303 @@
+// Pipes, p2p-wire(7): two ends against each other over sessions that are cut anywhere, then the commands over real
+// listeners, with whatever may die dying.
+// test timeout: 600 s
+
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+import fc from 'fast-check'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+
+import { systemClock } from '../lib/base/clock.ts'
+import { Failure } from '../lib/base/fail.ts'
+import { systemRandom } from '../lib/base/random.ts'
+import { PipeEnd, WINDOW } from '../lib/delivery/pipeend.ts'
+import { freePort } from '../lib/net/freeport.ts'
+import { decodeFrame, encodeFrame, type PipeFrame, PIPES } from '../lib/wire/frame.ts'
+import { argvOf } from './command.ts'
+import { until as soon, wild, withPair } from './pair.ts'
+import { pause, type Peer, type Running, Stage, until } from './peer.ts'
+import { Proxy } from './proxy.ts'
+
+const LOW = new Uint8Array(32)
+const HIGH = new Uint8Array(32).fill(9)
+
+interface End {
+  end: PipeEnd
+  got: Uint8Array[]
+  done: Promise<void>
+}
+
+/** Two ends; every frame goes through `wire`, which may lose it: as a session that breaks does, with all that follow. */
+function ends(
+  inputs: [AsyncIterable<Uint8Array>, AsyncIterable<Uint8Array>],
+  wire: (from: 0 | 1, frame: PipeFrame) => boolean,
+  options: { timeoutMs?: number; output?: (bytes: Uint8Array) => Promise<void> } = {},
+): [End, End] {
+  const made: End[] = []
+  for (const side of [0, 1] as const) {
+    const got: Uint8Array[] = []
+    const end = new PipeEnd({
+      clock: systemClock,
+      random: systemRandom,
+      self: side === 0 ? LOW : HIGH,
+      peer: side === 0 ? HIGH : LOW,
+      name: side === 0 ? 'high' : 'low',
+      input: inputs[side],
+      async output(bytes) {
+        got.push(bytes)
+        await options.output?.(bytes)
+      },
+      async send(frame) {
+        const bytes = encodeFrame(frame)
+        await new Promise((resolve) => setImmediate(resolve))
+        if (wire(side, frame)) made[1 - side]?.end.take(decodeFrame(bytes) as PipeFrame)
+      },
+      timeoutMs: options.timeoutMs ?? Infinity,
+    })
+    made.push({ end, got, done: Promise.resolve() })
+  }
+  for (const each of made) {
+    each.done = each.end.run()
+    each.done.catch(() => undefined)
+  }
+  return made as [End, End]
+}
+
+async function* pieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size)
+}
+
+async function* never(): AsyncGenerator<Uint8Array> {
+  await new Promise(() => undefined)
+  yield new Uint8Array(0)
+}
+
+async function reason(work: Promise<unknown>): Promise<string> {
+  try {
+    await work
+  } catch (error) {
+    if (error instanceof Failure) return `${error.exit} ${error.message}`
+    throw error
+  }
+  return 'done'
+}
+
+test('both ways everything arrives once and in order, over sessions that break after any number of frames', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 0, max: 300_000 }),
+      fc.integer({ min: 0, max: 300_000 }),
+      fc.integer({ min: 2000, max: 90_000 }),
+      fc.array(fc.integer({ min: 0, max: 30 }), { maxLength: 12 }),
+      async (here, there, size, cuts) => {
+        const data = [new Uint8Array(randomBytes(here)), new Uint8Array(randomBytes(there))] as const
+        let left = cuts.shift() ?? Infinity
+        let alive = true
+        const [a, b] = ends([pieces(data[0], size), pieces(data[1], size)], () => {
+          if (left-- > 0) return alive
+          if (!alive) return false
+          alive = false
+          setImmediate(() => {
+            for (const { end } of [a, b]) end.down('cut')
+            left = cuts.shift() ?? Infinity
+            alive = true
+            for (const { end } of [a, b]) end.up()
+          })
+          return false
+        })
+        for (const { end } of [a, b]) end.up()
+        // The last acknowledgement may be what is lost: then one side knows and the other waits, as p2p-pipe(1) says.
+        const sizeOf = ({ got }: End): number => got.reduce((sum, { length }) => sum + length, 0)
+        await soon(() => sizeOf(a) >= data[1].length && sizeOf(b) >= data[0].length, 20_000)
+        await Promise.race([a.done, b.done])
+        for (const { end } of [a, b]) end.fail(new Failure(69, 'over'))
+        assert.ok(Buffer.concat(a.got).equals(data[1]), 'what came to the first')
+        assert.ok(Buffer.concat(b.got).equals(data[0]), 'what came to the second')
+      },
+    ),
+    { numRuns: 100 },
+  )
+})
+
+test('a reader that takes nothing holds the writer back, and memory with it', async () => {
+  let read = 0
+  let taking = false
+  async function* endless(): AsyncGenerator<Uint8Array> {
+    for (; read < 4 * WINDOW; read += 65_536) yield new Uint8Array(65_536)
+  }
+  const [a, b] = ends([endless(), pieces(new Uint8Array(0), 1)], () => true, {
+    output: () => (taking ? Promise.resolve() : new Promise((resolve) => setTimeout(resolve, 2_000_000_000).unref())),
+  })
+  for (const { end } of [a, b]) end.up()
+  await pause(300)
+  assert.ok(read <= 2 * WINDOW, `${read} bytes were read ahead`)
+  assert.ok(read >= WINDOW / 2)
+  taking = true
+  a.end.fail(new Failure(69, 'enough'))
+  assert.is(await reason(a.done), '69 enough')
+  assert.match(await reason(b.done), /^69 p2p-pipe of low ended/)
+})
+
+test('nobody there, somebody there without p2p-pipe, a link that does not come back: 69 in words', async () => {
+  const alone = ends([never(), never()], () => false, { timeoutMs: 100 })[0]
+  alone.end.down('off or asleep')
+  assert.is(await reason(alone.done), '69 high cannot be reached: off or asleep')
+  const silent = ends([never(), never()], () => false, { timeoutMs: 100 })[0]
+  silent.end.up()
+  assert.is(await reason(silent.done), '69 high is there, but p2p-pipe does not run there')
+  const [a, b] = ends([never(), never()], () => true, { timeoutMs: 100 })
+  for (const { end } of [a, b]) end.up()
+  await pause(300)
+  a.end.down('cut')
+  assert.is(await reason(a.done), '69 the connection to high was lost: cut')
+  b.end.fail(new Failure(69, 'x'))
+})
+
+test('frames that make no sense end it: bytes behind the end or beyond all room, more acknowledged than was sent', async () => {
+  for (const wrong of [
+    [{ type: 'eof', total: 0 }, { type: 'stream', offset: 0, bytes: Uint8Array.of(1) }],
+    [{ type: 'stream', offset: 0, bytes: Uint8Array.of(1) }, { type: 'eof', total: 0 }],
+    [{ type: 'credit', received: 99, window: 5 }],
+    [{ type: 'open', received: 99 }],
+  ] as const) {
+    let id = ''
+    const said = new Set<number>()
+    const [a, b] = ends([never(), never()], (side, frame) => {
+      id = frame.id
+      if (frame.type === 'credit') said.add(side)
+      return true
+    })
+    for (const { end } of [a, b]) end.up()
+    await soon(() => said.size === 2) // now both know which pipe it is
+    await pause(50)
+    for (const frame of wrong) a.end.take({ ...frame, id } as PipeFrame)
+    assert.match(await reason(a.done), /^69 high sent what makes no sense/, JSON.stringify(wrong))
+    assert.match(await reason(b.done), /^69 p2p-pipe of low ended/)
+  }
+})
+
+test('a contact cannot fill the listener with pipes that nobody wants', async () => {
+  await withPair(async (_alice, bob) => {
+    const { wild: peer } = await wild(bob)
+    const id = (n: number): string => n.toString(16).padStart(32, '0')
+    // a station without pipes says so, and takes such a frame as one out of turn
+    assert.is((peer.of('settings')[0]?.features ?? 0) & PIPES, 0)
+    await peer.link.send({ type: 'open', id: id(1), received: 0 })
+    await soon(() => peer.over)
+  })
+})
+
+interface Piped {
+  running: Running
+  /** What came out so far. */
+  got(): Buffer
+}
+
+/** p2p-pipe with this on standard input; without, an input that never ends. */
+function piped(stage: Stage, peer: Peer, to: string, input: Uint8Array | undefined, ...args: string[]): Piped {
+  const place = mkdtempSync(join(stage.dir, 'p'))
+  writeFileSync(join(place, 'in'), input ?? '')
+  const script = input === undefined ? 'sleep 600 2>/dev/null | "$@" >out' : 'exec "$@" <in >out'
+  const argv = ['sh', '-c', script, 'sh', ...argvOf('p2p-pipe'), to, ...args]
+  const running = stage.startProgram(argv, { home: peer.path, cwd: place, env: { ...peer.env } })
+  const out = join(place, 'out')
+  return { running, got: () => (existsSync(out) ? readFileSync(out) : Buffer.alloc(0)) }
+}
+
+const size = (each: Piped): number => each.got().length
+
+test('two commands: with listeners, with one, with none; both directions are whole', async () => {
+  await Stage.with(async (stage) => {
+    const [alice, bob] = await stage.pair()
+    const data = [randomBytes(3_000_000), randomBytes(1_000_000)] as const
+    const listeners: Running[] = []
+    for (const more of [undefined, alice, bob]) {
+      if (more !== undefined) listeners.push(await more.listen())
+      const a = piped(stage, alice, 'bob', data[0])
+      const b = piped(stage, bob, 'alice', data[1])
+      assert.equal([(await a.running.ended).code, (await b.running.ended).code], [0, 0], a.running.err + b.running.err)
+      assert.ok(a.got().equals(data[1]) && b.got().equals(data[0]))
+      assert.equal([a.running.err, b.running.err], ['', ''])
+    }
+    // two pipes at once between the same two, and an empty one
+    const many = [piped(stage, alice, 'bob', data[0]), piped(stage, alice, 'bob', data[0])]
+    await pause(500)
+    const back = [piped(stage, bob, 'alice', new Uint8Array(0)), piped(stage, bob, 'alice', new Uint8Array(0))]
+    for (const each of [...many, ...back]) assert.is((await each.running.ended).code, 0, each.running.err)
+    for (const each of back) assert.ok(each.got().equals(data[0]))
+    assert.is((await alice.send('bob', ['-m', 'mail goes on'])).length, 64)
+    for (const listener of listeners) await listener.stop()
+  })
+})
+
+test('a link that is cut again and again, and listeners that are killed: what comes is what went', async () => {
+  await Stage.with(async (stage) => {
+    const port = await freePort(systemRandom)
+    const proxy = await Proxy.open({ to: port })
+    stage.onClose(() => proxy.close())
+    const [alice, bob] = await stage.pair({}, { port, addr: [proxy.address] })
+    let listeners = [await alice.listen(), await bob.listen()]
+    const data = [randomBytes(24_000_000), randomBytes(4_000_000)] as const
+    const a = piped(stage, alice, 'bob', data[0], '--timeout', '60s')
+    const b = piped(stage, bob, 'alice', data[1], '--timeout', '60s')
+    for (let cut = 1; cut <= 5 && !a.running.over && !b.running.over; cut++) {
+      const aim = Math.min(data[0].length - 1, cut * 4_000_000)
+      await until(`byte ${aim}`, () => size(b) >= aim || b.running.over)
+      if (cut === 3) {
+        await Promise.all(listeners.map((listener) => listener.kill()))
+        listeners = [await alice.listen(), await bob.listen()]
+      } else {
+        proxy.crossings.filter(({ open }) => open).forEach((crossing) => crossing.cut())
+      }
+    }
+    assert.equal([(await a.running.ended).code, (await b.running.ended).code], [0, 0], a.running.err + b.running.err)
+    assert.ok(a.got().equals(data[1]), 'what alice got')
+    assert.ok(b.got().equals(data[0]), 'what bob got')
+    for (const listener of listeners) await listener.stop()
+  })
+})
+
+test('whoever dies: the other side ends with 69 and says so; nobody there is 69 as well', async () => {
+  await Stage.with(async (stage) => {
+    const [alice, bob] = await stage.pair()
+    const away = await alice.run('p2p-pipe', ['bob', '--timeout', '1s'])
+    assert.is(away.code, 69)
+    assert.match(away.err, /^p2p-pipe: bob cannot be reached: /)
+    const listeners = [await alice.listen(), await bob.listen()]
+    const without = await alice.run('p2p-pipe', ['bob', '--timeout', '1s'])
+    assert.equal([without.code, without.err], [69, 'p2p-pipe: bob is there, but p2p-pipe does not run there\n'])
+    for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+      const a = piped(stage, alice, 'bob', undefined)
+      const b = piped(stage, bob, 'alice', randomBytes(1_000_000))
+      await until('the bytes', () => size(a) === 1_000_000)
+      const argv = ['sh', '-c', 'kill -$1 $(pgrep -P $2 -f p2p-pipe)', 'sh', signal.slice(3), String(a.running.child.pid)]
+      assert.is((await stage.startProgram(argv).ended).code, 0)
+      assert.is((await b.running.ended).code, 69)
+      assert.match(b.running.err, /^p2p-pipe: p2p-pipe of alice ended before everything had come through\n$/)
+      await a.running.kill()
+    }
+    for (const listener of listeners) await listener.stop()
+    assert.is((await alice.run('p2p-pipe', ['bob', '-q'])).code, 64)
+    assert.is((await alice.run('p2p-pipe', ['nobody'])).code, 67)
+  })
+})
+
+test('standard output that closes is told to the other side: 74 here, 69 there', async () => {
+  await Stage.with(async (stage) => {
+    const [alice, bob] = await stage.pair()
+    const listeners = [await alice.listen(), await bob.listen()]
+    const place = mkdtempSync(join(stage.dir, 'p'))
+    const script = '{ "$@" </dev/null; echo $? >code; } | head -c 1000 >head'
+    const a = stage.startProgram(['sh', '-c', script, 'sh', ...argvOf('p2p-pipe'), 'bob'], { home: alice.path, cwd: place })
+    const b = piped(stage, bob, 'alice', randomBytes(20_000_000))
+    assert.is((await b.running.ended).code, 69)
+    await a.ended
+    assert.is(readFileSync(join(place, 'code'), 'utf8').trim(), '74')
+    for (const listener of listeners) await listener.stop()
+  })
+})
+
+test.run()

@@ -1,11 +1,12 @@
-# make all completions test bench silence crash resume lint demo install uninstall deb nodes clean
+# make all completions test bench silence crash soak resume lint demo install uninstall deb nodes clean
 #
 #   make demo                        two identities in a temporary place exchange a message
 #   make test T='token queue'        only the test files whose names contain these words
 #   make test NODE=/opt/node/bin/node    with another node than the first in $PATH
 #   make bench T='ndjson flush'      only these figures; all of them take some minutes and 4 GiB in $TMPDIR
 #   make silence                     what strangers learn, with thousands of callers; some minutes
-#   make resume BYTES=4G CUTS=100    one large file over a link that breaks; with KEEP=DIR MINUTES=5 in shares
+#   make soak KILLS=1000 MESSAGES=10000    two people write while their processes are killed
+#   make resume BYTES=4G CUTS=100    one large file over a link that breaks; both with KEEP=DIR MINUTES=5 in shares
 #   make crash                       the commands die at every system call: hours; what was done is kept in dist/
 #   make crash SHARD=3/20 T=big      the third of 20 parts of it, only of scenes with big messages
 #   make install PREFIX=$HOME/.local
@@ -111,8 +112,8 @@ silence: all
 	@SILENCE=full $(call q,$(NODE)) --import tsx test/uniform.test.ts
 
 # What takes minutes: make test has a sample of it. Variables: test/soak/run.ts.
-export BYTES CUTS SEED KEEP MINUTES
-resume: all
+export MESSAGES KILLS BYTES CUTS SEED KEEP MINUTES
+soak resume: all
 	@$(call q,$(NODE)) --import tsx test/soak/run.ts $@
 
 # Goes on where an interrupted one stopped, for as long as the commands stay the same.
@@ -304,5 +305,5 @@ nodes: all
 clean:
 	rm -rf dist
 
-.PHONY: all node completions test bench silence crash resume demo lint install uninstall deb nodes clean
+.PHONY: all node completions test bench silence crash soak resume demo lint install uninstall deb nodes clean
 .DELETE_ON_ERROR:

@@ -3,12 +3,14 @@
 // MINUTES ends a call early (75), and the same call goes on with it. Prints a JSON line and a row of the README's table.
 //
 //   node --import tsx test/soak/run.ts resume      BYTES CUTS SEED KEEP MINUTES
+//   node --import tsx test/soak/run.ts soak        MESSAGES KILLS SEED KEEP MINUTES
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { MIB, Resume, type ResumeReport } from './resume.ts'
+import { Soak, type SoakReport } from './soak.ts'
 
 const MORE = 75
 
@@ -51,10 +53,35 @@ async function resume(): Promise<'done' | 'more'> {
   }
 }
 
-async function main([what]: string[]): Promise<void> {
-  if (what !== 'resume') throw new Error('resume')
+function tellSoak(report: SoakReport): void {
+  const { messages, bytes, deleted, untold, killed, lost, doubled, changed, python, seconds } = report
+  const kills = Object.values(killed).reduce((sum, count) => sum + count, 0)
+  console.log(`# ${messages} messages arrived, of ${untold} of them nobody was told that they were queued`)
+  console.log(`# ${deleted} were read and deleted meanwhile; the others have ${mib(bytes)}, Python's mailbox read ${python} of them`)
+  console.log(`# ${kills} kills: ${Object.entries(killed).map(([what, count]) => `${what} ${count}`).join(', ')}; ${seconds} s`)
+  console.log(JSON.stringify({ soak: report }))
+  console.log(`| ${messages} messages both ways while processes of both sides are killed | ${kills} | ${lost} | ${doubled} | ${changed} |`)
+}
+
+async function soak(): Promise<'done' | 'more'> {
+  const work = await Soak.open(dir, { messages: number('MESSAGES', 10_000), kills: number('KILLS', 1000), seed })
+  try {
+    const end = await work.run(seconds)
+    if (end === 'more') return end
+    tellSoak(end)
+    return 'done'
+  } finally {
+    await work.close()
+  }
+}
+
+const WORKS: Record<string, () => Promise<'done' | 'more'>> = { resume, soak }
+
+async function main([what = '']: string[]): Promise<void> {
+  const work = WORKS[what]
+  if (work === undefined) throw new Error(`one of ${Object.keys(WORKS).join(' ')}`)
   console.log(`# seed ${seed}, in ${dir}`)
-  const end = await resume()
+  const end = await work()
   if (end === 'more') {
     if (keep === '') throw new Error('time is over; KEEP=DIR would keep the work')
     console.log(`# there is more to do: make ${what} KEEP=${dir} goes on`)

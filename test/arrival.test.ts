@@ -1,7 +1,7 @@
 // What a receiver leaves when it dies, or its disk fails, at the n-th operation of a message's way into the inbox, for
 // every n: afterwards the message is there exactly once, with every byte, and nothing else is left.
 
-import { readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
+import { readFile, utimes, writeFile } from 'node:fs/promises'
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -11,11 +11,10 @@ import { Station } from '../lib/delivery/station.ts'
 import type { FileHandle, Files } from '../lib/disk/files.ts'
 import { nodeFiles } from '../lib/disk/files.ts'
 import type { Home } from '../lib/disk/home.ts'
-import { Inbox, type Sender } from '../lib/disk/inbox.ts'
-import { findMessage, openMessage, partContent } from '../lib/disk/inboxview.ts'
+import { Inbox } from '../lib/disk/inbox.ts'
 import { tryLock } from '../lib/disk/lock.ts'
-import { collect } from '../lib/wire/mailread.ts'
-import { envelope, file, pattern, send, sessions, short, type Side, waiting, withPair, within } from './pair.ts'
+import { breakLocks, check, live, make, senderOf, SHAPES } from './lives.ts'
+import { file, send, sessions, short, waiting, withPair, within } from './pair.ts'
 
 /** A disk that does something at its n-th operation that changes anything; reading is free. */
 class Disk {
@@ -108,87 +107,6 @@ class Disk {
   get hit(): boolean {
     return this.done.length >= this.#at
   }
-}
-
-/** The tests play several processes in one: what one of them held is free once it is dead. */
-async function breakLocks(home: Home): Promise<void> {
-  for (const name of await readdir(home.at('lock'))) {
-    if (name.startsWith('receiver.')) await rm(home.at('lock', name), { recursive: true })
-  }
-}
-
-interface Message {
-  id: string
-  bytes: Uint8Array
-  parts: { type?: string; bytes: Uint8Array }[]
-}
-
-const LARGE = pattern((10 << 20) + 77)
-
-/** Bytes of its own at the start, the end and between. */
-function marked(seed: number): Uint8Array {
-  const bytes = LARGE.slice()
-  for (let at = 0; at < bytes.length; at += 1 << 20) bytes[at] = seed
-  return bytes
-}
-
-const SHAPES: Record<string, (seed: number) => Message['parts']> = {
-  'a small text': (seed) => [{ type: 'text/plain', bytes: pattern(500, seed).map((byte) => 97 + (byte % 26)) }],
-  'three files': (seed) => [1, 2, 3].map((i) => ({ bytes: pattern(60_000 * i, seed + i) })),
-  'a file of more than 10 MiB': (seed) => [
-    { type: 'text/plain', bytes: new TextEncoder().encode(`look ${seed}\n`) },
-    { bytes: marked(seed) },
-  ],
-}
-
-function make(from: Side, shape: string, seed: number): Message {
-  const parts = SHAPES[shape]?.(seed) ?? []
-  const { head, bytes } = envelope(from, parts)
-  return { id: head.id, bytes, parts }
-}
-
-/** One life of a receiver: takes what is offered; true once it has answered that it has it. */
-async function live(home: Home, side: Side, from: Sender, message: Message, cut = Infinity): Promise<boolean> {
-  const inbox = await Inbox.open(home, nodeSuite, side.keyring.self)
-  if (await inbox.has(from.key, message.id)) {
-    await inbox.close()
-    return true
-  }
-  const place = await inbox.arrive(from, message.id, message.bytes.length)
-  assert.ok(place)
-  const { arrival, release } = place
-  while (!arrival.full && arrival.offset < cut) {
-    await arrival.write(message.bytes.subarray(arrival.offset, arrival.offset + 32_768))
-    if (!arrival.full) continue
-    if ((await arrival.check()) === 'bad') throw new Error('bad')
-  }
-  if (!arrival.full) {
-    await arrival.suspend()
-  } else {
-    if ((await arrival.check()) !== 'good') throw new Error('not good')
-    await inbox.commit([{ arrival, from }])
-  }
-  release()
-  await inbox.close()
-  return arrival.full
-}
-
-/** Exactly once, every byte, no rest. */
-async function check(home: Home, key: string, message: Message): Promise<void> {
-  const names = [...(await readdir(home.at('inbox', 'new'))), ...(await readdir(home.at('inbox', 'cur')))]
-  assert.is(names.filter((name) => name.includes(message.id.slice(0, 32))).length, 1, 'once')
-  assert.equal(await readdir(home.at('part', key)), [], 'nothing left in part/')
-  const view = { home, nameOf: () => undefined }
-  await openMessage(view, await findMessage(view, message.id), async (mail) => {
-    assert.is(mail.parts.length, message.parts.length)
-    for (const [i, part] of mail.parts.entries()) {
-      assert.is(Buffer.compare(await collect(partContent(home, part)), message.parts[i]?.bytes ?? new Uint8Array()), 0, 'bytes')
-    }
-  })
-}
-
-function senderOf({ contact }: Side): Sender {
-  return { key: contact.key, identity: contact.identity, name: contact.name, verified: false }
 }
 
 for (const shape of Object.keys(SHAPES)) {

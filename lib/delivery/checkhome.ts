@@ -41,9 +41,6 @@ const LARGE = 2 ** 20
 /** The last record of `seen` lies in so many bytes at its end. */
 const SEEN_TAIL = 2048
 
-/** A lock whose time lies so far ahead would be taken for fresh until then. */
-const AHEAD_MS = 60_000
-
 const KEY_AGE_MS = 90 * 86_400_000 // a reminder, no more
 
 export async function checkModes({ home }: Patient): Promise<Check> {
@@ -169,15 +166,8 @@ export async function checkKeyAge({ home }: Patient): Promise<Check> {
 export async function checkLocks({ home }: Patient): Promise<Check> {
   const dead: string[] = []
   for (const file of (await home.files.list(home.at('lock'))).filter((name) => name.endsWith('.lock'))) {
-    const stat = await home.files.stat(home.at('lock', file))
-    if (stat === undefined) continue
     const name = file.slice(0, -'.lock'.length)
     if (!(await isAlive(home, home.at('lock', `${name}.owner`)))) dead.push(name)
-    else if (stat.mtimeMs > home.clock.now() + AHEAD_MS) {
-      const when = new Date(stat.mtimeMs).toISOString()
-      const hint = `rmdir ${shellWord(home.at('lock', file))}`
-      return bad('locks', `the lock '${name}' is of ${when}, which is yet to come`, hint)
-    }
   }
   if (dead.length === 0) return good('locks', 'none is stale')
   const those = `${plural(dead.length, 'lock')} of a process that died (${few(dead)})`

@@ -19,6 +19,9 @@ const LINE_MAX = 4 << 20
 const MESSAGE_MAX = 1 << 17
 const AHEAD = 1 << 20
 
+/** How a socket fails that nobody listens at, or somebody who dies right now. */
+const NOBODY = ['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOTDIR', 'EACCES', 'EAGAIN']
+
 /** A listener that does not greet by then is hung: the command does its work itself. */
 const GREETING_MS = 2000
 
@@ -197,7 +200,7 @@ function reach(path: string): Promise<Socket | undefined> {
       resolve(socket)
     })
     socket.once('error', (error) => {
-      if (isCode(error, 'ENOENT', 'ECONNREFUSED', 'ENOTDIR', 'EACCES', 'EAGAIN')) resolve(undefined)
+      if (isCode(error, ...NOBODY)) resolve(undefined)
       else reject(error)
     })
   })

@@ -58,7 +58,7 @@ export async function flushAll(
   const tell = (record: Message): void => pass.tell(record)
   const limits = { signal, timeoutMs: waitMs + GRACE_MS }
   if (!(await ask(home, request, limits, tell))) {
-    const lock = await tryLock(home, 'flush')
+    const lock = await tryLock(home, 'flush', true)
     if (lock === undefined) return 'busy'
     try {
       if (lingerMs > 0) return await pass.linger()
@@ -103,7 +103,7 @@ class Pass {
       callContacts(this.#home, this.#keyring, this.#contacts, this.#desk, {
         ...this.#options,
         receive: true,
-        claim: ({ key }) => tryLock(this.#home, `flush.${key}`),
+        claim: ({ key }) => tryLock(this.#home, `flush.${key}`, true),
         ...(onDialled !== undefined && { onDialled }),
         onReceived: (message, contact) => {
           add(message)

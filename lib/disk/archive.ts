@@ -8,7 +8,7 @@ import { packTar } from '../wire/tar.ts'
 import { type Contents, fingerprint, homeFiles, type Scope } from './archivewrite.ts'
 import { readText } from './durable.ts'
 import { parseHomeFile, writeHomeFile } from './home.ts'
-import { type Held, tryLock, withLock } from './lock.ts'
+import { claim, type Held, tryLock, withLock } from './lock.ts'
 import { writeOut } from './outfile.ts'
 import { count, keys } from './queue.ts'
 
@@ -98,9 +98,9 @@ async function refuseReceivers(home: Home): Promise<void> {
   for (const file of await home.files.list(home.at('lock'))) {
     const name = /^(receiver\.[0-9a-f]{16})\.lock$/.exec(file)?.[1]
     if (name === undefined) continue
-    const lock = await tryLock(home, name)
-    if (lock === undefined) throw new Failure(EX.TEMPORARY, `another command is at work in ${home.path}`)
-    await lock.release()
+    const claimed = await claim(home, name)
+    if ('held' in claimed) await claimed.held.release()
+    else if (!claimed.silent) throw new Failure(EX.TEMPORARY, `another command is at work in ${home.path}`)
   }
 }
 

@@ -20,7 +20,7 @@ const JITTER = 2 ** 20
 
 /** A timestamp (unix microseconds) above every one this home has used, whatever the clock does. */
 export function nextHelloTime(home: Home): Promise<bigint> {
-  return withLock(home, 'hello', async () => {
+  const stamp = async (): Promise<bigint> => {
     const path = home.at('hello', 'last')
     const text = (await readText(home.files, path)) ?? ''
     const last = /^\d{1,18}\n$/.test(text) ? BigInt(text.trim()) : 0n
@@ -28,7 +28,8 @@ export function nextHelloTime(home: Home): Promise<bigint> {
     const next = (now > last ? now : last + 1n) + BigInt(Math.floor(fraction(home.random) * JITTER))
     await replaceFile(home.files, home.random, path, utf8(`${next}\n`))
     return next
-  })
+  }
+  return withLock(home, 'hello', stamp, { overtake: true })
 }
 
 /** A contact's file: its size, its lines, and the timestamps by transport key, ascending. */

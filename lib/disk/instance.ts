@@ -45,7 +45,7 @@ async function line(home: Home, path: string): Promise<string> {
 async function settleAt(home: Home, place: string): Promise<Uint8Array> {
   const fresh = home.random.bytes(home.instance.length)
   try {
-    return await withLock(home, 'identity', () => writeDown(home, place, fresh), WAIT_MS)
+    return await withLock(home, 'identity', () => writeDown(home, place, fresh), { waitMs: WAIT_MS })
   } catch {
     return fresh
   }

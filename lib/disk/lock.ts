@@ -1,17 +1,18 @@
 // Advisory locks in lock/: they keep two processes from doing the same work twice. No promise of the spool rests on
-// one: proper-lockfile lets two holders in after a stale lock (its issue 121), so every step under a lock is also
-// safe without it. A holder that was killed is recognised at once by pid, start time and boot id, and one that lives
-// keeps its lock however long it was suspended; only a holder that cannot be judged (another pid namespace) counts as
-// dead by the age of its lock.
+// one: proper-lockfile lets two holders in after a stale lock (its issue 121), so every step under one is also
+// safe without it. A holder that was killed is recognised at once by pid, start time and boot id, whatever the clock
+// says. One that lives is left alone, unless the caller wants to get past one that was stopped; one that cannot be
+// judged (another pid namespace, a note that is torn) counts as dead once it no longer touches its lock.
 
 import { fromUtf8, utf8 } from '../base/bytes.ts'
 import { sleep } from '../base/clock.ts'
 import { EX, Failure, isCode } from '../base/fail.ts'
 import { fraction } from '../base/random.ts'
+import type { Stat } from './files.ts'
 import type { Home } from './home.ts'
 
-/** A lock whose holder can not be judged counts as dead when its mtime is this old. */
-const STALE_MS = 10_000
+/** A holder that runs touches its lock every half of this. A lock that is older, or that much ahead, is a silent one's. */
+const SILENT_MS = 10_000
 
 /** How long withLock waits unless told otherwise. */
 const WAIT_MS = 10_000
@@ -30,26 +31,62 @@ interface Owner {
   space: string
 }
 
-/** The lock, or undefined if a living process (or this one) holds it. */
-export async function tryLock(home: Home, name: string): Promise<Held | undefined> {
-  const held = await acquire(home, name, Infinity)
-  if (held !== undefined) return held
+/** Who has a lock that cannot be had. */
+export interface Holder {
+  /** Certainly: a process of this machine that runs or was stopped. Else it cannot be judged. */
+  alive: boolean
+  /** It has not touched its lock as a process does that runs. */
+  silent: boolean
+  /** The lock as it was then. */
+  seen: Stat | undefined
+}
+
+/** The lock if nobody has it or its holder is certainly dead; else what is known of the holder. */
+export async function claim(home: Home, name: string): Promise<{ held: Held } | Holder> {
+  const held = await acquire(home, name)
+  if (held !== undefined) return { held }
+  const seen = await home.files.stat(home.at('lock', `${name}.lock`))
   const holder = await judge(home, home.at('lock', `${name}.owner`))
-  if (holder === 'alive') return undefined
-  if (holder === 'dead') await breakDead(home, name)
-  return acquire(home, name, STALE_MS)
+  if (holder === 'dead') {
+    const next = await breakLock(home, name, seen)
+    return next === undefined ? { alive: true, silent: false, seen: undefined } : { held: next }
+  }
+  const silent = seen !== undefined && Math.abs(home.clock.now() - seen.mtimeMs) > SILENT_MS
+  return { alive: holder === 'alive', silent, seen }
+}
+
+/**
+ * The lock, or undefined if somebody has it: a living process, or one that cannot be judged and was heard of lately. With
+ * `overtake` also from a living process that was stopped for so long.
+ */
+export async function tryLock(home: Home, name: string, overtake = false): Promise<Held | undefined> {
+  const claimed = await claim(home, name)
+  if ('held' in claimed) return claimed.held
+  if (!claimed.silent || (claimed.alive && !overtake)) return undefined
+  return breakLock(home, name, claimed.seen)
+}
+
+export interface WaitOptions {
+  waitMs?: number
+  /** As for tryLock(). */
+  overtake?: boolean
 }
 
 /** Runs `work` under the lock; 75 if it cannot be had within `waitMs`. */
-export async function withLock<T>(home: Home, name: string, work: () => Promise<T>, waitMs = WAIT_MS): Promise<T> {
+export async function withLock<T>(
+  home: Home,
+  name: string,
+  work: () => Promise<T>,
+  { waitMs = WAIT_MS, overtake = false }: WaitOptions = {},
+): Promise<T> {
   const deadline = home.clock.monotonic() + waitMs
-  let held = await tryLock(home, name)
+  let held = await tryLock(home, name, overtake)
   while (held === undefined) {
     if (home.clock.monotonic() > deadline) {
       throw new Failure(EX.TEMPORARY, `another process holds the lock '${name}' of ${home.path}`)
     }
     await sleep(home.clock, 2 + 20 * fraction(home.random))
-    held = await tryLock(home, name)
+    held = await tryLock(home, name, overtake)
   }
   try {
     return await work()
@@ -58,7 +95,7 @@ export async function withLock<T>(home: Home, name: string, work: () => Promise<
   }
 }
 
-async function acquire(home: Home, name: string, stale: number): Promise<Held | undefined> {
+async function acquire(home: Home, name: string): Promise<Held | undefined> {
   const path = home.at('lock', name)
   const compromised = new AbortController()
   const { lock } = await import('proper-lockfile')
@@ -67,8 +104,8 @@ async function acquire(home: Home, name: string, stale: number): Promise<Held | 
     release = await lock(path, {
       lockfilePath: `${path}.lock`,
       realpath: false,
-      stale,
-      update: STALE_MS / 2,
+      stale: Infinity, // when a lock is to be broken is decided here: proper-lockfile would trust the clock
+      update: SILENT_MS / 2,
       onCompromised: () => compromised.abort(),
     })
   } catch (error) {
@@ -93,17 +130,24 @@ async function acquire(home: Home, name: string, stale: number): Promise<Held | 
   }
 }
 
-/** Moves a dead holder's lock out of the way. */
-async function breakDead(home: Home, name: string): Promise<void> {
+/** Moves the lock that `seen` tells of out of the way, and takes its place; undefined if somebody else did. */
+async function breakLock(home: Home, name: string, seen: Stat | undefined): Promise<Held | undefined> {
+  const { files } = home
   const path = home.at('lock', name)
   const aside = `${path}.dead.${process.pid}`
   try {
-    await home.files.rename(`${path}.lock`, aside) // only one breaker wins
-    await home.files.unlink(`${path}.owner`)
-    await home.files.rmdir(aside)
+    await files.rename(`${path}.lock`, aside) // only one breaker wins
+    const moved = await files.stat(aside)
+    if (seen === undefined || moved?.ino !== seen.ino || moved.mtimeMs !== seen.mtimeMs) {
+      await files.rename(aside, `${path}.lock`) // of somebody who came meanwhile
+      return undefined
+    }
+    await files.unlink(`${path}.owner`)
+    await files.rmdir(aside)
   } catch (error) {
     if (!isCode(error, 'ENOENT', 'ENOTEMPTY', 'EEXIST')) throw error
   }
+  return acquire(home, name)
 }
 
 /** Not durable: a note lost in a power cut belongs to a dead process. */

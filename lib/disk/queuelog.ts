@@ -203,7 +203,7 @@ function parseEvent(line: string): (LogEvent & { at: number }) | undefined {
 /** Two rotating at once would lose a log: one does, the others leave it. */
 async function rotate(home: Home, key: string): Promise<void> {
   const path = queuePath(home, key, 'log')
-  const held = await tryLock(home, `log.${key}`)
+  const held = await tryLock(home, `log.${key}`, true)
   if (held === undefined) return
   try {
     if (((await home.files.stat(path))?.size ?? 0) <= LOG_MAX) return

@@ -58,7 +58,7 @@ async function readLines(home: Home, key: string): Promise<[number, string, stri
 }
 
 async function forgetOld(home: Home, key: string): Promise<void> {
-  const held = await tryLock(home, `receipts.${key}`)
+  const held = await tryLock(home, `receipts.${key}`, true)
   if (held === undefined) return
   try {
     const path = queuePath(home, key, 'receipts')

@@ -22,7 +22,7 @@ export async function reserveStamps(home: Home, count: number): Promise<bigint> 
   for (let race = 0; race < RACES; race++) {
     const last = await lastStamp(home, directory)
     if (last === undefined) {
-      await withLock(home, 'clock', () => firstStamp(home, directory))
+      await withLock(home, 'clock', () => firstStamp(home, directory), { overtake: true })
       continue
     }
     const now = home.clock.micros()
@@ -52,5 +52,9 @@ async function lastStamp(home: Home, directory: string): Promise<bigint | undefi
 async function firstStamp(home: Home, directory: string): Promise<void> {
   await home.files.mkdir(directory)
   if ((await lastStamp(home, directory)) !== undefined) return
-  await (await home.files.open(`${directory}/0`, 'create')).close()
+  try {
+    await (await home.files.open(`${directory}/0`, 'create')).close()
+  } catch (error) {
+    if (!isCode(error, 'EEXIST')) throw error // of somebody who thought the lock was his
+  }
 }

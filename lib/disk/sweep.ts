@@ -16,7 +16,7 @@ const UNFINISHED = /\.tmp\.[0-9a-f]{12}$|\.run\.\d+$/
 
 /** Removes leftovers; safe at any time beside everything else. Does nothing if another process sweeps. */
 export async function sweep(home: Home): Promise<void> {
-  const held = await tryLock(home, 'sweep')
+  const held = await tryLock(home, 'sweep', true)
   if (held === undefined) return
   try {
     await sweepStaging(home)

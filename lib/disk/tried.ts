@@ -24,7 +24,7 @@ interface Tried {
 /** Those of the addresses that may be called now; each of them counts as called. */
 export async function mayTry(home: Home, key: string, told: readonly Address[]): Promise<Address[]> {
   if (told.length === 0) return []
-  return withLock(home, 'tried', async () => {
+  return alone(home, async () => {
     const now = home.clock.now()
     const { answered, tried } = await load(home, key, now)
     const good = told.filter((address) => {
@@ -42,7 +42,7 @@ export async function mayTry(home: Home, key: string, told: readonly Address[]):
 
 /** The contact has answered at these: they are called as often as there is reason to. */
 export async function noteAnswered(home: Home, key: string, addresses: readonly Address[]): Promise<void> {
-  await withLock(home, 'tried', async () => {
+  await alone(home, async () => {
     const { answered, tried } = await load(home, key, home.clock.now())
     const fresh = addresses.map(formatAddress).filter((text) => !answered.includes(text))
     if (fresh.length === 0) return
@@ -51,6 +51,7 @@ export async function noteAnswered(home: Home, key: string, addresses: readonly 
   })
 }
 
+const alone = <T>(home: Home, work: () => Promise<T>): Promise<T> => withLock(home, 'tried', work, { overtake: true })
 const path = (home: Home, key: string): string => home.at('hello', `${key}.tried`)
 
 /** What does not parse is as good as absent. */

@@ -69,6 +69,6 @@ export class Soak {
     if (!crew.enough) return 'more'
     const { wrong, ...found } = await judge(this.#people, ledger, this.#plan.seed)
     if (wrong.length > 0) throw new Error(`${JSON.stringify(found)}\n${wrong.slice(0, 50).join('\n')}`)
-    return { ...this.#plan, ...found, killed: Object.fromEntries([...ledger.kills].sort()), seconds: ledger.seconds }
+    return { ...this.#plan, ...found, killed: Object.fromEntries(ledger.kills), seconds: ledger.seconds }
   }
 }

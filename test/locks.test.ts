@@ -1,0 +1,146 @@
+// No promise rests on a lock: two receivers, two senders, holders that were stopped, locks that were left, clocks that
+// jump. Whatever of it comes together, each message is there once, and nobody waits for ever.
+
+import { readdir, readFile, utimes, writeFile } from 'node:fs/promises'
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+
+import { nodeSuite } from '../lib/crypto/suite-node.ts'
+import { type FileHandle, type Files, nodeFiles } from '../lib/disk/files.ts'
+import type { Home } from '../lib/disk/home.ts'
+import { Inbox } from '../lib/disk/inbox.ts'
+import { breakLocks, check, live, make, type Message, senderOf, SHAPES } from './lives.ts'
+import { type Side, withPair } from './pair.ts'
+
+/** The disk of a process that is stopped before its n-th operation that changes anything, and continued later. */
+class Stopped {
+  readonly files: Files
+  /** Resolves when it is stopped. */
+  readonly stopped: Promise<void>
+  #stop = (): void => undefined
+  #go = (): void => undefined
+  readonly #gate: Promise<void>
+  readonly #at: number
+  steps = 0
+
+  constructor(at: number) {
+    this.#at = at
+    this.stopped = new Promise((resolve) => (this.#stop = resolve))
+    this.#gate = new Promise((resolve) => (this.#go = resolve))
+    const wrap = <A extends [string, ...unknown[]], R>(work: (...args: A) => Promise<R>, changes: boolean) =>
+      async (...args: A): Promise<R> => {
+        if (!args[0].includes('/lock/')) await this.#step(changes)
+        return work(...args)
+      }
+    const disk = nodeFiles
+    this.files = {
+      ...disk,
+      read: wrap(disk.read.bind(disk), false),
+      stat: wrap(disk.stat.bind(disk), false),
+      list: wrap(disk.list.bind(disk), false),
+      mkdir: wrap(disk.mkdir.bind(disk), true),
+      rmdir: wrap(disk.rmdir.bind(disk), true),
+      rename: wrap(disk.rename.bind(disk), true),
+      link: wrap(disk.link.bind(disk), true),
+      unlink: wrap(disk.unlink.bind(disk), true),
+      syncDir: wrap(disk.syncDir.bind(disk), true),
+      utimes: wrap(disk.utimes.bind(disk), true),
+      open: async (path, mode) => {
+        if (path.includes('/lock/')) return disk.open(path, mode)
+        await this.#step(mode === 'create' || mode === 'append')
+        return this.#handle(await disk.open(path, mode))
+      },
+    }
+  }
+
+  #handle(handle: FileHandle): FileHandle {
+    const step = <A extends unknown[], R>(work: (...args: A) => Promise<R>, changes: boolean) =>
+      async (...args: A): Promise<R> => {
+        await this.#step(changes)
+        return work(...args)
+      }
+    return {
+      read: step((position: number, length: number) => handle.read(position, length), false),
+      write: step((bytes: Uint8Array, position?: number) => handle.write(bytes, position), true),
+      sync: step(() => handle.sync(), true),
+      truncate: step((size: number) => handle.truncate(size), true),
+      size: step(() => handle.size(), false),
+      close: () => handle.close(),
+    }
+  }
+
+  async #step(changes: boolean): Promise<void> {
+    if (changes) this.steps++
+    if (this.steps < this.#at) return
+    this.#stop()
+    await this.#gate
+  }
+
+  /** SIGCONT. */
+  go(): void {
+    this.#go()
+  }
+}
+
+/** What others can know of a stopped receiver: it lives here, or it cannot be judged (its number is one of another pid namespace). */
+const KNOWN: Record<string, { here: boolean; old: boolean }> = {
+  'that is seen to live': { here: true, old: true },
+  'in another container': { here: false, old: true },
+  'in another container, not long ago': { here: false, old: false },
+}
+
+async function appear(home: Home, { here, old }: { here: boolean; old: boolean }): Promise<void> {
+  for (const name of await readdir(home.at('lock'))) {
+    const path = home.at('lock', name)
+    if (name.endsWith('.owner') && !here) {
+      const note = JSON.parse(await readFile(path, 'utf8')) as object
+      await writeFile(path, JSON.stringify({ ...note, space: 'pid:[1]' }))
+    }
+    if (name.endsWith('.lock') && old) await utimes(path, 1, 1) // beyond any stale time
+  }
+}
+
+/** What another receiver does meanwhile: it takes the message as well, or it has only just been started. */
+const OTHERS: Record<string, (home: Home, bob: Side, message: Message) => Promise<unknown>> = {
+  'another takes the message': async (home, bob, message) => assert.ok(await live(home, bob, senderOf(bob), message)),
+  'another is started': async (home, bob) => (await Inbox.open(home, nodeSuite, bob.keyring.self)).close(),
+}
+
+for (const [shape, parts] of Object.entries(SHAPES)) {
+  for (const [who, known] of Object.entries(KNOWN)) {
+    for (const [meanwhile, other] of Object.entries(OTHERS)) {
+      test(`${shape}: a receiver ${who} is stopped at any operation, ${meanwhile}, the first goes on: once`, async () => {
+        await withPair(async (alice, bob) => {
+          assert.ok(parts(1).length > 0)
+          const { home } = bob
+          const life = (disk: Stopped, message: Message): Promise<boolean> =>
+            live(Object.create(home, { files: { value: disk.files } }) as Home, bob, senderOf(bob), message)
+          const free = new Stopped(Infinity)
+          await life(free, make(alice, shape, 0))
+          assert.ok(free.steps > 8, `${free.steps} operations`)
+          for (let n = 1; n <= free.steps; n += shape.includes('MiB') ? 4 : shape.includes('three') ? 2 : 1) {
+            const what = `stopped at ${n} of ${free.steps}`
+            const message = make(alice, shape, n)
+            const disk = new Stopped(n)
+            // It may find its part gone, and ends: then its sender still has the message.
+            const first = life(disk, message).catch(() => false)
+            if ((await Promise.race([disk.stopped, first])) !== undefined) break // the very first had more to do
+            await appear(home, known)
+            await other(home, bob, message)
+            disk.go()
+            const acknowledged = await first
+            await breakLocks(home) // all have ended
+            if (!acknowledged) assert.ok(await live(home, bob, senderOf(bob), message), what)
+            else await (await Inbox.open(home, nodeSuite, bob.keyring.self)).close()
+            await check(home, senderOf(bob).key, message).catch((error: unknown) => {
+              throw new Error(`${what}: ${error instanceof Error ? error.message : String(error)}`)
+            })
+          }
+        })
+      })
+    }
+  }
+}
+
+test.run()

@@ -1,4 +1,5 @@
-// A sample of make soak: two people write to each other while their processes are killed at random.
+// A sample of make soak: two people write to each other while their processes are killed or stopped at random, and while
+// their clocks jump.
 // test timeout: 600 s
 
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -8,26 +9,37 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
-import { Soak } from './soak/soak.ts'
+import { FAKETIME } from './soak/clock.ts'
+import { Soak, type SoakPlan } from './soak/soak.ts'
 
-test('processes of both sides are killed at random moments: each message once, to the byte, and nothing lies around', async () => {
+async function sample(plan: Omit<SoakPlan, 'seed'>): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 's-'))
   const seed = Math.floor(Math.random() * 1e6)
-  let good = false
+  const work = await Soak.open(dir, { ...plan, seed })
   try {
-    const work = await Soak.open(dir, { messages: 200, kills: 20, seed })
-    try {
-      const report = await work.run()
-      assert.not.equal(report, 'more')
-      console.log(`# soak: ${JSON.stringify(report)}`)
-      good = true
-    } finally {
-      await work.close()
-    }
+    const report = await work.run()
+    assert.not.equal(report, 'more')
+    console.log(`# soak: ${JSON.stringify(report)}`)
+  } catch (error) {
+    console.log(`# seed ${seed}`)
+    throw error
   } finally {
-    if (good) rmSync(dir, { recursive: true, force: true })
-    else console.log(`# seed ${seed}`)
+    await work.close()
+    rmSync(dir, { recursive: true, force: true })
   }
+}
+
+test('processes of both sides are killed at random moments: each message once, to the byte, and nothing lies around', async () => {
+  await sample({ messages: 200, kills: 20, stops: 0, clocks: false })
+})
+
+test('they are stopped, for longer than a lock lasts, and go on: the same', async () => {
+  await sample({ messages: 150, kills: 2, stops: 12, clocks: false })
+})
+
+test('every process has its own clock, which jumps by years: the same', async () => {
+  if (FAKETIME === undefined) return console.log('skip: clocks that jump: libfaketime is not installed')
+  await sample({ messages: 150, kills: 8, stops: 2, clocks: true })
 })
 
 test.run()

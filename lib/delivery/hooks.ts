@@ -117,6 +117,7 @@ export class Hooks {
 
   /** Under a lock, so that two processes that see the same message do not both run its command. */
   async #claim(name: string): Promise<'again' | undefined> {
+    if ((await this.#home.files.stat(this.#home.at('hooks', 'pending', name))) === undefined) return undefined
     const claim = await tryLock(this.#home, `hook.${name.split('.')[1] ?? name}`)
     if (claim === undefined) return 'again'
     try {

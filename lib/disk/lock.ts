@@ -14,6 +14,9 @@ import type { Home } from './home.ts'
 /** A holder that runs touches its lock every half of this. A lock that is older, or that much ahead, is a silent one's. */
 const SILENT_MS = 10_000
 
+/** Between making its lock and leaving a note of itself a process takes a millisecond. One that did not died there. */
+const UNNOTED_MS = 2000
+
 /** How long withLock waits unless told otherwise. */
 const WAIT_MS = 10_000
 
@@ -51,7 +54,8 @@ export async function claim(home: Home, name: string): Promise<{ held: Held } | 
     const next = await breakLock(home, name, seen)
     return next === undefined ? { alive: true, silent: false, seen: undefined } : { held: next }
   }
-  const silent = seen !== undefined && Math.abs(home.clock.now() - seen.mtimeMs) > SILENT_MS
+  const limit = holder === 'unnoted' ? UNNOTED_MS : SILENT_MS
+  const silent = seen !== undefined && Math.abs(home.clock.now() - seen.mtimeMs) > limit
   return { alive: holder === 'alive', silent, seen }
 }
 
@@ -167,12 +171,12 @@ export async function isAlive(home: Home, path: string): Promise<boolean> {
 }
 
 /** What is known of the process that wrote the note. */
-async function judge(home: Home, path: string): Promise<'alive' | 'dead' | 'unknown'> {
+async function judge(home: Home, path: string): Promise<'alive' | 'dead' | 'unknown' | 'unnoted'> {
   let owner: Owner
   try {
     owner = JSON.parse(fromUtf8(await home.files.read(path))) as Owner
   } catch {
-    return 'unknown' // no note yet, or torn
+    return 'unnoted' // or torn
   }
   const here = await identifyProcess(home, process.pid)
   if (owner.boot !== here.boot) return 'dead'

@@ -1,10 +1,14 @@
 // Who is at work in a soak: on each side a listener that is started again whenever it dies, two that send, a cron that
-// flushes whether or not the last flush is over, a mail reader; and one who kills any of their processes at any moment.
-// All are the real commands. A process that ends otherwise than it may, or says more than it may, is a fault.
+// flushes whether or not the last flush is over, a mail reader; and one who kills any of their processes at any moment,
+// or stops it for a while. If wanted each process has a clock of its own, which jumps. All are the real commands. A
+// process that ends otherwise than it may, or says more than it may, is a fault.
 
 import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 
 import { pause, type Peer, type Running, type Stage } from '../peer.ts'
+import { clockEnv, setClock } from './clock.ts'
+import { silence } from './silence.ts'
 import { type Ledger, other, type Side } from './ledger.ts'
 import { contentOf, type Shape } from './message.ts'
 import type { Dice } from './random.ts'
@@ -32,10 +36,20 @@ const RECORDS = [5, 30] as const
 const KILL_MS = 250
 const CLOSE_MS = [0, 6] as const
 
+/** Between two stops, on average, and how long they last. */
+const STOP_MS = 700
+const STOPPED_MS = [300, 4000] as const
+
+/** Between two jumps of somebody's clock, and where to: days from now. */
+const JUMP_MS = [100, 700] as const
+const DAYS = [0, 0, 3650, -3650, 1, -20]
+
 interface Worker {
   side: Side
   command: string
   running: Running
+  /** The file that tells its clock. */
+  clock: string | undefined
 }
 
 export interface CrewOptions {
@@ -47,6 +61,9 @@ export interface CrewOptions {
   /** What there is to reach: both get there together. */
   messages: number
   kills: number
+  stops: number
+  /** Every process has its own clock. */
+  clocks: boolean
 }
 
 export class Crew {
@@ -55,6 +72,7 @@ export class Crew {
   readonly #jobs: Promise<void>[] = []
   #over = false
   #next: number
+  #started = 0
   /** What went wrong, in words. */
   readonly faults: string[] = []
 
@@ -69,7 +87,7 @@ export class Crew {
     for (const side of ['alice', 'bob'] as const) {
       this.#jobs.push(this.#listen(side), this.#flush(side), this.#send(side), this.#send(side))
     }
-    this.#jobs.push(this.#kill())
+    this.#jobs.push(this.#kill(), this.#stop(), this.#jump())
     while (!over() && !this.enough && this.faults.length === 0) await pause(dice.between(20, 60))
     this.#over = true
     for (const { running } of this.#workers) void running.kill()
@@ -77,15 +95,15 @@ export class Crew {
   }
 
   get enough(): boolean {
-    const { messages, kills, ledger } = this.#options
-    return ledger.queued.size >= messages && ledger.killed >= kills
+    const { messages, kills, stops, ledger } = this.#options
+    return ledger.queued.size >= messages && ledger.killed >= kills && ledger.stops >= stops
   }
 
   /** True for whoever is ahead of the other: senders of the killer, and the killer of the senders. */
-  #ahead(of: 'messages' | 'kills'): boolean {
-    const { messages, kills, ledger } = this.#options
-    const gap = ledger.queued.size / messages - ledger.killed / kills
-    return of === 'messages' ? gap > 0.02 : gap < -0.02
+  #ahead(of: 'messages' | 'kills' | 'stops'): boolean {
+    const { messages, kills, stops, ledger } = this.#options
+    const done = { messages: ledger.queued.size / messages, kills: share(ledger.killed, kills), stops: share(ledger.stops, stops) }
+    return done[of] >= 1 || done[of] > Math.min(...Object.values(done)) + 0.02
   }
 
   /** Until it is over; what a job throws is a fault. */
@@ -98,11 +116,13 @@ export class Crew {
   }
 
   #start(side: Side, command: string, args: string[], stdin?: string): Worker {
-    const { people } = this.#options
-    const running = people[side].start(command, args, stdin === undefined ? {} : { stdin: 'pipe' })
+    const { people, stage, clocks, dice } = this.#options
+    const clock = clocks ? join(stage.dir, `clock-${this.#started++}`) : undefined
+    const env = clock === undefined ? {} : clockEnv(clock, dice.pick(DAYS))
+    const running = people[side].start(command, args, { env, ...(stdin !== undefined && { stdin: 'pipe' }) })
     running.child.stdin?.on('error', () => undefined) // it is killed while it reads
     running.child.stdin?.end(stdin)
-    const worker = { side, command, running }
+    const worker = { side, command, running, clock }
     this.#workers.add(worker)
     return worker
   }
@@ -114,6 +134,7 @@ export class Crew {
     this.#workers.delete(worker)
     running.check()
     this.#options.stage.forget(running)
+    if (worker.clock !== undefined) rmSync(worker.clock, { force: true })
     const fine = signal === 'SIGKILL' || (FINE[command] ?? []).includes(code ?? -1)
     if (fine && !running.err.includes('    at ')) return
     this.faults.push(`${side}: ${running.child.spawnargs.slice(1).join(' ')}: ${code ?? signal}: ${running.err}`)
@@ -145,7 +166,7 @@ export class Crew {
   #send(side: Side): Promise<void> {
     const { dice } = this.#options
     return this.#repeat(async () => {
-      if (this.#ahead('messages') || this.#options.ledger.queued.size >= this.#options.messages) return pause(50)
+      if (this.#ahead('messages')) return pause(50)
       const way = dice.pick(['one', 'one', 'one', 'lines', 'records'] as const)
       if (way === 'one') await this.#sendOne(side)
       else if (way === 'lines') await this.#sendMany(side, 'line', dice.between(...LINES))
@@ -202,17 +223,50 @@ export class Crew {
   }
 
   #kill(): Promise<void> {
-    const { dice, ledger, kills } = this.#options
+    const { dice } = this.#options
     return this.#repeat(async () => {
       await pause(-Math.log(1 - dice.next()) * KILL_MS)
-      if (this.#ahead('kills') || ledger.killed >= kills) return
-      const commands = [...new Set([...this.#workers].map(({ command }) => command))]
-      if (commands.length === 0) return
-      const command = dice.pick(commands)
-      const victim = dice.pick([...this.#workers].filter((worker) => worker.command === command))
+      const victim = this.#victim()
+      if (victim === undefined || this.#ahead('kills')) return
       const all = dice.chance(0.05) // as if the machine went down
       if (!all && dice.chance(0.3)) await this.#nextRecord(victim)
       for (const worker of this.#workers) if (worker === victim || (all && worker.side === victim.side)) this.#strike(worker)
+    })
+  }
+
+  /** One of those at work: each command as often as the others. */
+  #victim(): Worker | undefined {
+    const { dice } = this.#options
+    const commands = [...new Set([...this.#workers].map(({ command }) => command))]
+    if (commands.length === 0) return undefined
+    const command = dice.pick(commands)
+    return dice.pick([...this.#workers].filter((worker) => worker.command === command))
+  }
+
+  /** SIGSTOP, for so long that its locks look as if nobody held them, then SIGCONT. */
+  #stop(): Promise<void> {
+    const { dice, ledger, people } = this.#options
+    return this.#repeat(async () => {
+      await pause(-Math.log(1 - dice.next()) * STOP_MS)
+      const victim = this.#victim()
+      if (victim === undefined || this.#ahead('stops') || isOver(victim)) return
+      const { side, command, running } = victim
+      running.child.kill('SIGSTOP')
+      const restore = silence(people[side].home, running.pid)
+      await Promise.race([pause(dice.between(...STOPPED_MS)), running.ended])
+      restore()
+      running.child.kill('SIGCONT')
+      ledger.note({ fact: 'stop', what: `${side} ${command}` })
+    })
+  }
+
+  /** Somebody's clock is set. */
+  #jump(): Promise<void> {
+    const { dice, clocks } = this.#options
+    return this.#repeat(async () => {
+      await pause(dice.between(...JUMP_MS))
+      const { clock } = (clocks ? this.#victim() : undefined) ?? {}
+      if (clock !== undefined) setClock(clock, dice.pick(DAYS))
     })
   }
 
@@ -223,11 +277,20 @@ export class Crew {
     await pause(this.#options.dice.between(...CLOSE_MS))
   }
 
-  #strike({ side, command, running }: Worker): void {
-    const { exitCode, signalCode } = running.child
-    if (running.over || exitCode !== null || signalCode !== null || !running.child.kill('SIGKILL')) return
+  #strike(worker: Worker): void {
+    const { side, command, running } = worker
+    if (isOver(worker) || !running.child.kill('SIGKILL')) return
     void running.ended.then(({ signal }) => {
       if (signal === 'SIGKILL') this.#options.ledger.note({ fact: 'kill', what: `${side} ${command}` })
     })
   }
+}
+
+function isOver({ running }: Worker): boolean {
+  return running.over || running.child.exitCode !== null || running.child.signalCode !== null
+}
+
+/** What there is of what there is to be. */
+function share(done: number, of: number): number {
+  return of === 0 ? Infinity : done / of
 }

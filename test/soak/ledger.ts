@@ -18,6 +18,7 @@ export type Fact =
   /** The mail reader has read this file and is about to delete it. */
   | { fact: 'deleted'; by: Side; base: string; id: string; digest: string; n: number | undefined }
   | { fact: 'kill'; what: string }
+  | { fact: 'stop'; what: string }
   | { fact: 'time'; seconds: number }
 
 export class Ledger {
@@ -28,6 +29,8 @@ export class Ledger {
   readonly queued = new Map<string, { from: Side; n: number }>()
   readonly deleted: (Fact & { fact: 'deleted' })[] = []
   readonly kills = new Map<string, number>()
+  /** Processes that were stopped for a while. */
+  stops = 0
   seconds = 0
 
   constructor(path: string) {
@@ -58,6 +61,9 @@ export class Ledger {
         break
       case 'kill':
         this.kills.set(fact.what, (this.kills.get(fact.what) ?? 0) + 1)
+        break
+      case 'stop':
+        this.stops++
         break
       case 'time':
         this.seconds += fact.seconds

@@ -3,7 +3,7 @@
 // MINUTES ends a call early (75), and the same call goes on with it. Prints a JSON line and a row of the README's table.
 //
 //   node --import tsx test/soak/run.ts resume      BYTES CUTS SEED KEEP MINUTES
-//   node --import tsx test/soak/run.ts soak        MESSAGES KILLS SEED KEEP MINUTES
+//   node --import tsx test/soak/run.ts soak        MESSAGES KILLS STOPS CLOCKS SEED KEEP MINUTES
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -54,17 +54,19 @@ async function resume(): Promise<'done' | 'more'> {
 }
 
 function tellSoak(report: SoakReport): void {
-  const { messages, bytes, deleted, untold, killed, lost, doubled, changed, python, seconds } = report
+  const { messages, bytes, deleted, untold, killed, stops, clocks, lost, doubled, changed, python, seconds } = report
   const kills = Object.values(killed).reduce((sum, count) => sum + count, 0)
   console.log(`# ${messages} messages arrived, of ${untold} of them nobody was told that they were queued`)
   console.log(`# ${deleted} were read and deleted meanwhile; the others have ${mib(bytes)}, Python's mailbox read ${python} of them`)
+  console.log(`# ${stops} processes were stopped for a while${clocks ? ', every clock jumped by years' : ''}`)
   console.log(`# ${kills} kills: ${Object.entries(killed).map(([what, count]) => `${what} ${count}`).join(', ')}; ${seconds} s`)
   console.log(JSON.stringify({ soak: report }))
   console.log(`| ${messages} messages both ways while processes of both sides are killed | ${kills} | ${lost} | ${doubled} | ${changed} |`)
 }
 
 async function soak(): Promise<'done' | 'more'> {
-  const work = await Soak.open(dir, { messages: number('MESSAGES', 10_000), kills: number('KILLS', 1000), seed })
+  const [messages, kills, stops] = [number('MESSAGES', 10_000), number('KILLS', 1000), number('STOPS', 200)]
+  const work = await Soak.open(dir, { messages, kills, stops, clocks: number('CLOCKS', 0) > 0, seed })
   try {
     const end = await work.run(seconds)
     if (end === 'more') return end

@@ -14,6 +14,9 @@ import { judge, type Verdict } from './verdict.ts'
 export interface SoakPlan {
   messages: number
   kills: number
+  stops: number
+  /** Every process has a clock of its own, which jumps. */
+  clocks: boolean
   seed: number
 }
 
@@ -69,6 +72,7 @@ export class Soak {
     if (!crew.enough) return 'more'
     const { wrong, ...found } = await judge(this.#people, ledger, this.#plan.seed)
     if (wrong.length > 0) throw new Error(`${JSON.stringify(found)}\n${wrong.slice(0, 50).join('\n')}`)
-    return { ...this.#plan, ...found, killed: Object.fromEntries(ledger.kills), seconds: ledger.seconds }
+    const { killed: kills, stops } = ledger
+    return { ...this.#plan, ...found, kills, stops, killed: Object.fromEntries(ledger.kills), seconds: ledger.seconds }
   }
 }

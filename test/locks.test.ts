@@ -1,17 +1,21 @@
 // No promise rests on a lock: two receivers, two senders, holders that were stopped, locks that were left, clocks that
 // jump. Whatever of it comes together, each message is there once, and nobody waits for ever.
 
-import { readdir, readFile, utimes, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
 import { nodeSuite } from '../lib/crypto/suite-node.ts'
 import { type FileHandle, type Files, nodeFiles } from '../lib/disk/files.ts'
+import { nextHelloTime } from '../lib/disk/hellos.ts'
 import type { Home } from '../lib/disk/home.ts'
 import { Inbox } from '../lib/disk/inbox.ts'
+import { openOutgoing } from '../lib/disk/outgoing.ts'
+import { drop, list } from '../lib/disk/queue.ts'
+import { sweep } from '../lib/disk/sweep.ts'
 import { breakLocks, check, live, make, type Message, senderOf, SHAPES } from './lives.ts'
-import { type Side, withPair } from './pair.ts'
+import { file, pattern, send, type Side, text, withPair } from './pair.ts'
 
 /** The disk of a process that is stopped before its n-th operation that changes anything, and continued later. */
 class Stopped {
@@ -142,5 +146,69 @@ for (const [shape, parts] of Object.entries(SHAPES)) {
     }
   }
 }
+
+const DECADE_MS = 10 * 365 * 86_400_000
+
+/** The same home after the clock was set ten years ahead: of the process, and of the disk that stamps the files. */
+function later(home: Home): Home {
+  const files: Files = {
+    ...nodeFiles,
+    async stat(path) {
+      const stat = await nodeFiles.stat(path)
+      return stat !== undefined && /\/lock\/now\./.test(path) ? { ...stat, mtimeMs: stat.mtimeMs + DECADE_MS } : stat
+    },
+  }
+  const clock = { ...home.clock, now: () => home.clock.now() + DECADE_MS }
+  return Object.create(home, { files: { value: files }, clock: { value: clock } }) as Home
+}
+
+for (const [shape, sources, opts] of [
+  ['a small text', [text('hello\n')], {}],
+  ['a small text that expires', [text('hello\n')], { tag: 'x', expires: 4e12 }],
+  ['a body of its own', [text('look\n'), file(pattern(70_000))], { tag: 'x' }],
+  ['a file of more than 10 MiB', [file(pattern((10 << 20) + 1))], {}],
+] as const) {
+  test(`${shape}: a sender is stopped at any operation, the clock is set ten years ahead, another sweeps: whole or not accepted`, async () => {
+    await withPair(async (alice) => {
+      const { home, contact } = alice
+      let accepted = 0
+      for (let n = 1; ; n++) {
+        const disk = new Stopped(n)
+        const sender = Object.create(home, { files: { value: disk.files } }) as Home
+        const sending = send({ ...alice, home: sender }, [[...sources]], opts).catch(() => undefined)
+        if ((await Promise.race([disk.stopped, sending])) !== undefined) break
+        await sweep(later(home))
+        disk.go()
+        const queued = (await sending)?.[0]
+        const names = await list(home, contact.key)
+        assert.equal(names.map(({ id }) => id), queued === undefined ? [] : [queued.id], `stopped at ${n}`)
+        if (queued === undefined) continue
+        accepted++
+        const outgoing = await openOutgoing(home, nodeSuite, queued)
+        assert.ok(outgoing, `stopped at ${n}`)
+        let size = 0
+        for (let piece; size < outgoing.size; size += piece.length) {
+          piece = await outgoing.read(size, 1 << 20)
+          assert.ok(piece.length > 0, `stopped at ${n}: ${size} of ${outgoing.size} bytes`)
+        }
+        await outgoing.close()
+        await drop(home, [queued])
+      }
+      assert.ok(accepted > 0)
+    })
+  })
+}
+
+test('lock/ may be deleted while nothing runs', async () => {
+  await withPair(async (alice, bob) => {
+    const message = make(alice, 'a small text', 1)
+    await bob.station.inbox()
+    await bob.station.close()
+    await rm(bob.home.at('lock'), { recursive: true })
+    await nextHelloTime(bob.home)
+    assert.ok(await live(bob.home, bob, senderOf(bob), message))
+    await check(bob.home, senderOf(bob).key, message)
+  })
+})
 
 test.run()

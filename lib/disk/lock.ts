@@ -114,7 +114,9 @@ async function acquire(home: Home, name: string): Promise<Held | undefined> {
     })
   } catch (error) {
     if (isCode(error, 'ELOCKED')) return undefined
-    throw error
+    if (!isCode(error, 'ENOENT')) throw error
+    // There was no lock/, which may be deleted. Or somebody with another clock has broken the lock that was just made.
+    return (await home.files.mkdir(home.at('lock'))) ? acquire(home, name) : undefined
   }
   try {
     await noteOwner(home, `${path}.owner`)
@@ -170,8 +172,8 @@ export async function isAlive(home: Home, path: string): Promise<boolean> {
   return (await judge(home, path)) !== 'dead'
 }
 
-/** What is known of the process that wrote the note. */
-async function judge(home: Home, path: string): Promise<'alive' | 'dead' | 'unknown' | 'unnoted'> {
+/** What is known of the process that wrote the note; unnoted: there is none, or not yet. */
+export async function judge(home: Home, path: string): Promise<'alive' | 'dead' | 'unknown' | 'unnoted'> {
   let owner: Owner
   try {
     owner = JSON.parse(fromUtf8(await home.files.read(path))) as Owner

@@ -8,7 +8,7 @@ import { ChunkHasher, INLINE_MAX, type Hash, type Part } from '../wire/envelope.
 import { removeTree } from './durable.ts'
 import type { FileHandle } from './files.ts'
 import type { Home } from './home.ts'
-import { isAlive, noteOwner } from './lock.ts'
+import { judge, noteOwner } from './lock.ts'
 
 /** A leftover whose owner cannot be judged goes after this time: 36 h, as mail programs do with tmp/. */
 export const LEFTOVER_MS = 36 * 3600 * 1000
@@ -82,18 +82,17 @@ export async function* fileChunks(home: Home, path: string): AsyncGenerator<Uint
   }
 }
 
-/** Removes what killed processes left in queue/stage/. Safe beside running ones. */
-export async function sweepStaging(home: Home): Promise<void> {
+/** Removes what killed processes left in queue/stage/. Safe beside running ones: true if there are some. */
+export async function sweepStaging(home: Home, now: number): Promise<boolean> {
+  let alive = false
   for (const name of await home.files.list(home.at('queue', 'stage'))) {
     const directory = home.at('queue', 'stage', name)
-    if ((await home.files.stat(`${directory}/owner`)) !== undefined) {
-      if (await isAlive(home, `${directory}/owner`)) continue
-    } else {
-      const stat = await home.files.stat(directory)
-      if (stat === undefined || home.clock.now() - stat.mtimeMs < LEFTOVER_MS) continue
-    }
-    await removeTree(home.files, directory)
+    const owner = await judge(home, `${directory}/owner`)
+    const young = now - ((await home.files.stat(directory))?.mtimeMs ?? now) < LEFTOVER_MS
+    if (owner === 'dead' || (owner !== 'alive' && !young)) await removeTree(home.files, directory)
+    else if (owner !== 'unnoted') alive = true // without a note it has just begun
   }
+  return alive
 }
 
 class Stage {

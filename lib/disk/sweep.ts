@@ -2,6 +2,7 @@
 // replaced. Nothing that a head in new/, hold/ or failed/ points to is ever touched, and nothing young: a process may be
 // about to write its head.
 
+import { filesNow } from './age.ts'
 import { removeTree } from './durable.ts'
 import type { Home } from './home.ts'
 import { tryLock } from './lock.ts'
@@ -19,24 +20,27 @@ export async function sweep(home: Home): Promise<void> {
   const held = await tryLock(home, 'sweep', true)
   if (held === undefined) return
   try {
-    await sweepStaging(home)
-    for (const key of await keys(home)) await sweepQueue(home, key)
-    await sweepSent(home)
+    const now = await filesNow(home)
+    // Whoever is staging a large body links it into the queue before its head is there: it must not look old by then,
+    // even if the clock was set meanwhile.
+    const staging = await sweepStaging(home, now)
+    for (const key of await keys(home)) await sweepQueue(home, key, now, staging)
+    if (!staging) await sweepSent(home, now)
     for (const directory of REPLACED) {
-      for (const name of await oldOnes(home, home.at(directory), UNFINISHED)) await home.files.unlink(home.at(directory, name))
+      for (const name of await oldOnes(home, now, home.at(directory), UNFINISHED)) await home.files.unlink(home.at(directory, name))
     }
-    await sweepLocks(home)
+    await sweepLocks(home, now)
   } finally {
     await held.release()
   }
 }
 
-async function sweepQueue(home: Home, key: string): Promise<void> {
+async function sweepQueue(home: Home, key: string, now: number, staging: boolean): Promise<void> {
   const { files } = home
-  for (const name of await oldOnes(home, queuePath(home, key, 'tmp'))) await files.unlink(queuePath(home, key, 'tmp', name))
+  for (const name of await oldOnes(home, now, queuePath(home, key, 'tmp'))) await files.unlink(queuePath(home, key, 'tmp', name))
   // Candidates before heads: a head that appears in between cannot belong to something old.
-  const bodies = await oldOnes(home, queuePath(home, key, 'body'))
-  const options = await oldOnes(home, queuePath(home, key, 'opts'))
+  const bodies = staging ? [] : await oldOnes(home, now, queuePath(home, key, 'body'))
+  const options = await oldOnes(home, now, queuePath(home, key, 'opts'))
   if (bodies.length === 0 && options.length === 0) return
   const heads = await headsOf(home, key)
   const ids = new Set([...heads].map((name) => parseQueueName(name)?.id ?? ''))
@@ -55,8 +59,8 @@ async function headsOf(home: Home, key: string): Promise<Set<string>> {
 }
 
 /** Copies of messages that were never accepted, and what they brought into files/. */
-async function sweepSent(home: Home): Promise<void> {
-  const copies = await oldOnes(home, home.at('sent', 'tmp'))
+async function sweepSent(home: Home, now: number): Promise<void> {
+  const copies = await oldOnes(home, now, home.at('sent', 'tmp'))
   if (copies.length === 0) return
   const wanted = new Set<string>()
   for (const key of await keys(home)) {
@@ -76,25 +80,23 @@ async function sweepSent(home: Home): Promise<void> {
   }
 }
 
-/** Notes of owners without a lock, and locks of the dead on their way out. */
-async function sweepLocks(home: Home): Promise<void> {
+/** Notes of owners without a lock, locks of the dead on their way out, and what filesNow() was killed over. */
+async function sweepLocks(home: Home, now: number): Promise<void> {
   const { files } = home
-  for (const name of await oldOnes(home, home.at('lock'), /\.dead\.\d+$|\.owner$/)) {
+  for (const name of await oldOnes(home, now, home.at('lock'), /\.dead\.\d+$|\.owner$|^now\.\d+$/)) {
     const path = home.at('lock', name)
-    if (!name.endsWith('.owner')) await removeTree(files, path)
+    if (name.startsWith('now.')) await files.unlink(path)
+    else if (!name.endsWith('.owner')) await removeTree(files, path)
     else if ((await files.stat(path.replace(/owner$/, 'lock'))) === undefined) await files.unlink(path)
   }
 }
 
-async function oldOnes(home: Home, directory: string, shape = /./): Promise<string[]> {
+async function oldOnes(home: Home, now: number, directory: string, shape = /./): Promise<string[]> {
   const old: string[] = []
   for (const name of await home.files.list(directory)) {
-    if (shape.test(name) && (await isOld(home, `${directory}/${name}`))) old.push(name)
+    if (!shape.test(name)) continue
+    const stat = await home.files.stat(`${directory}/${name}`)
+    if (stat !== undefined && now - stat.mtimeMs > LEFTOVER_MS) old.push(name)
   }
   return old
-}
-
-async function isOld(home: Home, path: string): Promise<boolean> {
-  const stat = await home.files.stat(path)
-  return stat !== undefined && home.clock.now() - stat.mtimeMs > LEFTOVER_MS
 }

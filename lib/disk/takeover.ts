@@ -5,6 +5,7 @@
 import { sleep } from '../base/clock.ts'
 import { isCode } from '../base/fail.ts'
 import type { Hash } from '../wire/envelope.ts'
+import { filesNow } from './age.ts'
 import { removeTree } from './durable.ts'
 import type { Home } from './home.ts'
 import { claim, tryLock } from './lock.ts'
@@ -172,5 +173,5 @@ async function move(home: Home, from: string, to: string): Promise<boolean> {
 /** True for the directory of a message that nobody went on with for PART_MAX_MS. */
 export async function isOld(home: Home, path: string): Promise<boolean> {
   const times = await Promise.all([path, `${path}/chunks`].map((each) => home.files.stat(each)))
-  return home.clock.now() - Math.max(...times.map((stat) => stat?.mtimeMs ?? 0)) > PART_MAX_MS
+  return (await filesNow(home)) - Math.max(...times.map((stat) => stat?.mtimeMs ?? 0)) > PART_MAX_MS
 }

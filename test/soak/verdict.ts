@@ -86,7 +86,7 @@ export async function judge(people: Record<Side, Peer>, ledger: Ledger, seed: nu
   await settle(people, verdict.wrong)
   for (const side of SIDES) await judgeSide(people, side, ledger, seed, verdict)
   for (const side of SIDES) {
-    for (const name of people[side].strays()) if (!name.startsWith('sent/tmp/')) verdict.wrong.push(`${side} has a stray ${name}`)
+    for (const name of people[side].strays()) verdict.wrong.push(`${side} has a stray ${name}`)
   }
   return verdict
 }

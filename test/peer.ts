@@ -420,6 +420,7 @@ export class Peer {
     for (const key of this.files('queue').filter((name) => name !== 'clock')) {
       folders.push(...['tmp', 'body', 'opts', '.'].map((folder) => join('queue', key, folder)))
     }
+    folders.push(...this.files('queue', 'stage').map((name) => join('queue', 'stage', name)))
     for (const folder of folders) {
       for (const name of this.files(folder)) if (!name.endsWith('.lock')) utimesSync(this.at(folder, name), long, long)
     }

@@ -479,6 +479,15 @@ test('the sweep takes what is old and belongs to nothing, and nothing else', asy
     writeFileSync(`${staged.directory}/owner`, JSON.stringify({ ...note, boot: 'another' }))
     await sweep(home)
     assert.not.ok(existsSync(staged.directory as string))
+    // a note that its process did not live to finish tells nothing: the age does, of what was written last
+    const torn = await stage(home, octets(pattern(70_000)))
+    writeFileSync(`${torn.directory}/owner`, JSON.stringify(note).slice(0, 40))
+    for (const path of ['owner', '.', '0']) {
+      assert.ok(existsSync(torn.directory as string), path)
+      await utimes(`${torn.directory}/${path}`, old, old)
+      await sweep(home)
+    }
+    assert.not.ok(existsSync(torn.directory as string))
   })
 })
 

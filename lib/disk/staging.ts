@@ -88,11 +88,19 @@ export async function sweepStaging(home: Home, now: number): Promise<boolean> {
   for (const name of await home.files.list(home.at('queue', 'stage'))) {
     const directory = home.at('queue', 'stage', name)
     const owner = await judge(home, `${directory}/owner`)
-    const young = now - ((await home.files.stat(directory))?.mtimeMs ?? now) < LEFTOVER_MS
+    // No note yet, or a torn one, or one from another pid namespace: whoever works there writes now and then.
+    const young = now - (await newest(home, directory)) < LEFTOVER_MS
     if (owner === 'dead' || (owner !== 'alive' && !young)) await removeTree(home.files, directory)
     else if (owner !== 'unnoted') alive = true // without a note it has just begun
   }
   return alive
+}
+
+/** The latest modification of a directory and of what is in it, Unix ms. */
+async function newest(home: Home, directory: string): Promise<number> {
+  const paths = [directory, ...(await home.files.list(directory)).map((name) => `${directory}/${name}`)]
+  const stats = await Promise.all(paths.map((path) => home.files.stat(path)))
+  return Math.max(...stats.map((stat) => stat?.mtimeMs ?? 0))
 }
 
 class Stage {

@@ -167,7 +167,7 @@ async function playAll(
     }
   }
   for (const left of await play.close()) throw new Error(`left by the other side: ${left}`)
-  console.log(`# ${title}: ${count} runs, ${((performance.now() - since) / 1000).toFixed(0)} s`)
+  console.log(`# ${title}: ${count} of ${at} points, ${((performance.now() - since) / 1000).toFixed(0)} s`)
 }
 
 main().catch((error: unknown) => {

@@ -120,6 +120,7 @@ export class Play {
     const verdict = await judge(this.#cast, letter, { id: life.id, accepted: life.accepted })
     complaints.push(...verdict.complaints, ...(await stuckLocks(this.#victim)))
     this.#forget()
+    if (this.#listener?.over === true) complaints.push(`the other listener has ended: ${this.#listener.err}`)
     this.#spoilt = complaints.length > 0 || verdict.lost + verdict.doubled + verdict.changed > 0
     return { ...verdict, complaints, missed, end: String(signal ?? code) }
   }
@@ -197,7 +198,7 @@ async function flushed(peer: Peer): Promise<string[]> {
 
 /** Tells a listener to end, unless it is about to for a reason of its own. */
 async function end(running: Running): Promise<void> {
-  if (running.err.includes('cannot go on')) await inTime(running.ended, QUIET_MS)
+  if (running.err.includes('cannot')) await inTime(running.ended, QUIET_MS)
   if (!running.over) running.child.kill('SIGTERM')
 }
 

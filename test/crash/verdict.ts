@@ -8,8 +8,8 @@ import type { Held, Peer } from '../peer.ts'
 import { sha256, until } from '../peer.ts'
 import type { Cast, Letter } from './cast.ts'
 
-/** From the ACK to the last trace of the message in the queue. */
-const SETTLED_MS = 5000
+/** From the ACK to the last trace of the message, on a busy machine. */
+const SETTLED_MS = 30_000
 
 export interface Verdict {
   /** Accepted and not in the inbox. */
@@ -29,8 +29,7 @@ export async function judge(
   { id, accepted }: { id: string | undefined; accepted: boolean },
 ): Promise<Verdict> {
   const complaints: string[] = []
-  const quiet = (): boolean => alice.strays().length + bob.strays().length === 0
-  await until('nothing to lie around', quiet, SETTLED_MS).catch(() => undefined) // a listener has its own pace
+  const strays = await lasting(() => [...straysOf(alice), ...straysOf(bob)])
   const came = await held(bob, 'inbox', complaints)
   const kept = await held(alice, 'sent', complaints)
   const wanted = summary(letter)
@@ -41,9 +40,10 @@ export async function judge(
   if (recorded !== Math.min(1, came.length)) complaints.push(`${recorded} records in seen`)
   if (accepted && kept.length !== 1) complaints.push(`${kept.length} copies in sent/`)
   if (kept.length > 1) complaints.push('doubled in sent/')
-  complaints.push(...alice.strays(), ...bob.strays())
+  complaints.push(...strays)
   for (const peer of [alice, bob]) {
-    for (const name of peer.files('files')) if (name !== known || came.length === 0) complaints.push(`files/${name}`)
+    const files = peer.files('files').filter((name) => name !== known || came.length === 0)
+    complaints.push(...files.map((name) => `${peer.name}'s files/${name}`))
   }
   return {
     lost: accepted && came.length === 0 ? 1 : 0,
@@ -51,6 +51,18 @@ export async function judge(
     changed,
     complaints,
   }
+}
+
+function straysOf(peer: Peer): string[] {
+  return peer.strays().map((name) => `${peer.name}'s ${name}`)
+}
+
+/** What is found and does not go away: a listener has its own pace. */
+async function lasting(find: () => string[]): Promise<string[]> {
+  const first = new Set(find())
+  const left = (): string[] => find().filter((name) => first.has(name))
+  await until('it to go away', () => left().length === 0, SETTLED_MS).catch(() => undefined)
+  return left()
 }
 
 /** What stands in a box; a mail that cannot be read is a complaint. */

@@ -9,7 +9,8 @@ import { type LogEvent, note, readLog } from '../disk/queuelog.ts'
 import { queuePath } from '../disk/queued.ts'
 import { nextAttempt } from './schedule.ts'
 import type { Session, SessionEnd } from './session.ts'
-import type { CallingPort, Station } from './station.ts'
+import type { CallingPort } from './reach.ts'
+import type { Station } from './station.ts'
 import type { DialTrouble } from './trouble.ts'
 
 export interface AttemptOptions {

@@ -14,8 +14,9 @@ import { attempt } from './attempt.ts'
 import type { Backoff } from './backoff.ts'
 import { CallPort } from './callport.ts'
 import type { Desk } from './desk.ts'
+import { DIAL_MS } from './reach.ts'
 import type { Session } from './session.ts'
-import { DIAL_MS, Station } from './station.ts'
+import { Station } from './station.ts'
 
 /** Contacts dialled at once; sessions last as long as they last. */
 const PARALLEL = 8

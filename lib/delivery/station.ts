@@ -3,11 +3,10 @@
 // is handled once, whether a listener, a flush or a single p2p-send is at work.
 
 import { equal } from '../base/bytes.ts'
-import { EX, Failure, ioFailure } from '../base/fail.ts'
+import { EX, Failure } from '../base/fail.ts'
 import { loadSuite, type PrivateKey, type Suite } from '../crypto/suite.ts'
 import { Config } from '../disk/config.ts'
 import type { Contact } from '../disk/contact.ts'
-import { nextHelloTime } from '../disk/hellos.ts'
 import type { Home } from '../disk/home.ts'
 import { instanceOf } from '../disk/instance.ts'
 import { loadTransportKeys } from '../disk/identity.ts'
@@ -16,26 +15,21 @@ import { type Keyring, loadKeyring } from '../disk/keyring.ts'
 import type { KnockRequest } from '../disk/quarantine.ts'
 import type { Queued } from '../disk/queued.ts'
 import type { Responder } from '../net/answer.ts'
-import { dial, type UdpCaller } from '../net/dial.ts'
 import type { GreetOptions } from '../net/greeting.ts'
 import { localAddresses } from '../net/interfaces.ts'
 import type { Link } from '../net/link.ts'
 import { Outside } from '../net/outside.ts'
-import { acceptFromPeer, type Address, ADDRESSES_MAX, distinctAddresses, isLoopback } from '../wire/address.ts'
+import { acceptFromPeer, ADDRESSES_MAX, distinctAddresses, isLoopback } from '../wire/address.ts'
 import type { PipeFrame } from '../wire/frame.ts'
 import type { Payload2 } from '../wire/hello.ts'
 import { type Claim, Door } from './door.ts'
-import { inviteTrouble, occasionFor } from './introduction.ts'
-import { Admission, isFullDisk } from './limits.ts'
+import { Admission } from './limits.ts'
 import { type Greeting, noteMeeting, takeTurns } from './meeting.ts'
 import { NewsDesk } from './news.ts'
-import { placesOf } from './places.ts'
 import { Postmaster } from './postmaster.ts'
+import { type ConnectOptions, Reach } from './reach.ts'
 import { type Place, Session } from './session.ts'
-import { type DialTrouble, explain, nowhere } from './trouble.ts'
-
-/** For one attempt at all addresses of a contact. */
-export const DIAL_MS = 10_000
+import type { DialTrouble } from './trouble.ts'
 
 export interface StationEvents {
   delivered?(queued: Queued, contact: Contact, elapsedMs: number): void
@@ -55,20 +49,6 @@ export interface StationEvents {
   pipe?(frame: PipeFrame, session: Session): boolean
 }
 
-export interface ConnectOptions {
-  timeoutMs?: number
-  signal?: AbortSignal
-  /** For calls over UDP, and for the contact's own; without, TCP alone. */
-  port?: CallingPort
-}
-
-/** The UDP port as a call uses it: callport.ts. */
-export interface CallingPort {
-  get(): Promise<UdpCaller | undefined>
-  /** A link that this contact begins; undefined once `signal` has fired. */
-  incoming(key: string, signal: AbortSignal): Promise<Link | undefined>
-}
-
 export class Station {
   readonly home: Home
   readonly suite: Suite
@@ -84,6 +64,7 @@ export class Station {
   #config: Config
   #inbox: Promise<Inbox> | undefined
   readonly #news: NewsDesk
+  readonly #reach: Reach
   readonly #door: Door
   readonly #noting = new Set<Promise<void>>()
 
@@ -125,6 +106,13 @@ export class Station {
       failed: (queued, contact, reason, text, bounce) => this.#events.failed?.(queued, contact, reason, text, bounce),
       noticed: (text, contact) => this.#events.noticed?.(text, contact),
       trouble: (error) => this.#events.trouble?.(error),
+    })
+    this.#reach = new Reach({
+      home,
+      suite,
+      self: () => this.#keyring.self,
+      ownKey: () => this.ownKey,
+      config: () => this.#config,
     })
     this.#door = new Door({
       home,
@@ -186,36 +174,14 @@ export class Station {
 
   /** A link to a contact, or why there is none. */
   async connect(contact: Contact, options: ConnectOptions = {}): Promise<{ link: Link } | DialTrouble> {
-    const places = await this.#unlessHindered(contact, placesOf(this.home, contact))
-    if ('reason' in places) return places
-    const { addresses } = places
-    if (addresses.length === 0) return nowhere(contact, places.resting)
-    const outcome = await this.#unlessCalled(contact, addresses, options)
-    if ('reason' in outcome) return outcome
-    if ('failures' in outcome) {
-      const trouble = explain(contact, outcome.failures, this.#config.quietNet)
-      const text = trouble.reason === 'silent' ? await inviteTrouble(this.home, contact) : undefined
-      return { ...trouble, ...(text !== undefined && { text }) }
-    }
-    await places.answered(outcome.link).catch(() => undefined)
-    this.greeted(contact, outcome.link)
+    const outcome = await this.#reach.connect(contact, options)
+    if ('link' in outcome) this.greeted(contact, outcome.link)
     return outcome
   }
 
   /** What a hello to this contact says; `forget` what is secret in it once the calls are over. */
-  async greeting(contact: Contact): Promise<{ greeting: GreetOptions; forget: () => void }> {
-    const { self } = this.#keyring
-    const { occasion, forget } = await occasionFor(this.home, this.suite, self, contact)
-    const greeting = {
-      suite: this.suite,
-      random: this.home.random,
-      self: { identity: self.identity, transportKey: this.ownKey, seq: self.token.seq, token: self.token.bytes },
-      peer: { identity: contact.identity, transport: contact.transport },
-      seqHeld: contact.seq,
-      occasion,
-      stamp: () => nextHelloTime(this.home),
-    }
-    return { greeting, forget }
+  greeting(contact: Contact): Promise<{ greeting: GreetOptions; forget: () => void }> {
+    return this.#reach.greeting(contact)
   }
 
   /** What the contact said when it answered our hello. */
@@ -224,45 +190,6 @@ export class Station {
     const { token, observed } = link.hello as Payload2
     if (token.length > 0) this.#news.learn(contact, { token })
     if (link.carrier === 'udp' && observed !== undefined) this.outside.note(contact.key, observed)
-  }
-
-  /** A dial, unless the contact calls first. */
-  async #unlessCalled(contact: Contact, addresses: Address[], options: ConnectOptions): Promise<Dialled> {
-    const { port, signal } = options
-    if (port === undefined) return this.#dial(contact, addresses, options)
-    const over = new AbortController()
-    const until = signal === undefined ? over.signal : AbortSignal.any([signal, over.signal])
-    const calling = port.incoming(contact.key, until)
-    const dialling = this.#dial(contact, addresses, { ...options, signal: until })
-    const link = await Promise.race([calling, dialling.then(() => undefined)])
-    over.abort()
-    const dialled = await dialling
-    if (link === undefined) return dialled
-    if ('link' in dialled) dialled.link.close()
-    return { link }
-  }
-
-  async #dial(contact: Contact, addresses: Address[], { timeoutMs, signal, port }: ConnectOptions): Promise<Dialled> {
-    const { greeting, forget } = await this.greeting(contact)
-    const dialling = dial({
-      ...greeting,
-      clock: this.home.clock,
-      addresses,
-      timeoutMs: timeoutMs ?? DIAL_MS,
-      ...(port !== undefined && { udp: () => port.get() }),
-      ...(signal !== undefined && { signal }),
-      ...(this.#config.quietNet && { resolve: () => Promise.resolve([]) }),
-    })
-    return this.#unlessHindered(contact, dialling.finally(forget))
-  }
-
-  /** What must be noted before a call is: what hinders that passes. */
-  #unlessHindered<T>(contact: Contact, work: Promise<T>): Promise<T | DialTrouble> {
-    return work.catch((error: unknown) => {
-      const busy = error instanceof Failure && error.exit === EX.TEMPORARY
-      if (!busy && !isFullDisk(error)) throw error
-      return { reason: 'local-error', text: ioFailure(error, `cannot dial ${contact.name}`).message, addresses: [] }
-    })
   }
 
   /** The own transport keys: the one in the own token, and maybe an older one. */
@@ -352,8 +279,6 @@ export class Station {
     return { nat: this.outside.natClass(here.map(({ host }) => host)), addresses }
   }
 }
-
-type Dialled = Awaited<ReturnType<typeof dial>> | DialTrouble
 
 export interface StationOptions {
   /** The defaults without. */

@@ -139,10 +139,10 @@ async function scene(change: Partial<Contact> = {}, greet?: () => Promise<bigint
 const OPENER = (at: number): [number, number, number] => [at, 5, 32]
 const HELLO = (at: number): [number, undefined, number] => [at, undefined, HELLO_SIZE]
 
-test('a listener that begins opens its NAT at once, says hello from 2 s on, then keeps it open', async () => {
+test('a listener that begins opens its NAT at once, says hello from 3 s on, then keeps it open', async () => {
   const all = await scene()
   await all.clock.advance(62_000)
-  assert.equal(all.sent(), [OPENER(0), OPENER(1), HELLO(2), HELLO(3), HELLO(5), OPENER(20), OPENER(40), OPENER(60)])
+  assert.equal(all.sent(), [OPENER(0), OPENER(1), HELLO(3), HELLO(4), HELLO(6), OPENER(20), OPENER(40), OPENER(60)])
 })
 
 test('the last 40 s of a period are silent, and an idle contact costs 15 openers and 3 hellos in it', async () => {
@@ -166,14 +166,14 @@ test('nothing is sent to a contact that is there, and all begins anew when it go
   all.up = false
   const from = all.clock.time
   all.holding.restart(all.contact.key)
-  await all.clock.advance(6_000)
-  assert.equal(all.sent(from), [OPENER(0), OPENER(1), HELLO(2), HELLO(3), HELLO(5)])
+  await all.clock.advance(7_000)
+  assert.equal(all.sent(from), [OPENER(0), OPENER(1), HELLO(3), HELLO(4), HELLO(6)])
 })
 
 test('a contact that answers is handed over, once', async () => {
   const all = await scene({ addresses: [both('203.0.113.99', 21_000), both(B.ip, B.port)] })
   await all.bobsPort()
-  await all.clock.advance(3_000)
+  await all.clock.advance(4_000)
   assert.is(all.links.length, 1)
   assert.equal(all.links[0]?.remote, B)
   assert.is(all.links[0]?.initiator, true)
@@ -238,8 +238,8 @@ test('after a sleep all begins anew', async () => {
   await all.clock.advance(50_000)
   all.clock.time += PERIOD_MS - 50_000 + 7_000 // no timer ran meanwhile
   const from = all.clock.time
-  await all.clock.advance(6_000)
-  assert.equal(all.sent(from), [OPENER(0), OPENER(1), HELLO(2), HELLO(3), HELLO(5)])
+  await all.clock.advance(7_000)
+  assert.equal(all.sent(from), [OPENER(0), OPENER(1), HELLO(3), HELLO(4), HELLO(6)])
 })
 
 test('blocked and removed contacts get nothing more', async () => {

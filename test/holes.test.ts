@@ -27,19 +27,19 @@ function acts(of: Hole, from: number, to: number): Act[] {
   return all
 }
 
-test('a period: openers at 0 and 1 s and every 20 s, a hello at 2 s, the last 40 s silent', () => {
+test('a period: openers at 0 and 1 s and every 20 s, a hello at 3 s, the last 40 s silent', () => {
   const found = acts(hole(T0 - 10 * PERIOD_MS), T0, T0 + PERIOD_MS)
   assert.equal(
     found.map(({ at, what }) => [(at - T0) / 1000, what]),
     [
       [0, 'opener'],
       [1, 'opener'],
-      [2, 'hello'],
+      [3, 'hello'],
       ...Array.from({ length: 13 }, (_, i) => [20 * (i + 1), 'opener']),
     ],
   )
   const waiting = acts(hole(T0 - 10 * PERIOD_MS, { period: PERIOD_WAITING_MS }), T0, T0 + 2 * PERIOD_WAITING_MS)
-  assert.equal(waiting.map(({ at }) => (at - T0) / 1000), [0, 1, 2, 20, 40, 60, 80, 120, 121, 122, 140, 160, 180, 200])
+  assert.equal(waiting.map(({ at }) => (at - T0) / 1000), [0, 1, 3, 20, 40, 60, 80, 120, 121, 123, 140, 160, 180, 200])
 })
 
 test('the offset moves the period', () => {
@@ -52,7 +52,7 @@ test('who comes in the middle of a period begins at once, who comes in the silen
   assert.equal(acts(hole(since), 0, since + 25_000), [
     { at: since, what: 'opener' },
     { at: since + 1000, what: 'opener' },
-    { at: since + 2000, what: 'hello' },
+    { at: since + 3000, what: 'hello' },
     { at: T0 + 120_000, what: 'opener' },
   ])
   const late = T0 + PERIOD_MS - SILENCE_MS + 1
@@ -73,14 +73,14 @@ test('nothing is ever due in the silence, and time goes on', () => {
   )
 })
 
-test('a hello out of turn goes at once, but not before 2 s and not while the far hole is closed', () => {
+test('a hello out of turn goes at once, but not before 3 s and not while the far hole is closed', () => {
   const old = hole(T0 - PERIOD_MS)
   assert.is(helloAt(old, T0 + 50_000), T0 + 50_000)
   assert.is(helloAt(old, T0 + 289_999), T0 + 289_999)
-  assert.is(helloAt(old, T0 + 290_000), T0 + 302_000)
-  assert.is(helloAt(old, T0 + 299_999), T0 + 302_000)
-  assert.is(helloAt(hole(T0 + 50_000), T0 + 50_100), T0 + 52_000)
-  assert.is(helloAt(hole(T0 + 289_000), T0 + 289_000), T0 + 302_000)
+  assert.is(helloAt(old, T0 + 290_000), T0 + 303_000)
+  assert.is(helloAt(old, T0 + 299_999), T0 + 303_000)
+  assert.is(helloAt(hole(T0 + 50_000), T0 + 50_100), T0 + 53_000)
+  assert.is(helloAt(hole(T0 + 289_000), T0 + 289_000), T0 + 303_000)
 })
 
 // What was measured of a Linux router that masquerades and accepts input: a packet that comes before ours owns the
@@ -159,23 +159,23 @@ function spread(accepts: boolean, runs: number): number[] {
   return times.sort((x, y) => x - y)
 }
 
-test('two who come at any moment meet behind NATs that keep their ports: most in two seconds, all by the next period', () => {
+test('two who come at any moment meet behind NATs that keep their ports: most in three seconds, all by the next period', () => {
   const times = spread(false, 400)
-  assert.ok((times[200] ?? Infinity) < 3_000, `median ${times[200]}`)
+  assert.ok((times[200] ?? Infinity) < 4_000, `median ${times[200]}`)
   assert.ok((times.at(-1) ?? Infinity) < SILENCE_MS + 5_000, `worst ${times.at(-1)}`)
 })
 
 test('they meet behind NATs that early packets spoil, too, within two periods', () => {
   const times = spread(true, 400)
-  assert.ok((times[200] ?? Infinity) < 3_000, `median ${times[200]}`)
+  assert.ok((times[200] ?? Infinity) < 4_000, `median ${times[200]}`)
   assert.ok((times.at(-1) ?? Infinity) < 2 * PERIOD_MS, `worst ${times.at(-1)}`)
 })
 
 test('the one who comes a second after the other is not spoilt', () => {
-  for (const late of [0, 300, 1000, 1900]) {
+  for (const late of [0, 300, 1000, 2000, 2900]) {
     for (const at of [3_000, 100_000, 250_000]) {
       const time = meets(peer(at, 0, 0, true), peer(at + late, 0, 0, true))
-      assert.ok(time < 4_000, `${late} ms late at ${at}: ${time}`)
+      assert.ok(time < 5_000, `${late} ms late at ${at}: ${time}`)
     }
   }
 })

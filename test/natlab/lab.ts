@@ -65,11 +65,11 @@ export class Lab {
     return ['ip', 'netns', 'exec', `${this.prefix}-${node}`, ...argv]
   }
 
-  /** Runs a program at a node to its end; its standard output. Throws if it does not exit 0. */
-  run(node: Node, argv: readonly string[]): string {
+  /** Runs a program at a node to its end; its standard output. Throws unless it exits with `code`. */
+  run(node: Node, argv: readonly string[], { env = process.env, code = 0 } = {}): string {
     const [program = '', ...rest] = this.at(node, argv)
-    const ran = spawnSync(program, rest, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
-    if (ran.status !== 0) throw new Error(`${argv.join(' ')} at ${node}: ${ran.status} ${ran.stderr}`)
+    const ran = spawnSync(program, rest, { encoding: 'utf8', env, stdio: ['ignore', 'pipe', 'pipe'] })
+    if (ran.status !== code) throw new Error(`${argv.join(' ')} at ${node}: ${ran.status} ${ran.stdout} ${ran.stderr}`)
     return ran.stdout
   }
 

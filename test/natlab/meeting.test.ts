@@ -1,0 +1,132 @@
+// Acceptance: two people behind NATs of every kind that lets two meet, each with a listener, write to each other.
+// test timeout: 900 s
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+
+import { missing } from './lab.ts'
+import { Scene } from './scene.ts'
+import { until } from '../peer.ts'
+
+const skip = missing()
+if (skip !== undefined) test(`skip: natlab: ${skip}`, () => console.log(`skip: natlab: ${skip}`))
+
+/** Both listen, b about a second later, which is what its start takes; once they have met each writes and is acknowledged at once. */
+async function meet(a: string, b: string): Promise<number> {
+  let seconds = 0
+  await Scene.with(a, b, async (scene) => {
+    const [left, started] = [await scene.listen('a'), performance.now()]
+    const right = await scene.listen('b')
+    const [up] = await Promise.all([left.until('peer'), right.until('peer')])
+    seconds = (performance.now() - started) / 1000
+    assert.is(up['over'], 'udp')
+    for (const [from, to] of [['a', 'b'], ['b', 'a']] as const) {
+      const sent = scene.send(from, `from ${from}`)
+      assert.is(sent.type, 'delivered', sent.reason)
+      assert.ok(sent.elapsed <= 3, `receipt after ${sent.elapsed} s`)
+      assert.equal(scene.inbox(to), [`from ${from}`])
+    }
+    for (const each of [left, right]) assert.equal([await each.stop().then(({ code }) => code), each.err], [0, ''])
+  })
+  return seconds
+}
+
+const PAIRS = ['cone cone', 'fw fw', 'cgn cone', 'full sym', 'addr sym', 'fw6 fw6']
+
+if (skip === undefined) {
+  for (const pair of PAIRS) {
+    test(`${pair}: both listen, both write`, async () => {
+      const [a = '', b = ''] = pair.split(' ')
+      console.log(`# ${pair}: met after ${(await meet(a, b)).toFixed(1)} s`)
+    })
+  }
+
+  test('eim eim: by the ports that others see', async () => {
+    // The lab's eim translates for good: what a STUN server would say stands in its map.
+    await Scene.with(
+      'eim',
+      'eim',
+      async (scene) => {
+        for (const [who, node] of [['a', 'na'], ['b', 'nb']] as const) {
+          const map = scene.lab.run(node, ['nft', 'list', 'map', 'ip', 'nat', 'eim'])
+          const port = new RegExp(`${scene.port} : [0-9.]+ \\. (\\d+)`).exec(map)?.[1]
+          scene.run(who, 'p2p-id', ['token', '--addr', `${scene.outside(who)}:${port}`])
+        }
+        scene.tell('a', 'b')
+        scene.tell('b', 'a')
+        const [left, right] = [await scene.listen('a'), await scene.listen('b')]
+        await Promise.all([left.until('peer'), right.until('peer')])
+        assert.is(scene.send('a', 'one').type, 'delivered')
+        assert.is(scene.send('b', 'two').type, 'delivered')
+      },
+    )
+  })
+
+  test('coneopen coneopen, ten times: nothing arrives before the other side is open', async () => {
+    const seconds: number[] = []
+    for (let i = 0; i < 10; i++) seconds.push(await meet('coneopen', 'coneopen'))
+    console.log(`# coneopen coneopen: met after ${seconds.map((each) => each.toFixed(1)).join(' ')} s`)
+    assert.ok(Math.max(...seconds) < 30, 'none had to wait for the silence')
+  })
+
+  test('same cone: over the addresses of the own network, and nothing leaves it', async () => {
+    const addresses = { a: ['192.168.1.2', '11.22.33.10'], b: ['192.168.1.3', '11.22.33.10'] }
+    await Scene.with(
+      'same',
+      'cone',
+      async (scene) => {
+        const wire = scene.capture('na', `udp or tcp`, 'wan')
+        const [left, right] = [await scene.listen('a'), await scene.listen('b')]
+        await Promise.all([left.until('peer'), right.until('peer')])
+        const from = wire.lines.length
+        assert.is(scene.send('a', 'one').type, 'delivered')
+        assert.is(scene.send('b', 'two').type, 'delivered')
+        await wire.stop()
+        assert.equal(wire.lines.slice(from).filter(Boolean), [])
+        const stopped = [left, right].map((each) => each.stop())
+        await Promise.all(stopped)
+      },
+      { addresses },
+    )
+  })
+
+  test('a file of 1 MiB and a text at 1, 5 and 20 % loss and 80 ms: whole, and once', async () => {
+    await Scene.with('cone', 'cone', async (scene) => {
+      const [left, right] = [await scene.listen('a'), await scene.listen('b')]
+      await Promise.all([left.until('peer'), right.until('peer')])
+      scene.lab.order('delay', 20)
+      const file = scene.file('big.bin', 1 << 20)
+      for (const percent of [1, 5, 20]) {
+        scene.lab.order('loss', percent)
+        const { id } = scene.send('a', `at ${percent} %`, ['--queue-only', ...(percent < 20 ? ['-a', file] : [])])
+        await left.until('delivered', (record) => record['id'] === id, 180_000)
+        console.log(`# ${percent} % loss: delivered`)
+      }
+      scene.lab.order('loss', 0)
+      assert.equal(scene.inbox('b'), ['at 1 %', 'at 5 %', 'at 20 %'])
+      assert.is(left.of('delivered').length, 3, 'receipts are not doubled')
+      assert.equal(right.of('message').map(({ parts }) => (parts as unknown[] | undefined)?.length ?? 0), [1, 1, 0])
+    })
+  })
+
+  test('who cannot meet over IPv4 is told so by the wait, and the message goes once IPv6 is there', async () => {
+    await Scene.with('sym', 'sym', async (scene) => {
+      const [left, right] = [await scene.listen('a'), await scene.listen('b')]
+      const sent = scene.send('a', 'patience')
+      assert.equal([sent.type, sent.reason], ['deferred', 'timeout'])
+      assert.equal(scene.waiting('a'), [sent.id])
+      await Promise.all([left.stop(), right.stop()])
+      scene.rebuild('fw6', 'fw6')
+      for (const who of ['a', 'b'] as const) scene.run(who, 'p2p-id', ['token', '--addr', scene.outside(who)])
+      scene.tell('a', 'b')
+      scene.tell('b', 'a')
+      await scene.listen('b')
+      await scene.listen('a')
+      await until('the message', () => scene.inbox('b').length === 1, 400_000)
+      assert.equal(scene.inbox('b'), ['patience'])
+      assert.equal(scene.waiting('a'), [])
+    })
+  })
+}
+
+test.run()

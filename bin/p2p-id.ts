@@ -10,21 +10,21 @@ import { exportArchive, importArchive, takeBack } from '../lib/delivery/archivin
 import { checkLines } from '../lib/delivery/check.ts'
 import { tellListener } from '../lib/delivery/control.ts'
 import { accept, follow, invite, refuse, requests, tellContact } from '../lib/delivery/inviting.ts'
+import { addressesOf, type Ask, passwd, revoke, rotate, token, warnUnreachable } from '../lib/delivery/ownkeys.ts'
 import { fingerprintWords, sameWords } from '../lib/crypto/words.ts'
 import { aliasLine, fits, queryLine } from '../lib/disk/addressbook.ts'
 import { isWelcome } from '../lib/disk/contact.ts'
 import { locateHome, openHome, realDoors, refuseIdentity } from '../lib/disk/home.ts'
-import { checkOwnName, createIdentity, loadSelf, renewToken } from '../lib/disk/identity.ts'
-import { changePassphrase, openSeed } from '../lib/disk/identityfile.ts'
+import { checkOwnName, createIdentity } from '../lib/disk/identity.ts'
 import { importToken } from '../lib/disk/import.ts'
 import { loadKeyring, removeContact, renameContact, updateContact } from '../lib/disk/keyring.ts'
 import {
+  claimsOf,
   contactRecord,
   selfRecord,
   showContact,
   showSelf,
   standing,
-  suggestedName,
   twoLines,
 } from '../lib/disk/person.ts'
 import { endRequest } from '../lib/disk/quarantine.ts'
@@ -34,8 +34,6 @@ import { p2pId } from '../lib/edge/commands.ts'
 import { readStdin, stdinIsTerminal } from '../lib/edge/input.ts'
 import { askPassphrase } from '../lib/edge/prompt.ts'
 import { freePort } from '../lib/net/freeport.ts'
-import { globalAddresses } from '../lib/net/interfaces.ts'
-import { ADDRESSES_MAX, distinctAddresses, isReachable, parseAddress } from '../lib/wire/address.ts'
 import { FIND_MAX, findToken } from '../lib/wire/findtoken.ts'
 import { parseToken } from '../lib/wire/token.ts'
 
@@ -44,7 +42,6 @@ import type { Contact } from '../lib/disk/contact.ts'
 import type { Home } from '../lib/disk/home.ts'
 import type { Keyring } from '../lib/disk/keyring.ts'
 import type { Call } from '../lib/edge/cli.ts'
-import type { Address } from '../lib/wire/address.ts'
 import type { Token } from '../lib/wire/token.ts'
 
 interface Desk {
@@ -63,21 +60,14 @@ async function changed(home: Home): Promise<void> {
   await tellListener(home, 'reload')
 }
 
-/** What --addr gives, and nothing else; without it the global addresses of this machine, as far as there is room. */
-function addressesOf(call: Call, port: number): Address[] {
-  const given = call.values('addr').map((text) => parseAddress(text, port))
-  if (given.length > ADDRESSES_MAX) throw new Failure(EX.USAGE, `a token holds at most ${ADDRESSES_MAX} addresses`)
-  return distinctAddresses(given.length > 0 ? given : globalAddresses(port)).slice(0, ADDRESSES_MAX)
-}
-
-function warnUnreachable(call: Call, addresses: readonly Address[]): void {
-  if (addresses.some(isReachable)) return
-  call.warn('no address in the token can be reached from outside the local network')
-  call.hint('p2p-id token --addr HOST')
-}
+/** A handler that may ask for passphrases. */
+const asking =
+  (work: (call: Call, ask: Ask) => Promise<void>) =>
+  (call: Call): Promise<void> =>
+    work(call, (prompt, confirm, which) => askFor(call, prompt, confirm, which))
 
 /** `which` is put before the names of the options that give it without a terminal. */
-function askFor(call: Call, prompt: string, confirm: boolean, which: 'new-' | '' = ''): Promise<Uint8Array> {
+function askFor(call: Call, prompt: string, confirm: boolean, which: 'new-' | 'old-' | '' = ''): Promise<Uint8Array> {
   const [file, fd] = [`${which}passphrase-file`, `${which}passphrase-fd`]
   const options = `--${file} FILE or --${fd} N`
   return askPassphrase({ prompt, confirm, file: call.value(file), fd: call.value(fd), options })
@@ -126,37 +116,6 @@ async function init(call: Call): Promise<void> {
   call.hint('p2p-id token')
 }
 
-async function token(call: Call): Promise<void> {
-  const home = await openHome({ flag: call.value('home'), env: process.env })
-  let self = await loadSelf(home)
-  if (call.flag('addr')) {
-    const addresses = addressesOf(call, home.port)
-    const seed = await openSeed(home, () => askFor(call, 'passphrase', false))
-    self = await renewToken(home, seed, addresses)
-    seed.fill(0)
-    await changed(home)
-  }
-  await call.out.datum(self.tokenText)
-  warnUnreachable(call, self.token.addresses)
-  call.tell('hand this line to the other person, by mail or any messenger; they hand you theirs, to be added under a name')
-  call.tell(`hint: ${forHome('p2p-id add NAME', call.value('home'))}`)
-}
-
-async function passwd(call: Call): Promise<void> {
-  const plain = call.flag('no-passphrase')
-  if (plain && (call.flag('new-passphrase-file') || call.flag('new-passphrase-fd'))) {
-    throw new Failure(EX.USAGE, "'--no-passphrase' and a new passphrase exclude each other")
-  }
-  const home = await openHome({ flag: call.value('home'), env: process.env })
-  const changed = await changePassphrase(home, {
-    old: () => askFor(call, 'old passphrase', false),
-    fresh: async () => (plain ? undefined : askFor(call, 'new passphrase', true, 'new-')),
-  })
-  if (!changed) call.info('the identity is in a plain file, as before')
-  else if (plain) call.warn('the identity is in a plain file: whoever reads it can speak in your name')
-  else call.info('sealed with the new passphrase; archives and copies made before open with the old one')
-}
-
 /** The token in the second argument, else in standard input. */
 async function readToken(call: Call, text: string | undefined): Promise<Token> {
   if (text !== undefined && text !== '-') return /\s/.test(text.trim()) ? findToken(text) : parseToken(text)
@@ -178,9 +137,14 @@ async function add(call: Call): Promise<void> {
   const invited = taken.introduced !== undefined
   const contact = invited ? await follow(call, home, taken) : taken
   if (outcome !== 'same' && !invited) await changed(home)
-  const suggested = given.name === '' ? undefined : given.name
-  await tellContact(call, suite, contact, { outcome, ...(suggested !== undefined && { suggested }) }, outcome)
+  const claims = claimsOf(given)
+  await tellContact(call, suite, contact, { outcome, ...claims }, outcome)
+  const { suggested, succeeds } = claims
   if (suggested !== undefined && suggested !== contact.name) call.info(`their token calls them ${quote(suggested)}`)
+  if (succeeds !== undefined) {
+    const older = keyring.byKey(succeeds)?.name ?? succeeds
+    call.warn(`their token says, signed with both keys, that they succeed ${older}: whoever stole the older key can say so`)
+  }
   if (contact.name !== name && keyring.byKey(key) !== undefined) call.tell(`known as '${contact.name}'`)
   if (outcome === 'added' && !invited) {
     call.tell(`${contact.name} must add you, too: p2p-id token prints the line to hand over`)
@@ -226,9 +190,8 @@ async function show(call: Call): Promise<void> {
   const words = await fingerprintWords(who.identity, suite)
   if ('me' in who) await call.out.record(selfRecord(who, home, words), () => showSelf(who, home, words))
   else {
-    const suggested = suggestedName(who)
-    const more = suggested === undefined ? {} : { suggested }
-    await call.out.record(contactRecord(who, words, more), () => showContact(who, words, suggested))
+    const claims = claimsOf(who)
+    await call.out.record(contactRecord(who, words, { ...claims }), () => showContact(who, words, claims))
   }
 }
 
@@ -322,8 +285,8 @@ async function setup(call: Call): Promise<void> {
 
 main(p2pId, {
   init,
-  token,
-  invite: (call) => invite(call, (prompt, confirm) => askFor(call, prompt, confirm)),
+  token: asking(token),
+  invite: asking(invite),
   add,
   list: listContacts,
   show,
@@ -335,9 +298,11 @@ main(p2pId, {
   requests,
   accept,
   refuse,
-  passwd,
-  export: (call) => exportArchive(call, (prompt, confirm) => askFor(call, prompt, confirm)),
-  import: (call) => importArchive(call, (prompt, confirm) => askFor(call, prompt, confirm)),
+  rotate: asking(rotate),
+  revoke: asking(revoke),
+  passwd: asking(passwd),
+  export: asking(exportArchive),
+  import: asking(importArchive),
   unretire: takeBack,
   doctor,
   setup,

@@ -15,6 +15,7 @@ import { openHome, type Home } from '../lib/disk/home.ts'
 import { loadKeyring, type Keyring } from '../lib/disk/keyring.ts'
 import * as queue from '../lib/disk/queue.ts'
 import { STATES, type Queued, type QueueState } from '../lib/disk/queued.ts'
+import { forgetOldKey } from '../lib/disk/rotation.ts'
 import { readLog, type LogEvent, type LogState } from '../lib/disk/queuelog.ts'
 import { sweep } from '../lib/disk/sweep.ts'
 import { main, type Call } from '../lib/edge/cli.ts'
@@ -150,6 +151,7 @@ async function flush(call: Call): Promise<void> {
     call.exit(EX.TEMPORARY)
   } else {
     await sweep(home)
+    await forgetOldKey(home, await loadSuite(process.env))
   }
 }
 

@@ -9,6 +9,7 @@ import * as assert from 'uvu/assert'
 import { systemClock } from '../lib/base/clock.ts'
 import { systemRandom } from '../lib/base/random.ts'
 import { nodeSuite } from '../lib/crypto/suite-node.ts'
+import type { PrivateKey } from '../lib/crypto/suite.ts'
 import { Station, type StationEvents } from '../lib/delivery/station.ts'
 import { Config } from '../lib/disk/config.ts'
 import type { Files } from '../lib/disk/files.ts'
@@ -130,10 +131,10 @@ export class OpenDoor {
   async call(
     from: Neighbour,
     occasion: Occasion = { kind: KIND.CONTACT },
-    change: { to?: Token; token?: Uint8Array; identity?: Uint8Array; ip?: string } = {},
+    change: { to?: Token; token?: Uint8Array; seq?: bigint; identity?: Uint8Array; ip?: string; key?: PrivateKey } = {},
   ): Promise<Link | undefined> {
     const self = await loadSelf(from.home)
-    const [key] = await loadTransportKeys(from.home, nodeSuite)
+    const key = change.key ?? (await loadTransportKeys(from.home, nodeSuite))[0]
     const to = change.to ?? this.station.keyring.self.token
     assert.ok(key)
     const silent = new AbortController()
@@ -143,7 +144,7 @@ export class OpenDoor {
       suite: nodeSuite,
       random: systemRandom,
       clock: systemClock,
-      self: { identity: change.identity ?? self.identity, transportKey: key, seq: self.token.seq, token: change.token ?? self.token.bytes },
+      self: { identity: change.identity ?? self.identity, transportKey: key, seq: change.seq ?? self.token.seq, token: change.token ?? self.token.bytes },
       peer: { identity: to.identity, transport: to.transport },
       seqHeld: to.seq,
       occasion,

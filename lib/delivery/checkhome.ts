@@ -9,6 +9,7 @@ import { checkOneDevice, DIRECTORIES, type Home, UNSOUND } from '../disk/home.ts
 import { loadTransportKeys } from '../disk/identity.ts'
 import { isAlive } from '../disk/lock.ts'
 import { listMaildir } from '../disk/maildir.ts'
+import { KEY_AGE_MS, keyAge } from '../disk/rotation.ts'
 import { readSeen, seenEnd } from '../disk/seen.ts'
 import { bad, type Check, few, good, type Patient, plural, span } from './check.ts'
 import { probeSocket } from './control.ts'
@@ -40,8 +41,6 @@ const LARGE = 2 ** 20
 
 /** The last record of `seen` lies in so many bytes at its end. */
 const SEEN_TAIL = 2048
-
-const KEY_AGE_MS = 90 * 86_400_000 // a reminder, no more
 
 export async function checkModes({ home }: Patient): Promise<Check> {
   const open: string[] = []
@@ -156,11 +155,10 @@ export async function checkIdentity({ home, suite, self }: Patient): Promise<Che
 
 /** Secrets that are in use every day are renewed now and then. */
 export async function checkKeyAge({ home }: Patient): Promise<Check> {
-  const stat = await home.files.stat(home.at('transport.key'))
-  if (stat === undefined) return bad('key', `${home.at('transport.key')} is missing`)
-  const age = home.clock.now() - stat.mtimeMs
-  const old = age > KEY_AGE_MS ? ': older than 90 days' : ''
-  return good('key', `the transport key is ${span(Math.max(age, 0))} old${old}`)
+  const age = await keyAge(home)
+  if (age === undefined) return bad('key', `${home.at('transport.key')} is missing`)
+  const old = age > KEY_AGE_MS
+  return good('key', `the transport key is ${span(age)} old${old ? ': time for a new one' : ''}`, old ? 'p2p-id rotate' : undefined)
 }
 
 export async function checkLocks({ home }: Patient): Promise<Check> {

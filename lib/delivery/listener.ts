@@ -26,6 +26,9 @@ import { UdpSide } from './udpside.ts'
 /** From a number taken to the message being there, as a rule; a look that comes too early is made up for later. */
 const LOOK_DELAY_MS = 500
 
+/** Between two looks after the own keys. */
+const DAY_MS = 86_400_000
+
 /** What is in hand at the end may take so long: a stopped listener is gone in less than 2 s. */
 const GRACE_MS = 1200
 
@@ -152,6 +155,7 @@ export class Listener {
       udp.start()
       peers.start(this.#options.call !== false)
       sweep(home).catch((error: unknown) => this.#notice(error))
+      this.#tend(station)
       const unwatch = await this.#watchQueue(peers)
       await aborted(this.#stop.signal)
       unwatch()
@@ -216,6 +220,12 @@ export class Listener {
       if (!looksSoon) home.clock.after(LOOK_DELAY_MS, look, true)
       looksSoon = true
     })
+  }
+
+  /** Looks after the own keys now and every day. */
+  #tend(station: Station): void {
+    station.tendKeys().catch((error: unknown) => this.#notice(error))
+    this.#options.home.clock.after(DAY_MS, () => this.#stop.signal.aborted || this.#tend(station), true)
   }
 
   #fail(error: unknown): void {

@@ -2,6 +2,7 @@
 // been waiting for long, the notice that a first contact has come about. On a disk that is too full for that nothing is given up and nothing
 // ends; it is told again later.
 
+import { hex, utf8 } from '../base/bytes.ts'
 import { ioFailure } from '../base/fail.ts'
 import type { Suite } from '../crypto/suite.ts'
 import type { Config } from '../disk/config.ts'
@@ -10,11 +11,19 @@ import type { Home } from '../disk/home.ts'
 import type { Self } from '../disk/identity.ts'
 import type { Delivered, Inbox } from '../disk/inbox.ts'
 import type { Queued } from '../disk/queued.ts'
+import { composeNotice } from '../wire/notice.ts'
 import { giveUp } from './bounce.ts'
 import { tellDelay } from './delay.ts'
 import { expire } from './expiry.ts'
 import { endIntroduction } from './introduction.ts'
 import { isFullDisk } from './limits.ts'
+
+const KEY_WORDS = [
+  'Whoever takes the key from this machine can pose as you until there is another one, and can tell who called here since',
+  'it was made. A new one takes a moment; contacts learn of it by themselves, and can call by the old one for 30 days:',
+  '',
+  '  p2p-id rotate',
+].join('\n')
 
 /** Between two looks for messages that wait for long, after a contact has refused something for now. */
 const DELAY_LOOK_MS = 60_000
@@ -31,7 +40,7 @@ export interface PostmasterOptions {
   /** A first contact has come about, and its owner was told. */
   introduced: (contact: Contact) => Promise<void>
   /** A notice came into the own inbox; its subject. */
-  noticed: (text: string, contact: Contact) => void
+  noticed: (text: string, contact?: Contact) => void
   trouble: (error: unknown) => void
 }
 
@@ -97,6 +106,18 @@ export class Postmaster {
     this.#looked.add(contact.key)
     this.#options.home.clock.after(DELAY_LOOK_MS, () => this.#looked.delete(contact.key), true)
   }
+  /** Says, once for each key, that it is time for a new transport key. */
+  async remindOfKey(): Promise<void> {
+    const { suite, self, inbox, noticed } = this.#options
+    const { name, key, token } = self()
+    const id = hex(suite.hash(utf8(`p2p/1 rotate ${key} ${hex(token.transport)}`)))
+    const subject = 'your transport key is over 90 days old: p2p-id rotate'
+    const notice = await (await inbox()).deliverOwn(id, async function* (date) {
+      yield composeNotice({ to: { name, key }, date, id, subject, text: KEY_WORDS })
+    })
+    if (notice !== undefined) noticed(subject)
+  }
+
   /** Tells, once, that a first contact has come about; the next session does it if it cannot be told now. */
   introduce(contact: Contact): void {
     if (contact.introduced === undefined || this.#introducing.has(contact.key)) return

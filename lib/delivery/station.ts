@@ -14,6 +14,7 @@ import { type Delivered, Inbox } from '../disk/inbox.ts'
 import { type Keyring, loadKeyring } from '../disk/keyring.ts'
 import type { KnockRequest } from '../disk/quarantine.ts'
 import type { Queued } from '../disk/queued.ts'
+import { forgetOldKey, KEY_AGE_MS, keyAge } from '../disk/rotation.ts'
 import type { Responder } from '../net/answer.ts'
 import type { GreetOptions } from '../net/greeting.ts'
 import { localAddresses } from '../net/interfaces.ts'
@@ -38,7 +39,7 @@ export interface StationEvents {
   failed?(queued: Queued, contact: Contact, reason: string, text: string, bounce: Delivered | undefined): void
   received?(message: Delivered, contact: Contact): void
   /** Something a person should know about a contact: what the notice that came into the own inbox is about, or a copy. */
-  noticed?(text: string, contact: Contact): void
+  noticed?(text: string, contact?: Contact): void
   /** A stranger asks to be a contact. */
   requested?(request: KnockRequest): void
   /** A contact's addresses or token changed. */
@@ -161,6 +162,13 @@ export class Station {
     const { transport } = keyring.self.token
     if (!equal(transport, this.#keyring.self.token.transport)) this.#keys = await loadTransportKeys(this.home, this.suite)
     this.#keyring = keyring
+  }
+
+  /** Once a day: an old key is deleted when its time is over, and the owner reminded of one that should be replaced. */
+  async tendKeys(): Promise<void> {
+    await forgetOldKey(this.home, this.suite)
+    this.#keys = await loadTransportKeys(this.home, this.suite)
+    if (((await keyAge(this.home)) ?? 0) > KEY_AGE_MS) await this.postmaster.remindOfKey()
   }
 
   /** The receiving side of the home, opened when it is first needed. */

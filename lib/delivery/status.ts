@@ -10,6 +10,7 @@ import { listMaildir } from '../disk/maildir.ts'
 import { readMeeting } from '../disk/meetings.ts'
 import { listRequests } from '../disk/quarantine.ts'
 import { count, keys } from '../disk/queue.ts'
+import { KEY_AGE_MS, keyAge } from '../disk/rotation.ts'
 import { systemdHome } from '../edge/setupservice.ts'
 import { findListener } from './control.ts'
 
@@ -129,6 +130,7 @@ async function nextStep(
     return { command: `p2p-id verify ${name}`, why }
   }
   if (counts.waiting > 0) return { command: 'p2p-queue list', why: 'shows what waits, and why' }
+  if (((await keyAge(home)) ?? 0) > KEY_AGE_MS) return { command: 'p2p-id rotate', why: 'the transport key is over 90 days old' }
   const met = await readMeeting(home, first.key)
   const typing = 'type a message, end with Ctrl-D'
   const why = met === undefined ? `${typing}; ${first.name} must have added you, too` : typing

@@ -7,6 +7,7 @@ import { EX, Failure, ioFailure, Malformed } from '../base/fail.ts'
 import { base58 } from '../base/key.ts'
 import { checkName } from '../base/text.ts'
 import { type Invite, inviteExtension } from '../wire/invite.ts'
+import { statement, successorExtension } from '../wire/successor.ts'
 import { encodeToken, formatToken, parseToken, REVOKED_SEQ, TOKEN_NAME_MAX } from '../wire/token.ts'
 import { readText, replaceFile } from './durable.ts'
 import { prepareHome, refuseIdentity, writeHomeFile } from './home.ts'
@@ -31,9 +32,15 @@ export interface Self {
 }
 
 const LOCK = 'identity'
-const OLD_KEY_MS = 30 * 86_400_000 // how long contacts with an old token can still call
 const TRANSPORT_HEAD = '# p2p transport key: whoever has the next line can pose as you\n'
 const TRANSPORT_LABEL = 'P2P-TRANSPORT-KEY-1'
+
+/** The X25519 secret, and the one before it. */
+export const TRANSPORT = 'transport.key'
+export const OLD_TRANSPORT = 'transport.old.key'
+
+/** So long contacts with an old token can still call. */
+export const OLD_KEY_MS = 30 * 86_400_000
 
 /** Who this home is. Throws Failure 78 if nobody yet, or if `token` is damaged. Does not touch a secret. */
 export async function loadSelf(home: Home): Promise<Self> {
@@ -60,29 +67,41 @@ function selfOf(token: Token, tokenText = formatToken(token)): Self {
 
 /**
  * The transport keys that contacts may use: the current one, then the one before it for 30 days (by the time stamp of
- * transport.old.key). Throws Failure 77 if others can read one, 78 if one is damaged or does not belong to the token.
+ * transport.old.key), or for as long as it is the one in the token: a rotation was interrupted. Throws Failure 77 if others can read one, 78 if one is damaged or does not belong to the token.
  */
 export async function loadTransportKeys(home: Home, suite: Suite): Promise<PrivateKey[]> {
   const { token } = await loadSelf(home)
-  const keys = [await loadTransportKey(home, suite, 'transport.key')]
-  const old = await home.files.stat(home.at('transport.old.key'))
-  if (old !== undefined && home.clock.now() - old.mtimeMs <= OLD_KEY_MS) {
-    keys.push(await loadTransportKey(home, suite, 'transport.old.key'))
+  const own = (key: PrivateKey): boolean => equal(key.publicKey, token.transport)
+  const keys = [await loadTransportKey(home, suite, TRANSPORT)]
+  const old = await home.files.stat(home.at(OLD_TRANSPORT))
+  if (old !== undefined) {
+    const key = await loadTransportKey(home, suite, OLD_TRANSPORT)
+    if (own(key) || home.clock.now() - old.mtimeMs <= OLD_KEY_MS) keys.push(key)
   }
-  if (!keys.some((key) => equal(key.publicKey, token.transport))) {
-    throw new Failure(EX.CONFIG, `${home.at('transport.key')} does not belong to ${home.at('token')}`)
-  }
+  if (!keys.some(own)) throw new Failure(EX.CONFIG, `${home.at(TRANSPORT)} does not belong to ${home.at('token')}`)
   return keys
 }
 
 async function loadTransportKey(home: Home, suite: Suite, name: string): Promise<PrivateKey> {
+  const secret = await readTransport(home, name)
+  try {
+    return suite.importPrivate(secret)
+  } finally {
+    secret.fill(0)
+  }
+}
+
+/** The 32 bytes of a transport secret, to be wiped. Throws Failure 77 if others can read it, 78 if it is damaged. */
+export async function readTransport(home: Home, name: string): Promise<Uint8Array> {
   const found = decodeSecret(await readSecret(home, name), TRANSPORT_LABEL, 32)
   if (found === undefined) throw new Failure(EX.CONFIG, `${home.at(name)} is damaged`)
-  try {
-    return suite.importPrivate(found.secret)
-  } finally {
-    found.secret.fill(0)
-  }
+  return found.secret
+}
+
+/** Writes a transport secret, durably. */
+export async function writeTransport(home: Home, name: string, secret: Uint8Array): Promise<void> {
+  const file = encodeSecret(TRANSPORT_HEAD, TRANSPORT_LABEL, secret)
+  await replaceFile(home.files, home.random, home.at(name), file).finally(() => file.fill(0))
 }
 
 export interface NewIdentity {
@@ -131,11 +150,10 @@ export async function createIdentity(
         { ...common, transport, seq: BigInt(clock.now()), name, addresses, revocation: false },
         signed,
       )
-      const nothing = { transport: new Uint8Array(32), name: '', addresses: [] }
-      const revocation = await encodeToken({ ...common, ...nothing, seq: REVOKED_SEQ, revocation: true }, signed)
+      const revocation = await encodeToken(revocationOf(identity), signed)
       const plain = encodeIdentity(seed, identity)
       const sealed = passphrase === undefined ? plain : await encryptWithPassphrase(plain, passphrase)
-      await replaceFile(files, random, home.at('transport.key'), encodeSecret(TRANSPORT_HEAD, TRANSPORT_LABEL, secret))
+      await writeTransport(home, TRANSPORT, secret)
       await replaceFile(files, random, home.at('token'), utf8(`${formatToken(token)}\n`))
       await replaceFile(files, random, home.at(passphrase === undefined ? PLAIN : SEALED), sealed)
       plain.fill(0)
@@ -149,7 +167,9 @@ export async function createIdentity(
 
 /** A new own token with other addresses, signed by `seed` and durable when this returns. */
 export async function renewToken(home: Home, seed: Uint8Array, addresses: Address[]): Promise<Self> {
-  return withLock(home, LOCK, async () => writeToken(home, await signAs(home, seed, (token) => ({ ...renewed(home, token), addresses }))))
+  return withLock(home, LOCK, async () => {
+    return writeToken(home, await signAs(home, seed, (token) => ({ ...renewed(home, token), addresses })))
+  })
 }
 
 /** The text of an invite: the own token with a secret in it, and the same number, so that it is the same token. */
@@ -158,8 +178,35 @@ export async function signInvite(home: Home, seed: Uint8Array, invite: Invite): 
   return formatToken(signed)
 }
 
+/** A new own token that says, signed with `oldSeed`, that this identity takes the place of that one; durable. */
+export async function signSuccessor(home: Home, seed: Uint8Array, oldSeed: Uint8Array): Promise<Self> {
+  const { publicKeyOf, sign } = await import('../crypto/ed25519.ts')
+  const old = await publicKeyOf(oldSeed)
+  return withLock(home, LOCK, async () => {
+    const { identity } = await loadSelf(home)
+    if (equal(old, identity)) throw new Failure(EX.DATA, 'the two homes have the same identity')
+    const seq = BigInt(home.clock.now())
+    const extension = successorExtension({ old, seq, signature: await sign(statement(old, identity, seq), oldSeed) })
+    const signed = await signAs(home, seed, (token) => {
+      const others = token.ext.filter(({ type }) => type !== extension.type)
+      return { ...renewed(home, token), ext: [...others, extension].sort((a, b) => a.type - b.type) }
+    })
+    return writeToken(home, signed)
+  })
+}
+
+/** The text of the token that ends this identity; the same whenever it is asked for. */
+export async function signRevocation(home: Home, seed: Uint8Array): Promise<string> {
+  return formatToken(await signAs(home, seed, ({ identity }) => revocationOf(identity)))
+}
+
+function revocationOf(identity: Uint8Array): TokenFields {
+  const nothing = { transport: new Uint8Array(32), notAfter: 0, name: '', addresses: [], ext: [] }
+  return { identity, ...nothing, seq: REVOKED_SEQ, revocation: true }
+}
+
 /** Signs what `change` makes of the own token. Throws Failure 78 if `seed` is another identity's. */
-async function signAs(home: Home, seed: Uint8Array, change: (token: Token) => TokenFields): Promise<Token> {
+export async function signAs(home: Home, seed: Uint8Array, change: (token: Token) => TokenFields): Promise<Token> {
   const { publicKeyOf, sign } = await import('../crypto/ed25519.ts')
   const { token } = await loadSelf(home)
   if (!equal(await publicKeyOf(seed), token.identity)) {
@@ -169,13 +216,13 @@ async function signAs(home: Home, seed: Uint8Array, change: (token: Token) => To
 }
 
 /** Makes a token the own one, durably. */
-async function writeToken(home: Home, token: Token): Promise<Self> {
+export async function writeToken(home: Home, token: Token): Promise<Self> {
   await replaceFile(home.files, home.random, home.at('token'), utf8(`${formatToken(token)}\n`))
   return selfOf(token)
 }
 
 /** The same with the next number. */
-function renewed(home: Home, token: Token): Token {
+export function renewed(home: Home, token: Token): Token {
   return { ...token, seq: nextSeq(token.seq, home.clock.now()) }
 }
 

@@ -1,12 +1,14 @@
 // Taking a token into the keyring, by hand or inside a session. Everything is judged before anything changes: the token
 // itself (typing error, forged, expired), then against what is held (own, older, another name, another identity).
 
+import { compare } from '../base/bytes.ts'
 import { EX, Failure, Malformed } from '../base/fail.ts'
 import { base58 } from '../base/key.ts'
 import { checkName } from '../base/text.ts'
 import { fingerprintWords } from '../crypto/words.ts'
 import { acceptFromPeer, type Address } from '../wire/address.ts'
 import { inviteOf, isOver } from '../wire/invite.ts'
+import { successorOf } from '../wire/successor.ts'
 import { formatToken, isExpired, isSameToken, parseToken, parseTokenBytes, verifyToken } from '../wire/token.ts'
 import { fromToken } from './contact.ts'
 import { keepInvite } from './invites.ts'
@@ -122,10 +124,15 @@ async function checkBelonging(
     `  ${who}: ${base58(identity)}\n    ${(await fingerprintWords(identity, suite)).join(' ')}`
   if (held === undefined && named !== undefined) {
     const old = `${named.name}-old`
+    const older = successorOf(token)
+    const says =
+      older !== undefined && compare(older.old, named.identity) === 0
+        ? '; the token says, signed with both keys, that it succeeds the one held, which a thief of that key can say, too'
+        : ''
     throw new Failure(
       EX.NOT_PERMITTED,
-      `'${named.name}' is known with another identity; if the words below are what ${named.name} reads to you, ` +
-        `rename the old one and add again\n${await describe('held', named.identity)}\n` +
+      `'${named.name}' is known with another identity${says}; only if the words below the token are what ` +
+        `${named.name} reads to you, rename the old one and add again\n${await describe('held', named.identity)}\n` +
         (await describe('token', token.identity)),
       `p2p-id rename ${named.name} ${old}`,
     )

@@ -1,9 +1,11 @@
 // How p2p-id tells of people: the records of p2p-record(5) and the lines for a terminal, for a contact and for oneself.
 // Names and addresses in them were checked when they came in; the edge makes the rest printable.
 
+import { base58 } from '../base/key.ts'
 import { localTime, printable, quote } from '../base/text.ts'
 import { formatAddress } from '../wire/address.ts'
-import { parseToken } from '../wire/token.ts'
+import { successorOf } from '../wire/successor.ts'
+import { parseToken, type Token } from '../wire/token.ts'
 
 import type { Contact } from './contact.ts'
 import type { Home } from './home.ts'
@@ -80,21 +82,32 @@ function table(rows: readonly [string, string | readonly string[]][]): string {
   return lines.join('\n')
 }
 
-/** The name that a contact's own token suggests; undefined if it suggests none, or if the token is not held. */
-export function suggestedName(contact: Contact): string | undefined {
+/** What people say of themselves in their token, and what counts for nothing. */
+export interface Claims {
+  /** A name. */
+  readonly suggested?: string
+  /** KEY of an older identity of theirs, which has signed that: as could whoever stole it. */
+  readonly succeeds?: string
+}
+
+/** Of a token, or of the one that is held of a contact. */
+export function claimsOf(of: Token | Contact): Claims {
   try {
-    return (contact.tokenText === '' ? '' : parseToken(contact.tokenText).name) || undefined
+    if ('tokenText' in of) return of.tokenText === '' ? {} : claimsOf(parseToken(of.tokenText))
+    const older = successorOf(of)
+    return { ...(of.name !== '' && { suggested: of.name }), ...(older !== undefined && { succeeds: base58(older.old) }) }
   } catch {
-    return undefined // damaged on disk: nothing else needs it
+    return {} // damaged on disk: nothing else needs it
   }
 }
 
-export function showContact(contact: Contact, words: readonly string[], suggested?: string): string {
+export function showContact(contact: Contact, words: readonly string[], { suggested, succeeds }: Claims): string {
   const { verified, added, introduced } = contact
   return table([
     ['name', contact.name],
     ...(suggested === undefined ? [] : [['suggested', printable(suggested)] as [string, string]]),
     ['key', contact.key],
+    ...(succeeds === undefined ? [] : [['succeeds', `${succeeds}, as it says itself`] as [string, string]]),
     ['standing', `${standing(contact)}${verified === undefined ? '' : ` since ${localTime(verified)}`}`],
     ...(introduced === undefined ? [] : [['', 'not met yet'] as [string, string]]),
     ['words', twoLines(words)],

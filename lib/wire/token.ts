@@ -9,6 +9,7 @@ import { EX, Failure, Malformed } from '../base/fail.ts'
 import { base58, fromBase58 } from '../base/key.ts'
 import { isAscii } from '../base/text.ts'
 import { decodeAddresses, encodeAddresses } from './address.ts'
+import { EXT_SUCCESSOR, statement, SUCCESSOR_SIZE, successorOf } from './successor.ts'
 import { isTransportKey } from './transportkey.ts'
 
 import type { Address } from './address.ts'
@@ -59,6 +60,7 @@ const SIGN_LABEL = utf8('p2p/1 token')
 const EXT_SIZES = new Map([
   [EXT_INVITE, 20],
   [EXT_NAT, 1],
+  [EXT_SUCCESSOR, SUCCESSOR_SIZE],
 ])
 
 /** Control characters of either set, bidi controls and U+2028/9: what a name must not do to a terminal or a file. */
@@ -209,7 +211,7 @@ export function parseToken(text: string): Token {
   }
 }
 
-/** Keys, then the signature. Throws Failure 65. */
+/** Keys, then the signature, then that of an older identity if one is named. Throws Failure 65. */
 export async function verifyToken(token: Token): Promise<void> {
   const { isValidPublicKey, verify } = await import('../crypto/ed25519.ts')
   const good = token.revocation || isTransportKey(token.transport)
@@ -220,6 +222,10 @@ export async function verifyToken(token: Token): Promise<void> {
   const signature = token.bytes.subarray(body.length)
   if (!(await verify(signature, concat(SIGN_LABEL, body), token.identity))) {
     throw new Failure(EX.DATA, 'forged token: the signature is not by the identity it names')
+  }
+  const older = successorOf(token)
+  if (older !== undefined && !(await verify(older.signature, statement(older.old, token.identity, older.seq), older.old))) {
+    throw new Failure(EX.DATA, 'forged token: the identity it says it succeeds has not signed that')
   }
 }
 

@@ -17,14 +17,15 @@ _p2p_table() {
       ;;
     p2p-id)
       p2p_verbs=(
-        init token invite add list show rename remove block unblock verify requests accept refuse passwd export import
-        unretire doctor setup
+        init token invite add list show rename remove block unblock verify requests accept refuse rotate revoke passwd
+        export import unretire doctor setup
       )
       p2p_options=(--home=directory --json --text --quiet/-q --verbose/-v --help/-h --version/-V)
       p2p_all=(
         "${p2p_options[@]}" --name= --port= +--addr= --no-passphrase --passphrase-file=file --passphrase-fd=
-        --expires=duration --withdraw --aliases --query= --drop --ok --words= --new-passphrase-file=file
-        --new-passphrase-fd= --output/-o=file --queue --all --move
+        --successor-of=directory --old-passphrase-file=file --old-passphrase-fd= --expires=duration --withdraw --aliases
+        --query= --drop --ok --words= --compromised --new-passphrase-file=file --new-passphrase-fd= --output/-o=file
+        --queue --all --move
       )
       ;;
     p2p-inbox)
@@ -71,7 +72,10 @@ _p2p_table() {
       p2p_options+=(--name= --port= +--addr= --no-passphrase --passphrase-file=file --passphrase-fd=)
       ;;
     'p2p-id token')
-      p2p_options+=(+--addr= --passphrase-file=file --passphrase-fd=)
+      p2p_options+=(
+        +--addr= --successor-of=directory --passphrase-file=file --passphrase-fd= --old-passphrase-file=file
+        --old-passphrase-fd=
+      )
       ;;
     'p2p-id invite')
       p2p_options+=(--expires=duration --withdraw --passphrase-file=file --passphrase-fd=)
@@ -108,6 +112,12 @@ _p2p_table() {
       ;;
     'p2p-id refuse')
       p2p_arguments=('request...')
+      ;;
+    'p2p-id rotate')
+      p2p_options+=(--compromised --passphrase-file=file --passphrase-fd=)
+      ;;
+    'p2p-id revoke')
+      p2p_options+=(--passphrase-file=file --passphrase-fd=)
       ;;
     'p2p-id passwd')
       p2p_options+=(

@@ -139,7 +139,7 @@ function __p2p_valued
         case p2p
             printf '%s\n' --home
         case p2p-id
-            printf '%s\n' --name --port --addr --passphrase-file --passphrase-fd --expires --query --words --new-passphrase-file --new-passphrase-fd --output -o --home
+            printf '%s\n' --name --port --addr --passphrase-file --passphrase-fd --successor-of --old-passphrase-file --old-passphrase-fd --expires --query --words --new-passphrase-file --new-passphrase-fd --output -o --home
         case p2p-inbox
             printf '%s\n' --from --since --until --after --number -n --output -o --home
         case p2p-listen
@@ -534,8 +534,11 @@ complete -c p2p-id -n '__p2p_at p2p-id init --passphrase-file' -l passphrase-fil
 complete -c p2p-id -n '__p2p_at p2p-id init --passphrase-fd' -l passphrase-fd -r -f -d 'read the passphrase from file descriptor N'
 complete -c p2p-id -n '__p2p_argument p2p-id "" 0 0' -f -a token -d 'print the own token, to be handed to contacts; --addr makes a new one'
 complete -c p2p-id -n '__p2p_at p2p-id token' -l addr -r -f -d 'an address under which peers reach this machine'
+complete -c p2p-id -n '__p2p_at p2p-id token --successor-of' -l successor-of -r -f -a '(__fish_complete_directories (__p2p_value p2p-id))' -d 'say in it that this identity takes the place of that of another home'
 complete -c p2p-id -n '__p2p_at p2p-id token --passphrase-file' -l passphrase-file -r -F -d 'read the passphrase from the first line of FILE'
 complete -c p2p-id -n '__p2p_at p2p-id token --passphrase-fd' -l passphrase-fd -r -f -d 'read the passphrase from file descriptor N'
+complete -c p2p-id -n '__p2p_at p2p-id token --old-passphrase-file' -l old-passphrase-file -r -F -d 'read the passphrase of the other home from the first line of FILE'
+complete -c p2p-id -n '__p2p_at p2p-id token --old-passphrase-fd' -l old-passphrase-fd -r -f -d 'read the passphrase of the other home from file descriptor N'
 complete -c p2p-id -n '__p2p_argument p2p-id "" 0 0' -f -a invite -d 'print a token that lets one person in, once, as NAME'
 complete -c p2p-id -n '__p2p_at p2p-id invite --expires' -l expires -r -f -k -a '30s 5m 1h 1d 7d' -d 'for so long (default 7d)'
 complete -c p2p-id -n '__p2p_at p2p-id invite --withdraw' -l withdraw -d 'make the invites for NAME void that nobody has used'
@@ -567,6 +570,13 @@ complete -c p2p-id -n '__p2p_argument p2p-id accept 0 0' -f -a '(__p2p_read p2p-
 complete -c p2p-id -n '__p2p_argument p2p-id accept 1 1' -f -a '(__p2p_read p2p-id contact)'
 complete -c p2p-id -n '__p2p_argument p2p-id "" 0 0' -f -a refuse -d 'drop the requests of strangers, and what they ask later'
 complete -c p2p-id -n '__p2p_argument p2p-id refuse 0 9999' -f -a '(__p2p_read p2p-id request)'
+complete -c p2p-id -n '__p2p_argument p2p-id "" 0 0' -f -a rotate -d 'make a new transport key, and print the token that says so'
+complete -c p2p-id -n '__p2p_at p2p-id rotate --compromised' -l compromised -d 'the old key may be stolen: delete it at once'
+complete -c p2p-id -n '__p2p_at p2p-id rotate --passphrase-file' -l passphrase-file -r -F -d 'read the passphrase from the first line of FILE'
+complete -c p2p-id -n '__p2p_at p2p-id rotate --passphrase-fd' -l passphrase-fd -r -f -d 'read the passphrase from file descriptor N'
+complete -c p2p-id -n '__p2p_argument p2p-id "" 0 0' -f -a revoke -d 'print the token that ends this identity for good at whoever adds it'
+complete -c p2p-id -n '__p2p_at p2p-id revoke --passphrase-file' -l passphrase-file -r -F -d 'read the passphrase from the first line of FILE'
+complete -c p2p-id -n '__p2p_at p2p-id revoke --passphrase-fd' -l passphrase-fd -r -f -d 'read the passphrase from file descriptor N'
 complete -c p2p-id -n '__p2p_argument p2p-id "" 0 0' -f -a passwd -d 'change the passphrase of the identity'
 complete -c p2p-id -n '__p2p_at p2p-id passwd --no-passphrase' -l no-passphrase -d 'keep the identity in a plain file'
 complete -c p2p-id -n '__p2p_at p2p-id passwd --passphrase-file' -l passphrase-file -r -F -d 'read the passphrase from the first line of FILE'

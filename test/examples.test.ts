@@ -26,6 +26,7 @@ const STAND_INS: Record<string, string> = {
   systemctl: 'exit 0',
   launchctl: 'exit 0',
   crontab: 'cat >/dev/null',
+  lp: 'cat >/dev/null',
   neomutt: 'exit 0',
   mlist: 'exit 0',
   mscan: 'exit 0',

@@ -3,9 +3,7 @@
 import { EX, Failure } from '../lib/base/fail.ts'
 import { forAll } from '../lib/base/parallel.ts'
 import { localTime, parseDuration, printable, printableLines } from '../lib/base/text.ts'
-import { loadSuite } from '../lib/crypto/suite.ts'
-import { tellListener } from '../lib/delivery/control.ts'
-import { flushAll } from '../lib/delivery/flush.ts'
+import { loadHash } from '../lib/crypto/suite.ts'
 import { countQueue, describeQueued, eventsOf, findOne, headOf } from '../lib/delivery/queueview.ts'
 import { isRefusal, tellOutcome, words } from '../lib/delivery/telling.ts'
 import { loadConfig } from '../lib/disk/config.ts'
@@ -35,7 +33,7 @@ interface Desk {
 
 async function open(call: Call): Promise<Desk> {
   const home = await openHome({ flag: call.value('home'), env: process.env })
-  return { call, home, keyring: await loadKeyring(home), hash: await loadSuite(process.env) }
+  return { call, home, keyring: await loadKeyring(home), hash: await loadHash(process.env) }
 }
 
 async function list(call: Call): Promise<void> {
@@ -111,6 +109,7 @@ async function showMore(call: Call, queued: Queued, head: Head | undefined, even
 
 async function flush(call: Call): Promise<void> {
   manyThreads()
+  const { flushAll } = await import('../lib/delivery/flush.ts')
   const { home, keyring } = await open(call)
   const named = call.args.map((name) => keyring.resolve(name))
   for (const contact of named) checkSendable(contact)
@@ -171,7 +170,9 @@ async function eachMessage(call: Call, change: (desk: Desk, queued: Queued) => P
       call.report(error)
     }
   }
-  if (due.size > 0) await tellListener(desk.home, 'queue', [...due])
+  if (due.size === 0) return
+  const { tellListener } = await import('../lib/delivery/control.ts')
+  await tellListener(desk.home, 'queue', [...due])
 }
 
 /** Moves a message that is in one of the states `from`; throws Failure 1 if it is in another or gone. */

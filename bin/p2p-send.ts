@@ -3,10 +3,9 @@
 
 import { EX, Failure } from '../lib/base/fail.ts'
 import { parseDuration, printable } from '../lib/base/text.ts'
-import { loadSuite } from '../lib/crypto/suite.ts'
+import { loadHash } from '../lib/crypto/suite.ts'
 import { compose, type Attachment, type Letter } from '../lib/delivery/compose.ts'
 import { batches, checkTag, expiry, LINE_MAX, parseLine, parseOrder } from '../lib/delivery/letters.ts'
-import { adviceFor } from '../lib/delivery/meeting.ts'
 import { Outbox, type Post, type Teller } from '../lib/delivery/outbox.ts'
 import { isRefusal, tellOutcome, words } from '../lib/delivery/telling.ts'
 import { loadConfig, type Config } from '../lib/disk/config.ts'
@@ -42,7 +41,7 @@ async function send(call: Call): Promise<void> {
   const keyring = await loadKeyring(home)
   const config = await loadConfig(home, process.env)
   for (const text of config.strangers(keyring)) call.warn(text)
-  const desk = { call, home, keyring, config, hash: await loadSuite(process.env) }
+  const desk = { call, home, keyring, config, hash: await loadHash(process.env) }
   const told = new Told(desk)
   const outbox = new Outbox({ ...desk, teller: told, waitMs: waitOf(call, config), signal: call.signal })
   const accept = call.flag('dry-run') ? (posts: Post[]) => rehearse(desk, posts) : (posts: Post[]) => outbox.accept(posts)
@@ -293,6 +292,8 @@ class Told implements Teller {
       for (const [id, name] of this.#silent) await this.#call.out.record({}, () => words(name, 'queued', id))
     }
     this.#silent.clear()
+    if (this.#away.size === 0) return
+    const { adviceFor } = await import('../lib/delivery/meeting.ts')
     for (const [key, name] of this.#away) this.#call.tell(await adviceFor(this.#home, key, name))
   }
 

@@ -77,6 +77,14 @@ export async function loadSuite(env: Record<string, string | undefined>): Promis
   return suite
 }
 
+/**
+ * The hash of the back end that loadSuite() would use, for whoever needs no more: SHA-256 works wherever node does, so
+ * nothing is tried first. Throws as loadSuite does.
+ */
+export async function loadHash(env: Record<string, string | undefined>): Promise<Pick<Suite, 'hash' | 'hashApart'>> {
+  return (env['P2P_CRYPTO'] ?? '') === '' ? nodeSuite : loadSuite(env)
+}
+
 /** RFC 5869 with the suite's hash: `length` bytes, at most 255 * hashLength. */
 export function hkdf(
   suite: Suite,

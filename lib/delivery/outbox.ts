@@ -14,10 +14,8 @@ import { discard } from '../disk/staging.ts'
 import type { Hash, Header } from '../wire/envelope.ts'
 import { Backoff } from './backoff.ts'
 import type { Composed } from './compose.ts'
-import { deliverNow } from './deliver.ts'
 import type { Outcome } from './desk.ts'
 import { lasting } from './letters.ts'
-import { deliverToSelf } from './self.ts'
 
 export interface Post {
   to: (Contact | Self)[]
@@ -93,6 +91,7 @@ export class Outbox {
       this.#offer()
       for (const { to, composed, ref } of posts) {
         if (to.some((contact) => 'me' in contact)) {
+          const { deliverToSelf } = await import('./self.ts')
           const note = await deliverToSelf(home, keyring, hash, config, composed)
           await teller.noted(note, composed.header, ref)
         }
@@ -146,6 +145,7 @@ export class Outbox {
 
   async #deliver(jobs: Job[], waitMs: number): Promise<void> {
     const { home, keyring, config, signal } = this.#options
+    const { deliverNow } = await import('./deliver.ts') // what the network takes is loaded only where it is used
     let told = Promise.resolve()
     await deliverNow(home, keyring, jobs, {
       waitMs,

@@ -4,9 +4,8 @@
 // Lines with a wrong sum are skipped, never cut off. No process loads the whole log: look-ups cost one or two reads a
 // run.
 
-import { crc32 } from 'node:zlib'
-
 import { utf8 } from '../base/bytes.ts'
+import { crc32 } from '../base/crc32.ts'
 import { EX, Failure, ioFailure, isCode } from '../base/fail.ts'
 import { SeenIndex } from './seenindex.ts'
 import type { FileHandle } from './files.ts'

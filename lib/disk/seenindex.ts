@@ -2,9 +2,8 @@
 // the log and holds, sorted, the first bytes of each id and the record's offset. Every candidate is checked against
 // the log by the caller; a run that fails its own sum, or a gap before it, is thrown away and built again.
 
-import { crc32 } from 'node:zlib'
-
 import { compare, fromHex } from '../base/bytes.ts'
+import { crc32 } from '../base/crc32.ts'
 import { createFile } from './durable.ts'
 import type { FileHandle, Files } from './files.ts'
 import type { Home } from './home.ts'

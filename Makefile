@@ -48,7 +48,7 @@ SCRIPTS := $(wildcard test/*.sh test/natlab/*.sh completions/*.bash) .ci/run
 MODULES = node_modules/.package-lock.json
 UDX = dist/udx-native
 
-all: $(BUNDLES) $(UDX)/package.json dist/THIRD-PARTY
+all: $(BUNDLES) $(PACKAGE_FILES) $(UDX)/package.json dist/THIRD-PARTY
 
 # Anything needs a new enough node; the check itself runs on the oldest.
 node:
@@ -59,25 +59,36 @@ $(MODULES): package-lock.json | node
 	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-# The first lines of every bundle. An old node, which npm and dpkg do not stop, is told apart from a bug; node 16 still
-# understands the whole file.
-define BANNER
-#!/usr/bin/env node
-'use strict'
-;(function (v) {
-  if (v[0] > 20 || (v[0] == 20 && v[1] >= 19)) return
-  console.error('p2p needs Node.js 20.19 or newer: ' + process.execPath + ' is ' + process.version)
-  process.exit(78)
-})(process.versions.node.split('.'))
-endef
-
-# One file a command, readable, without its packages: starting is then 100 ms faster than from the sources.
-dist/%.cjs: export BANNER := $(BANNER)
-dist/%.cjs: bin/%.ts $(SOURCES) package.json Makefile $(MODULES) | node
-	@node_modules/.bin/esbuild $< --bundle --platform=node --format=cjs --target=node20 --log-level=warning \
-	    --external:udx-native --define:VERSION='"$(VERSION)"' --banner:js="$$BANNER" --metafile=dist/$*.meta.json --outfile=$@
-	@chmod 755 $@
+# What starts, and the program: readable, one file a command, so that starting is 100 ms faster than from the sources.
+$(BUNDLES): dist/%.cjs: .ci/start.cjs dist/code/%.cjs
+	@install -m 755 $< $@
 	@echo '  $@'
+
+ESBUILD = node_modules/.bin/esbuild --bundle --platform=node --format=cjs --target=node20 --log-level=warning
+$(COMMANDS:%=dist/code/%.cjs): dist/code/%.cjs: bin/%.ts $(SOURCES) package.json Makefile $(MODULES) | node
+	@$(ESBUILD) $< --external:udx-native $(APART) --supported:dynamic-import=false --define:VERSION='"$(VERSION)"' \
+	    --banner:js='(function (exports, require, module, __filename) {' --footer:js='})' \
+	    --metafile=dist/$*.meta.json --outfile=$@
+
+# Packages that only some calls need lie beside the programs, once for all of them: FILE=PACKAGE.
+PACKAGES = noble-curves=@noble/curves/ed25519.js noble-ciphers=@noble/ciphers/chacha.js noble-sha2=@noble/hashes/sha2.js \
+    noble-hmac=@noble/hashes/hmac.js age=age-encryption words=@scure/bip39/wordlists/english.js tar=modern-tar \
+    mime=postal-mime lockfile=proper-lockfile toml=smol-toml
+short = $(firstword $(subst =, ,$(1)))
+whole = $(lastword $(subst =, ,$(1)))
+APART = $(foreach each,$(PACKAGES),--alias:$(call whole,$(each))=./$(call short,$(each)).cjs --external:./$(call short,$(each)).cjs)
+PACKAGE_FILES = $(foreach each,$(PACKAGES),dist/code/$(call short,$(each)).cjs)
+
+# As import() finds them where they are not bundled: what is exported as default is there under that name. graceful-fs,
+# which only proper-lockfile wants, helps where there are too few descriptors; it takes longer to load than the rest.
+$(PACKAGE_FILES): dist/code/%.cjs: package-lock.json Makefile $(MODULES) | node
+	@echo 'const all = require("$(call whole,$(filter $*=%,$(PACKAGES)))"); module.exports = Object.assign(all.default ?? {}, all)' | \
+	    $(ESBUILD) --alias:graceful-fs=node:fs --metafile=dist/$*.meta.json --outfile=$@
+	@echo '  $@'
+
+# What V8 makes of each program while it runs, for the next start of it: of use to this node only.
+cache: all
+	@$(call q,$(NODE)) --import tsx .ci/cache.ts
 
 # The carrier for UDP has machine code and is optional: npm fetches it beside the package, make install and make deb put
 # this copy beside the programs, for the machines of this system. Without it (npm ci --omit=optional) the folder holds
@@ -95,8 +106,8 @@ $(UDX)/package.json: .ci/addon.cjs Makefile $(MODULES) | node
 	echo '  $(UDX)'
 
 # Who wrote what the bundles contain, with their licences.
-dist/THIRD-PARTY: $(BUNDLES) $(UDX)/package.json .ci/third-party.ts
-	@$(call q,$(NODE)) --import tsx .ci/third-party.ts $(COMMANDS:%=dist/%.meta.json) \
+dist/THIRD-PARTY: $(BUNDLES) $(PACKAGE_FILES) $(UDX)/package.json .ci/third-party.ts
+	@$(call q,$(NODE)) --import tsx .ci/third-party.ts $(patsubst dist/code/%.cjs,dist/%.meta.json,$(PACKAGE_FILES)) $(COMMANDS:%=dist/%.meta.json) \
 	    $$([ ! -e $(UDX)/package.json ] || echo dist/udx-native.meta.json) >$@
 	@echo '  $@'
 
@@ -104,7 +115,7 @@ test: all
 	@$(call q,$(NODE)) --import tsx test/run.ts $(T)
 
 # Speed is told, never asserted: it fails only if something could not be run.
-bench: all
+bench: cache
 	@$(call q,$(NODE)) --import tsx test/bench/run.ts $(T)
 
 # The long form of a test: more callers of each kind than make test has time for, and all probes of a scanner.
@@ -155,6 +166,9 @@ EVERYTHING = for name in $(COMMANDS); do \
     [ ! -e completions/p2p.fish ] || put completions/p2p.fish $(call in,$(FISHCOMPDIR))/p2p.fish; \
     for page in $(PAGES); do put $$page $(call in,$(MANDIR))/man$${page\#\#*.}/$${page\#\#*/}; done; \
     for schema in $(SCHEMAS); do put $$schema $(call in,$(DATADIR))/$${schema\#\#*/}; done; \
+    for file in dist/code/*.cjs $(if $(ANYNODE),,dist/code/*.cache); do \
+        [ ! -e "$$file" ] || put "$$file" $(call in,$(LIBDIR))/code/"$${file\#\#*/}"; \
+    done; \
     for file in $(UDX)/*; do [ ! -e "$$file" ] || put "$$file" $(call in,$(LIBDIR))/node_modules/udx-native/"$${file\#\#*/}"; done; \
     put 'LICENSE dist/THIRD-PARTY' $(call in,$(DOCDIR))/copyright; \
     put UNIT $(call in,$(UNITDIR))/p2p-listen.service
@@ -195,7 +209,7 @@ TO_LIB = $(if $(subst $(PREFIX)/bin:$(PREFIX)/lib/p2p:,,$(BINDIR):$(LIBDIR):),$(
 TRIED = $(if $(ANYNODE),/usr/local/bin/node /usr/bin/node "$$(command -v node)",$(call q,$(NODE)))
 
 install uninstall: export UNIT := $(UNIT)
-install: all
+install: all $(if $(ANYNODE),,cache)
 	@set -e; umask 022; \
 	new() { \
 	    echo "  $$2"; \
@@ -207,6 +221,7 @@ install: all
 	put() { \
 	    case $$1 in \
 	        UNIT) printf '%s\n' "$$UNIT" | new 644 "$$2" ;; \
+	        dist/code/*) new 644 "$$2" <"$$1" ;; \
 	        *.cjs) { $(if $(HEAD),printf '#!%s\n' $(call q,$(HEAD)); )sed 1d "$$1"; } | new $(if $(HEAD),755,644) "$$2" ;; \
 	        *) cat $$1 | new 644 "$$2" ;; \
 	    esac; \
@@ -230,7 +245,7 @@ uninstall:
 	start() { rm -f "$$2"; }; \
 	link() { rm -f "$$2"; }; \
 	$(EVERYTHING); \
-	rm -rf $(call in,$(LIBDIR))/node_modules/udx-native; \
+	rm -rf $(call in,$(LIBDIR))/code $(call in,$(LIBDIR))/node_modules/udx-native; \
 	rmdir $(call in,$(LIBDIR))/node_modules $(call in,$(LIBDIR)) $(call in,$(DATADIR)) $(call in,$(DOCDIR)) 2>/dev/null; \
 	[ -z "$$SUDO_USER" ] || HOME=$$(getent passwd "$$SUDO_USER" | cut -d: -f6); \
 	left() { \
@@ -305,5 +320,5 @@ nodes: all
 clean:
 	rm -rf dist
 
-.PHONY: all node completions test bench silence crash soak resume demo lint install uninstall deb nodes clean
+.PHONY: all node cache completions test bench silence crash soak resume demo lint install uninstall deb nodes clean
 .DELETE_ON_ERROR:

@@ -27,7 +27,7 @@ const FLOORS: Record<string, number> = {
 
 /** Who may import a package or a part of node that touches the world. What is not listed is for nobody. */
 const DOORS: [RegExp, RegExp][] = [
-  [/^node:fs(?:\/promises)?$/, /^lib\/(?:disk\/files|edge\/prompt)\.ts$/], // prompt: /dev/tty and passphrase files
+  [/^node:fs(?:\/promises)?$/, /^lib\/(?:disk\/files|edge\/(?:prompt|input))\.ts$/], // what the user gives: terminal, files, fd 0
   [/^node:net$/, /^lib\/(?:net\/(?:tcp|freeport)|delivery\/control\w*)\.ts$/],
   [/^node:dgram$/, /^lib\/net\/(?:udp|freeport)\.ts$/],
   [/^node:(?:dns|dns\/promises)$/, /^lib\/net\//],

@@ -58,6 +58,7 @@ function everything(): string[] {
   return [
     ...COMMANDS.map((name) => `bin/${name}`),
     ...COMMANDS.map((name) => `lib/p2p/${name}.cjs`),
+    ...readdirSync('dist/code').map((name) => `lib/p2p/code/${name}`),
     ...readdirSync('dist/udx-native').map((name) => `lib/p2p/node_modules/udx-native/${name}`),
     ...PAGES.map((name) => `share/man/man${name.slice(-1)}/${name}`),
     ...SCHEMAS.map((name) => `share/p2p/${name}`),

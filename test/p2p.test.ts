@@ -1,6 +1,6 @@
 // p2p: the dispatcher, the state of things, and the way of somebody who reads nothing but its next step.
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, copyFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, copyFileSync, cpSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { execa } from 'execa'
@@ -181,7 +181,7 @@ test('it finds the others through links, as make install lays them', async () =>
     const alice = await stage.peer('alice')
     const lib = join(stage.dir, 'a b', 'lib')
     const bin = join(stage.dir, 'bin')
-    mkdirSync(lib, { recursive: true })
+    cpSync('dist/code', join(lib, 'code'), { recursive: true })
     mkdirSync(bin)
     for (const name of ['p2p', 'p2p-id']) {
       copyFileSync(`dist/${name}.cjs`, join(lib, `${name}.cjs`))

@@ -37,6 +37,9 @@ interface Manifest {
 }
 const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as Manifest
 
+/** The programs and the packages beside them, without what is of use to one node only. */
+const CODE = readdirSync('dist/code').flatMap((name) => (name.endsWith('.cjs') ? [`code/${name}`] : []))
+
 async function pack(): Promise<string> {
   const { stdout } = await run('npm', ['pack', '--silent', '--pack-destination', work])
   return join(work, stdout.trim())
@@ -60,7 +63,7 @@ test('publishing needs a decision', async () => {
 test('every package in the bundles is named with its licence', () => {
   const named = [...readFileSync('dist/THIRD-PARTY', 'utf8').matchAll(/^-{80}\n(\S+) \S+ \(/gm)].map((match) => match[1] ?? '')
   const used = new Set<string>()
-  for (const name of [...COMMANDS.map((each) => `${each}.cjs`), 'udx-native/index.js']) {
+  for (const name of [...CODE, 'udx-native/index.js']) {
     for (const [, path = ''] of readFileSync(`dist/${name}`, 'utf8').matchAll(/^ *\/\/ (?:.*\/)?node_modules\/((?:@[^/]+\/)?[^/\n]+)\//gm)) {
       used.add(path)
     }
@@ -82,6 +85,7 @@ test('npm pack: the tarball installs globally without a network, with manuals, a
       'package.json',
       'dist/THIRD-PARTY',
       ...COMMANDS.map((name) => `dist/${name}.cjs`),
+      ...CODE.map((name) => `dist/${name}`),
       ...readdirSync('man').map((name) => `man/${name}`),
       ...COMPLETIONS.map((name) => `completions/${name}`),
     ].sort(),
@@ -130,6 +134,7 @@ test('make deb: the same bytes whoever builds it, all of root, nothing for other
   const files = listed.filter(([mode = '']) => !mode.startsWith('d')).map((fields) => fields[5])
   for (const name of COMMANDS) {
     assert.ok(files.includes(`./usr/bin/${name}`) && files.includes(`./usr/lib/p2p/${name}.cjs`))
+    assert.ok(files.includes(`./usr/lib/p2p/code/${name}.cjs`) && !files.includes(`./usr/lib/p2p/code/${name}.cache`))
   }
   for (const name of ['package.json', 'index.js', 'linux-x64.node', 'linux-arm64.node']) {
     assert.ok(files.includes(`./usr/lib/p2p/node_modules/udx-native/${name}`), name)

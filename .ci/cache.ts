@@ -1,0 +1,70 @@
+// make cache: two people in a temporary place do once what people do most, so that what V8 compiles meanwhile is there
+// at the next start (start.cjs). Where that does not work, as without loopback, the commands only start later.
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const COMPILE = fileURLToPath(new URL('compile.cjs', import.meta.url))
+
+const place = mkdtempSync(join(tmpdir(), 'cache-'))
+
+interface Running {
+  end: Promise<void>
+  stop: () => void
+  /** Everything on standard output so far contains it. */
+  said: (word: string) => Promise<void>
+  output: () => string
+}
+
+function start(who: string, command: string, ...args: string[]): Running {
+  const env = { PATH: process.env['PATH'] ?? '', P2P_HOME: join(place, who) }
+  const child = spawn(process.execPath, [COMPILE, command, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  let errors = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
+  const end = once(child, 'close').then(([code]) => {
+    if (code !== 0) throw new Error(`${command} ${args.join(' ')}: exit ${code}: ${errors}`)
+  })
+  const said = async (word: string): Promise<void> => {
+    while (!output.includes(word)) await Promise.race([once(child.stdout, 'data'), end])
+  }
+  return { end, stop: () => child.kill(), said, output: () => output }
+}
+
+async function run(who: string, command: string, ...args: string[]): Promise<string> {
+  const running = start(who, command, ...args)
+  await running.end
+  return running.output().trim()
+}
+
+async function main(): Promise<void> {
+  for (const who of ['alice', 'bob']) await run(who, 'p2p-id', 'init', '--name', who, '--no-passphrase', '--addr', '127.0.0.1')
+  await run('alice', 'p2p-id', 'add', 'bob', await run('bob', 'p2p-id', 'token'))
+  await run('bob', 'p2p-id', 'add', 'alice', await run('alice', 'p2p-id', 'token'))
+  await run('alice', 'p2p-send', 'bob', '--queue-only', '-m', 'first')
+  await run('alice', 'p2p-queue', 'list')
+  const listener = start('bob', 'p2p-listen')
+  await listener.said('listening')
+  await run('alice', 'p2p-send', 'bob', '-m', 'second')
+  await run('alice', 'p2p-sendmail', 'bob@p2p.invalid')
+  await run('alice', 'p2p-queue', 'flush')
+  await run('bob', 'p2p-inbox', 'list')
+  await run('bob', 'p2p-id', 'list')
+  await run('bob', 'p2p')
+  listener.stop()
+  await listener.end
+}
+
+try {
+  await main()
+  console.log('  dist/code/*.cache')
+} catch (error) {
+  console.log(`no cache: ${error instanceof Error ? error.message : String(error)}`)
+} finally {
+  rmSync(place, { recursive: true, force: true })
+}

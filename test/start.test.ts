@@ -1,0 +1,78 @@
+// How a command starts: with what V8 has kept of its program, if that is of exactly this program, and without else.
+
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { execa } from 'execa'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+
+const COMMAND = 'p2p-id'
+
+const work = mkdtempSync(join(tmpdir(), 'start-'))
+test.after(() => rmSync(work, { recursive: true }))
+
+const [code, cache] = [join(work, 'code', `${COMMAND}.cjs`), join(work, 'code', `${COMMAND}.cache`)]
+
+/** Tells on standard error whether V8 took what was kept: nothing if it was not given any. */
+const watch = join(work, 'watch.cjs')
+
+/** The command in a place of its own, with what V8 keeps of it. */
+test.before(async () => {
+  cpSync('dist', work, { recursive: true })
+  cpSync('.ci/compile.cjs', join(work, '.ci/compile.cjs'))
+  cpSync('dist', join(work, 'dist'), { recursive: true })
+  await execa(process.execPath, [join(work, '.ci/compile.cjs'), COMMAND, '--version'])
+  cpSync(join(work, 'dist/code', `${COMMAND}.cache`), cache)
+  writeFileSync(
+    watch,
+    `const vm = require('node:vm')
+    vm.Script = class extends vm.Script {
+      constructor(code, options) {
+        super(code, options)
+        if (options.cachedData !== undefined) console.error(this.cachedDataRejected ? 'refused' : 'taken')
+      }
+    }`,
+  )
+})
+
+async function start(): Promise<{ out: string; kept: string }> {
+  const { stdout, stderr } = await execa(process.execPath, ['--require', watch, join(work, `${COMMAND}.cjs`), '--version'])
+  return { out: stdout.replace(/ .*/, ''), kept: stderr }
+}
+
+test('what was kept of this program is taken', async () => {
+  assert.equal(await start(), { out: COMMAND, kept: 'taken' })
+})
+
+test('of another program, damaged, cut off or absent it is not, and the command runs all the same', async () => {
+  const good = readFileSync(cache)
+  const other = readFileSync(code, 'utf8').replace('p2p-id', 'p2p-ID') // as long as before
+  for (const bad of [Buffer.alloc(0), good.subarray(0, 31), good.subarray(0, 32), good.subarray(0, 1000), good.subarray(1)]) {
+    writeFileSync(cache, bad)
+    const { out, kept } = await start()
+    assert.is(out, COMMAND)
+    assert.is.not(kept, 'taken', `${bad.length} bytes`)
+  }
+  writeFileSync(cache, good)
+  const own = readFileSync(code)
+  writeFileSync(code, other)
+  assert.equal((await start()).kept, '', 'of a program that was changed')
+  writeFileSync(code, own)
+  rmSync(cache)
+  assert.equal(await start(), { out: COMMAND, kept: '' })
+  writeFileSync(cache, good)
+})
+
+test('for another V8 it is refused', async () => {
+  const good = readFileSync(cache)
+  const foreign = Buffer.from(good)
+  foreign.fill(0, 36, 40) // behind the sum of the program and V8's magic number: the hash of its version
+  writeFileSync(cache, foreign)
+  assert.equal(await start(), { out: COMMAND, kept: 'refused' })
+  writeFileSync(cache, good)
+  assert.ok(existsSync(cache))
+})
+
+test.run()

@@ -23,6 +23,7 @@ const cachedData = Buffer.compare(sum, held.subarray(0, SUM)) === 0 ? held.subar
 
 const program = new module.constructor(path, module)
 program.filename = path
+program.paths = module.paths
 const script = new Script(code.toString(), { filename: path, cachedData })
 process.on('exit', () => {
   const fresh = `${cache}.${process.pid}`

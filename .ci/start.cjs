@@ -34,5 +34,6 @@ function cached() {
 
 const program = new module.constructor(path, module)
 program.filename = path
+program.paths = module.paths
 const script = new Script(code.toString(), { filename: path, cachedData: cached() })
 script.runInThisContext()(program.exports, (id) => program.require(id), program, path)

@@ -3,7 +3,7 @@
 import { EX, Failure } from '../lib/base/fail.ts'
 import { forAll } from '../lib/base/parallel.ts'
 import { localTime, parseDuration, printable, printableLines } from '../lib/base/text.ts'
-import { loadHash } from '../lib/crypto/suite.ts'
+import { loadHash, loadSuite } from '../lib/crypto/suite.ts'
 import { countQueue, describeQueued, eventsOf, findOne, headOf } from '../lib/delivery/queueview.ts'
 import { isRefusal, tellOutcome, words } from '../lib/delivery/telling.ts'
 import { loadConfig } from '../lib/disk/config.ts'

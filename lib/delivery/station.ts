@@ -24,7 +24,7 @@ import { acceptFromPeer, ADDRESSES_MAX, distinctAddresses, isLoopback } from '..
 import type { PipeFrame } from '../wire/frame.ts'
 import type { Payload2 } from '../wire/hello.ts'
 import { type Claim, Door } from './door.ts'
-import { Admission } from './limits.ts'
+import { Admission, isFullDisk } from './limits.ts'
 import { type Greeting, noteMeeting, takeTurns } from './meeting.ts'
 import { NewsDesk } from './news.ts'
 import { Postmaster } from './postmaster.ts'
@@ -220,8 +220,11 @@ export class Station {
     try {
       if (options.receive) inbox = await this.inbox()
     } catch (error) {
-      link.close()
-      throw error
+      if (!isFullDisk(error)) {
+        link.close()
+        throw error
+      }
+      this.#inbox = undefined // another time; what waits is sent all the same
     }
     // A contact may be renamed, verified or limited while a session lasts.
     const now = (): Contact => this.#keyring.byKey(contact.key) ?? contact

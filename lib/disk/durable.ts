@@ -100,6 +100,17 @@ export async function appendRecords(files: Files, path: string, records: string[
   }
 }
 
+/** False if the disk is too full for this work, which can be done without. */
+export async function unlessFull(work: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await work()
+    return true
+  } catch (error) {
+    if (!isCode(error, 'ENOSPC', 'EDQUOT')) throw error
+    return false
+  }
+}
+
 async function closeQuietly(handle: FileHandle): Promise<void> {
   await handle.close().catch(() => undefined)
 }

@@ -2,10 +2,9 @@
 // home has sent, hello/KEY the last ones received from a contact. A timestamp is noted durably before it is answered;
 // neither rule depends on the two clocks agreeing.
 
-import { hex } from '../base/bytes.ts'
+import { hex, utf8 } from '../base/bytes.ts'
 import { fraction } from '../base/random.ts'
-import { appendRecords, readText, replaceFile } from './durable.ts'
-import { utf8 } from '../base/bytes.ts'
+import { appendRecords, readText, replaceFile, unlessFull } from './durable.ts'
 import type { Home } from './home.ts'
 import { withLock } from './lock.ts'
 
@@ -26,7 +25,8 @@ export function nextHelloTime(home: Home): Promise<bigint> {
     const last = /^\d{1,18}\n$/.test(text) ? BigInt(text.trim()) : 0n
     const now = home.clock.micros()
     const next = (now > last ? now : last + 1n) + BigInt(Math.floor(fraction(home.random) * JITTER))
-    await replaceFile(home.files, home.random, path, utf8(`${next}\n`))
+    // On a full disk what waits is to go, so that there is room. Not noted, it matters only if the clock is set back, too.
+    await unlessFull(() => replaceFile(home.files, home.random, path, utf8(`${next}\n`)))
     return next
   }
   return withLock(home, 'hello', stamp, { overtake: true })
@@ -43,6 +43,8 @@ interface State {
 export class HelloLog {
   readonly #home: Home
   readonly #known = new Map<string, State>()
+  /** Lines that the disk is too full for, by KEY: this process remembers them, and writes them with the next. */
+  readonly #unwritten = new Map<string, string[]>()
   #queue: Promise<unknown> = Promise.resolve()
 
   constructor(home: Home) {
@@ -62,12 +64,18 @@ export class HelloLog {
     const times = state.times.get(transport) ?? []
     const full = times.length >= WINDOW
     if (times.includes(ts) || (full && ts <= (times[0] as bigint))) return false
-    await appendRecords(this.#home.files, path, [`${transport} ${ts}`], true)
-    if (state.size === 0) await this.#home.files.syncDir(this.#home.at('hello'))
-    state.lines++
-    state.size = (await this.#home.files.stat(path))?.size ?? 0
+    const lines = [...(this.#unwritten.get(key) ?? []), `${transport} ${ts}`]
+    // A full disk must not keep a contact from fetching what waits here, nor from hearing that it is full.
+    if (await unlessFull(() => appendRecords(this.#home.files, path, lines, true))) {
+      this.#unwritten.delete(key)
+      if (state.size === 0) await this.#home.files.syncDir(this.#home.at('hello'))
+      state.lines += lines.length
+      state.size = (await this.#home.files.stat(path))?.size ?? 0
+    } else {
+      this.#unwritten.set(key, lines.slice(-WINDOW))
+    }
     state.times.set(transport, insert(times, ts))
-    if (state.lines > LINES_MAX) await this.#compact(path, state, transport)
+    if (state.lines > LINES_MAX) await unlessFull(() => this.#compact(path, state, transport))
     return true
   }
 
@@ -77,7 +85,7 @@ export class HelloLog {
     if (held?.size === size) return held
     const state = { size, lines: 0, times: new Map<string, bigint[]>() }
     const text = size === 0 ? '' : Buffer.from(await this.#home.files.read(path)).toString('latin1')
-    for (const line of text.split('\n')) {
+    for (const line of [...text.split('\n'), ...(this.#unwritten.get(key) ?? [])]) {
       const match = /^([0-9a-f]{16}) (\d{1,20})$/.exec(line)
       if (match === null) continue
       const [, transport, ts] = match as unknown as [string, string, string]

@@ -114,6 +114,8 @@ async function acquire(home: Home, name: string): Promise<Held | undefined> {
     })
   } catch (error) {
     if (isCode(error, 'ELOCKED')) return undefined
+    // On a full disk nobody can take a lock, and nobody is hindered: what waits is sent and dropped, which makes room.
+    if (isFull(error, name)) return { lost: compromised.signal, release: () => Promise.resolve() }
     if (!isCode(error, 'ENOENT')) throw error
     // There was no lock/, which may be deleted. Or somebody with another clock has broken the lock that was just made.
     return (await home.files.mkdir(home.at('lock'))) ? acquire(home, name) : undefined
@@ -121,8 +123,10 @@ async function acquire(home: Home, name: string): Promise<Held | undefined> {
   try {
     await noteOwner(home, `${path}.owner`)
   } catch (error) {
-    await release().catch(() => undefined)
-    throw error
+    if (!isFull(error, name)) {
+      await release().catch(() => undefined)
+      throw error
+    }
   }
   let released = false
   return {
@@ -165,6 +169,11 @@ export async function noteOwner(home: Home, path: string): Promise<void> {
   } finally {
     await handle.close()
   }
+}
+
+/** A receiver without a lock and its note would be taken for dead, and what it is about to commit for rubbish. */
+function isFull(error: unknown, name: string): boolean {
+  return isCode(error, 'ENOSPC', 'EDQUOT') && !name.startsWith('receiver.')
 }
 
 /** Whether the process that wrote the note may still run; true when in doubt. */

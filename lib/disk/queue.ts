@@ -6,7 +6,7 @@ import { fromUtf8, Reader, utf8 } from '../base/bytes.ts'
 import { isCode } from '../base/fail.ts'
 import { looksLikeKey } from '../base/key.ts'
 import { forAll } from '../base/parallel.ts'
-import { removeTree, replaceFile } from './durable.ts'
+import { removeTree, replaceFile, unlessFull } from './durable.ts'
 import type { Home } from './home.ts'
 import {
   bodyPath,
@@ -119,15 +119,24 @@ export async function settle(home: Home, settled: Queued[], elapsed?: Map<string
     const ms = elapsed?.get(id)
     return { event: 'delivered', id, ...(ms !== undefined && { elapsed: ms }) }
   })
-  await markDelivered(home, settled)
-  await remove(home, settled)
+  await around(() => markDelivered(home, settled), () => remove(home, settled))
 }
 
 /** Removes messages undelivered, at their owner's wish; their copies in sent/ follow. */
 export async function drop(home: Home, dropped: Queued[], event: 'drop' | 'replaced' = 'drop'): Promise<void> {
   await logByKey(home, dropped, ({ id }) => ({ event, id }))
-  await withdrawSent(home, dropped, event === 'drop' ? 'trash' : 'nothing')
-  await remove(home, dropped)
+  const to = event === 'drop' ? 'trash' : 'nothing'
+  await around(() => withdrawSent(home, dropped, to), () => remove(home, dropped))
+}
+
+/**
+ * The change in sent/, then the removal. On a full disk, where even a rename may want a block for its folder, the removal
+ * comes first, and if that makes no room the copy keeps the flags it has.
+ */
+async function around(change: () => Promise<void>, removal: () => Promise<void>): Promise<void> {
+  const done = await unlessFull(change)
+  await removal()
+  if (!done) await unlessFull(change)
 }
 
 /** Keeps a waiting message back. False if it is no longer there. */

@@ -1,7 +1,7 @@
 // Two people who write to each other while their processes are killed at random: see crew.ts for who is at work, and
 // verdict.ts for what must be true at the end. The work is in a folder, so that a long run can go on another day.
 
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { type Peer, Stage } from '../peer.ts'
@@ -10,6 +10,8 @@ import { Ledger, type Side, SIDES } from './ledger.ts'
 import { Dice } from './random.ts'
 import { readAlong } from './reader.ts'
 import { judge, type Verdict } from './verdict.ts'
+
+const FAR_AHEAD = Date.UTC(2200, 0) / 1000 // s
 
 export interface SoakPlan {
   messages: number
@@ -48,8 +50,11 @@ export class Soak {
     const seed = there ? Number(readFileSync(saved, 'utf8')) : plan.seed
     const [alice, bob] = there ? [await stage.enter('alice', true), await stage.enter('bob', true)] : await stage.pair()
     writeFileSync(saved, `${seed}\n`)
-    // Where clocks jump by years, messages have been waiting for long: their owner would be told.
-    for (const { path } of [alice, bob]) if (plan.clocks) writeFileSync(join(path, 'config.toml'), 'delay_notice = "inf"\n', { mode: 0o600 })
+    // Where clocks jump by years, messages have been waiting for long and keys are old: their owner would be told.
+    for (const { path } of plan.clocks ? [alice, bob] : []) {
+      writeFileSync(join(path, 'config.toml'), 'delay_notice = "inf"\n', { mode: 0o600 })
+      utimesSync(join(path, 'transport.key'), FAR_AHEAD, FAR_AHEAD)
+    }
     return new Soak(stage, { alice, bob }, new Ledger(join(dir, 'ledger')), { ...plan, seed })
   }
 

@@ -37,8 +37,8 @@ export interface Verdict {
 /** Nobody is killed any more: both listen until both queues are empty. */
 async function settle(people: Record<Side, Peer>, wrong: string[]): Promise<void> {
   await pause(UNNOTED_MS)
+  for (const peer of Object.values(people)) peer.age() // while nothing runs: what is at work must not look old
   const listeners = await Promise.all(SIDES.map((side) => people[side].listen(['--no-text'])))
-  for (const peer of Object.values(people)) peer.age()
   for (let pass = 0; ; pass++) {
     for (const side of SIDES) await people[side].good('p2p-queue', ['flush', '-w', '120s'])
     const waiting = (await Promise.all(SIDES.map((side) => people[side].waiting()))).flat()

@@ -146,9 +146,9 @@ export async function markDelivered(home: Home, messages: { id: string; created:
     // A mail program has been at it, or it was deleted.
     all ??= new Map((await listMaildir(home, 'sent')).map((entry) => [entry.base, entry]))
     const entry = all.get(name)
-    if (entry?.flags.includes('F') !== true) continue
-    await setFlags(home, entry, { remove: 'F' })
-    changed = true
+    if (entry === undefined) continue
+    if (entry.flags.includes('F')) await setFlags(home, entry, { remove: 'F' })
+    changed = true // whoever took it off may have died before the fsync
   }
   if (changed) await home.files.syncDir(home.at('sent', 'cur'))
 }

@@ -91,7 +91,7 @@ export class Inbox {
     this.#tag = tag
     this.#chatThreads = options.chatThreads ?? ((): boolean => true)
     const hooks = options.hooks ?? ((): boolean => false)
-    this.#receiver = { home, hash, seen, tag, hooks: (key) => key !== self.key && hooks(key) }
+    this.#receiver = { home, seen, tag, hooks: (key) => key !== self.key && hooks(key) }
   }
 
   /** Opens the receiving side of a home and finishes what dead receivers left. */
@@ -237,7 +237,7 @@ export class Inbox {
         continue
       }
       try {
-        const path = await place(this.#home, this.#hash, record, this.#receiver.hooks(record.key))
+        const path = await place(this.#home, record, this.#receiver.hooks(record.key))
         const { key, id, mail } = arrival
         if (path !== undefined && mail !== undefined) delivered.push({ id, key, path, mail, cursor: 0 })
       } catch (error) {
@@ -279,7 +279,7 @@ export class Inbox {
       await files.unlink(partPath(this.#home, record))
       return undefined
     }
-    const path = await place(this.#home, this.#hash, record, false)
+    const path = await place(this.#home, record, false)
     await files.syncDir(this.#home.at('inbox', 'new'))
     const cursor = (await this.#seen.find(key, id))?.next ?? 0
     return path === undefined ? undefined : { id, key, path, mail: undefined as never, cursor }

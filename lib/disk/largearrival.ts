@@ -228,24 +228,28 @@ export class LargeArrival extends Arrival {
     return this.#doubtful
   }
 
-  /** Shortens what is on disk to `body` bytes. */
+  /**
+   * Shortens what is on disk to `body` bytes: the hashes first, durably, or a power cut could leave them beside other
+   * bytes than those that they were made of.
+   */
   async #cut(head: Head, body: number): Promise<void> {
     const { files } = this.home
+    const chunks = this.#at('chunks')
+    const kept = Math.floor(body / CHUNK) * HASH_SIZE
+    if (((await files.stat(chunks))?.size ?? 0) > kept) {
+      const handle = await files.open(chunks, 'update')
+      try {
+        await handle.truncate(kept)
+        await handle.sync()
+      } finally {
+        await handle.close()
+      }
+    }
     let start = 0
     for (const [index, part] of head.header.parts.entries()) {
       const keep = Math.max(0, Math.min(part.size, body - start))
       if (((await files.stat(this.#at(index)))?.size ?? 0) > keep) await (await this.#file(index)).truncate(keep)
       start += part.size
-    }
-    const chunks = this.#at('chunks')
-    const keep = Math.floor(body / CHUNK) * HASH_SIZE
-    if (((await files.stat(chunks))?.size ?? 0) > keep) {
-      const handle = await files.open(chunks, 'update')
-      try {
-        await handle.truncate(keep)
-      } finally {
-        await handle.close()
-      }
     }
   }
 

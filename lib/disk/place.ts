@@ -2,12 +2,14 @@
 // before, by this process or by one that died or by one that lives: what is not there any more was placed already.
 
 import { isCode } from '../base/fail.ts'
-import { decodeHead, type Hash } from '../wire/envelope.ts'
 import { externalPath, isExternal } from '../wire/mail.ts'
 import { removeTree } from './durable.ts'
 import type { Home } from './home.ts'
 import { mailName } from './maildir.ts'
 import type { SeenRecord } from './seen.ts'
+
+/** The name of a part. */
+const PART = /^\d{1,4}$/
 
 /** Where the receiver `tag` keeps a message until it is placed: a file (small) or a directory (large). */
 export function partPath(home: Home, { key, id, tag }: Pick<SeenRecord, 'key' | 'id' | 'tag'>): string {
@@ -18,14 +20,14 @@ export function partPath(home: Home, { key, id, tag }: Pick<SeenRecord, 'key' | 
  * Parts over the limit to files/, with `hooks` a link into hooks/pending/, the mail into inbox/new last. inbox/new is
  * not synced yet. Returns the mail's path, undefined if it was placed before.
  */
-export async function place(home: Home, hash: Hash, record: SeenRecord, hooks: boolean): Promise<string | undefined> {
+export async function place(home: Home, record: SeenRecord, hooks: boolean): Promise<string | undefined> {
   const { files } = home
   const part = partPath(home, record)
   const stat = await files.stat(part)
   if (stat === undefined) return undefined
   const large = stat.kind === 'dir'
   const mail = large ? `${part}/mail` : part
-  if (large) await placeFiles(home, hash, record.id, part)
+  if (large) await placeFiles(home, record.id, part)
   const name = mailName(record.time, record.id)
   const path = home.at('inbox', 'new', name)
   let placed: string | undefined = path
@@ -44,31 +46,29 @@ export async function place(home: Home, hash: Hash, record: SeenRecord, hooks: b
   return placed
 }
 
-/** R4a: parts too large for the mail move to files/ID/. */
-async function placeFiles(home: Home, hash: Hash, id: string, part: string): Promise<void> {
+/**
+ * R4a: parts too large for the mail move to files/ID/. Which those are their size tells, since they are whole; `head`
+ * need not be: a receiver that was killed may have left it undurable to the one that went on.
+ */
+async function placeFiles(home: Home, id: string, part: string): Promise<void> {
   const { files } = home
-  let head
-  try {
-    head = decodeHead(await files.read(`${part}/head`), hash)
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return // only left-overs of a removal
-    throw error
-  }
+  const target = home.at('files', id)
   let moved = false
-  for (const [index, { size }] of head.header.parts.entries()) {
-    if (!isExternal({ size })) continue
+  for (const name of await files.list(part)) {
+    const size = PART.test(name) ? (await files.stat(`${part}/${name}`))?.size : undefined
+    if (size === undefined || !isExternal({ size })) continue
     if (!moved) {
-      await files.mkdir(home.at('files', id))
+      await files.mkdir(target)
       await files.syncDir(home.at('files')) // before anything is only in it; whoever made it may have died before this
     }
     moved = true
     try {
-      await files.rename(`${part}/${index}`, home.at(externalPath(id, index)))
+      await files.rename(`${part}/${name}`, home.at(externalPath(id, Number(name))))
     } catch (error) {
       if (!isCode(error, 'ENOENT')) throw error
     }
   }
-  if (moved) await files.syncDir(home.at('files', id))
+  if (moved || (await files.stat(target)) !== undefined) await files.syncDir(target) // they may have been moved before
 }
 
 async function linkHook(home: Home, mail: string, name: string): Promise<void> {

@@ -4,7 +4,6 @@
 
 import { sleep } from '../base/clock.ts'
 import { isCode } from '../base/fail.ts'
-import type { Hash } from '../wire/envelope.ts'
 import { filesNow } from './age.ts'
 import { removeTree } from './durable.ts'
 import type { Home } from './home.ts'
@@ -40,7 +39,6 @@ export function parseEntry(name: string): Entry | undefined {
 
 export interface Receiver {
   home: Home
-  hash: Hash
   seen: Seen
   tag: string
   /** Whether mail of this contact (KEY) is linked into hooks/pending when it is placed. */
@@ -94,8 +92,8 @@ async function vanishes(home: Home, part: string): Promise<void> {
 }
 
 /** R4 for a record of this receiver, or of a dead one whose lock is held. */
-export async function finish({ home, hash, hooks }: Receiver, record: SeenRecord): Promise<void> {
-  if ((await place(home, hash, record, hooks(record.key))) !== undefined) await home.files.syncDir(home.at('inbox', 'new'))
+export async function finish({ home, hooks }: Receiver, record: SeenRecord): Promise<void> {
+  if ((await place(home, record, hooks(record.key))) !== undefined) await home.files.syncDir(home.at('inbox', 'new'))
 }
 
 async function takeOver(receiver: Receiver, key: string, name: string): Promise<void> {
@@ -115,14 +113,14 @@ async function takeOver(receiver: Receiver, key: string, name: string): Promise<
 
 /** Of a receiver that is dead. */
 async function takeAll(receiver: Receiver, key: string, { id, tag }: Entry): Promise<void> {
-  const { home, hash, seen, hooks } = receiver
+  const { home, seen, hooks } = receiver
   const path = partPath(home, { key, id, tag })
   const stat = await home.files.stat(path)
   if (stat === undefined) return
   const record = await seen.find(key, id)
   const own = partPath(home, { key, id, tag: receiver.tag })
   const small = stat.kind !== 'dir' // not committed, its sender still has it
-  if (record?.tag === tag) await place(home, hash, record, hooks(key))
+  if (record?.tag === tag) await place(home, record, hooks(key))
   else if (small || record !== undefined || (await isOld(home, path)) || (await home.files.stat(own)) !== undefined) await drop(home, path)
   else await move(home, path, own)
 }
@@ -132,12 +130,12 @@ async function takeAll(receiver: Receiver, key: string, { id, tag }: Entry): Pro
  * must still be there when it goes on, or it must fail.
  */
 async function takeSome(receiver: Receiver, key: string, { id, tag }: Entry): Promise<void> {
-  const { home, hash, seen, hooks } = receiver
+  const { home, seen, hooks } = receiver
   const path = partPath(home, { key, id, tag })
   const own = partPath(home, { key, id, tag: receiver.tag })
   const record = await seen.find(key, id)
   if (record?.tag === tag) {
-    await place(home, hash, record, hooks(key))
+    await place(home, record, hooks(key))
   } else if (record !== undefined || (await isOld(home, path))) {
     await drop(home, path) // it can only come second
   } else if ((await isUnfinished(home, path)) && (await home.files.stat(own)) === undefined && (await move(home, path, own))) {
@@ -145,7 +143,7 @@ async function takeSome(receiver: Receiver, key: string, { id, tag }: Entry): Pr
     if (await isUnfinished(home, own)) return
     await move(home, own, path)
     const late = await seen.find(key, id)
-    if (late?.tag === tag) await place(home, hash, late, hooks(key))
+    if (late?.tag === tag) await place(home, late, hooks(key))
   }
 }
 

@@ -304,7 +304,7 @@ test('token, reach, key and queue', async () => {
     assert.match(await said('token'), /^BAD no address in it .* nobody was met yet$/)
     const long = new Date(Date.now() - 100 * 86_400_000)
     utimesSync(alice.at('transport.key'), long, long)
-    assert.is(await said('key'), 'ok the transport key is 100 days old: older than 90 days')
+    assert.is(await said('key'), 'ok the transport key is 100 days old: time for a new one')
     await alice.queue('bob', ['-m', 'one'])
     assert.is(await said('queue'), 'ok 1 message for bob: not tried yet')
     mkdirSync(alice.at('queue', bob.key, 'failed'), { recursive: true })

@@ -111,6 +111,7 @@ async function build(): Promise<void> {
   writeFileSync(join(place, 'photo.jpg'), 'JPEG')
   writeFileSync(join(place, '.p2p-passphrase'), `${PASSPHRASE}\n`, { mode: 0o600 })
   writeFileSync(join(place, 'photos/1.jpg'), 'JPEG')
+  writeFileSync(join(place, 'mail.eml'), 'To: bob\nSubject: report\n\nall is well\n')
   writeFileSync(join(place, 'bob.token'), `${(await bob.run('p2p-id', ['token'])).out}`)
   const made = await atTerminal(
     place,
@@ -205,7 +206,9 @@ for (const { from, script } of EXAMPLES) {
     const lines = `${preparation(script)}\n${fitted(script)}`
     const wrapped = endless ? `set -m\n( ${lines}\n) & sleep ${ENDLESS_MS / 1000}; kill -- -$!; wait $! || [ $? -ge 128 ]` : lines
     const during = /p2p-listen/.test(script) && !/systemctl|setup/.test(script) ? () => talk(script) : undefined
+    const other = /p2p-pipe bob$/m.test(script) ? bob.start('p2p-pipe', ['alice']) : undefined // the other end
     const { code, text } = await atTerminal(place, wrapped, during)
+    await other?.kill()
     const allowed = [0, ...ENDS.flatMap(([fits, end]) => (fits.test(script) ? [end] : []))]
     assert.ok(allowed.includes(code), `exit ${code}: ${text}`)
     assert.not.match(text, /command not found|unknown option|bug in version/)

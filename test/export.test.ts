@@ -145,7 +145,7 @@ test('a home that was moved answers 78 in every command and names the way back, 
       for (const verb of command.verbs) {
         const name = `${command.name} ${verb.name}`
         if (name === 'p2p-id unretire') continue
-        const args = ARGUMENTS[name] ?? Array.from({ length: verb.min }, () => 'x')
+        const args = ARGUMENTS[name.trim()] ?? Array.from({ length: verb.min }, () => 'x')
         const words = verb.name === '' ? args : [verb.name, ...args]
         const ran = await alice.run(command.name, words)
         assert.is(ran.code, 78, `${name}: ${ran.code} ${ran.err}${ran.out}`)

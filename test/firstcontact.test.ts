@@ -95,7 +95,8 @@ test('what is lost on the way, and a listener that dies, only cost another try; 
       if (n < 2) await mallory.run('p2p-id', ['add', 'alice'], { input: invite }) // waits 5 s in vain when she is late
       const names = (await contactsOf(alice)).map((contact) => contact['name'])
       if (n > 0) {
-        assert.ok(names.includes(name), `${n}: ${names.join()}`) // bound before the answer was lost
+        // Bound before the answer was lost; what was cut on the way to her may have got there or not.
+        if (n < 3) assert.ok(names.includes(name), `${n}: ${names.join()}`)
         await bob.send('alice', ['-m', 'hello'])
         assert.equal(await notices(bob), [TAKEN])
         await until('the notice', async () => (await notices(alice)).filter((text) => text.startsWith(`${name} has used`)).length === 1)

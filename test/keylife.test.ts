@@ -47,6 +47,7 @@ test('rotate --compromised: the old token meets silence until the new one is kno
   Stage.with(async (stage) => {
     const [alice, bob, carol] = [await stage.peer('alice'), await stage.peer('bob'), await stage.peer('carol')]
     await alice.meet(bob, carol)
+    writeFileSync(carol.at('config.toml'), 'udp = false\n', { mode: 0o600 }) // alice's listener would call her there
     await alice.listen()
     await bob.listen()
     const before = seqOf(bob, alice.key)

@@ -469,16 +469,19 @@ test('the sweep takes what is old and belongs to nothing, and nothing else', asy
     writeFileSync(home.at(base, 'tmp/old'), '')
     writeFileSync(home.at(base, 'tmp/young'), '')
     await age(`${base}/tmp/old`)
+    await discard(home, staged) // while somebody stages, bodies are left alone
     await sweep(home)
     assert.equal(readdirSync(home.at(base, 'body')).sort(), [kept.id, held.id, young.id].sort())
     assert.equal(readdirSync(home.at(base, 'opts')).sort(), [kept.file, held.file, young.file].sort())
     assert.equal(readdirSync(home.at(base, 'tmp')), ['young'])
-    assert.ok(existsSync(staged.directory as string), 'its owner lives')
-    // the same note from a process that is no more
-    const note = JSON.parse(readFileSync(`${staged.directory}/owner`, 'utf8')) as object
-    writeFileSync(`${staged.directory}/owner`, JSON.stringify({ ...note, boot: 'another' }))
+    const living = await stage(home, octets(pattern(70_000)))
     await sweep(home)
-    assert.not.ok(existsSync(staged.directory as string))
+    assert.ok(existsSync(living.directory as string), 'its owner lives')
+    // the same note from a process that is no more
+    const note = JSON.parse(readFileSync(`${living.directory}/owner`, 'utf8')) as object
+    writeFileSync(`${living.directory}/owner`, JSON.stringify({ ...note, boot: 'another' }))
+    await sweep(home)
+    assert.not.ok(existsSync(living.directory as string))
     // a note that its process did not live to finish tells nothing: the age does, of what was written last
     const torn = await stage(home, octets(pattern(70_000)))
     writeFileSync(`${torn.directory}/owner`, JSON.stringify(note).slice(0, 40))

@@ -263,12 +263,12 @@ test('a text over the limit is refused before it is decoded', () => {
 test('the longest payload fits the text, a longer one is refused', async () => {
   const host = 'h'.repeat(63)
   const addresses = new Array(4).fill({ host, port: 65_535, tcp: true, udp: true }) as TokenFields['addresses']
-  const fields = { ...ALICE, name: 'n'.repeat(64), addresses, ext: [{ type: 3, value: new Uint8Array(28).fill(255) }] }
+  const fields = { ...ALICE, name: 'n'.repeat(64), addresses, ext: [{ type: 9, value: new Uint8Array(28).fill(255) }] }
   const token = await encodeToken(fields, () => Promise.resolve(new Uint8Array(64).fill(255)))
   assert.is(token.bytes.length, 512)
   assert.ok(formatToken(token).length <= 720)
   assert.is(parseToken(formatToken(token)).addresses.length, 4)
-  const longer = { ...fields, ext: [{ type: 3, value: new Uint8Array(29) }] }
+  const longer = { ...fields, ext: [{ type: 9, value: new Uint8Array(29) }] }
   await encodeToken(longer, stub).then(NEVER, (error: unknown) => assert.instance(error, Malformed))
   assert.throws(() => parseTokenBytes(new Uint8Array(513)), isMalformed)
 })

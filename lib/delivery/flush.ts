@@ -81,6 +81,8 @@ class Pass {
   readonly #keyring: Keyring
   readonly #contacts: Contact[]
   readonly #desk: Desk
+  /** Ids of what waited when it began: during the pass their outcomes are the desk's to tell. */
+  readonly #meant: ReadonlySet<string>
   readonly #options: FlushOptions
 
   constructor(home: Home, keyring: Keyring, contacts: Contact[], desk: Desk, options: FlushOptions) {
@@ -88,6 +90,7 @@ class Pass {
     this.#keyring = keyring
     this.#contacts = contacts
     this.#desk = desk
+    this.#meant = new Set(desk.jobs.map(({ queued }) => queued.id))
     this.#options = options
   }
 
@@ -148,6 +151,7 @@ class Pass {
   }
 
   #listener(onReady: () => void, passed: () => boolean): Listener {
+    const meant = this.#meant
     const { config, reread, signal, onOutcome, onReceived, onNotice } = this.#options
     return new Listener({
       home: this.#home,
@@ -161,11 +165,11 @@ class Pass {
       onReady,
       onMessage: onReceived,
       onDelivered(queued, contact, elapsedMs) {
-        if (passed()) onOutcome({ type: 'delivered', queued, contact, elapsedMs })
+        if (passed() || !meant.has(queued.id)) onOutcome({ type: 'delivered', queued, contact, elapsedMs })
       },
       onDeferred: () => undefined,
       onFailed(queued, contact, reason, text) {
-        if (passed()) onOutcome({ type: 'refused', queued, contact, reason, text, elapsedMs: 0 })
+        if (passed() || !meant.has(queued.id)) onOutcome({ type: 'refused', queued, contact, reason, text, elapsedMs: 0 })
       },
       onPeer: () => undefined,
       onContact: () => undefined,

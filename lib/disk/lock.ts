@@ -8,6 +8,7 @@ import { fromUtf8, utf8 } from '../base/bytes.ts'
 import { sleep } from '../base/clock.ts'
 import { EX, Failure, isCode } from '../base/fail.ts'
 import { fraction } from '../base/random.ts'
+import { filesNow } from './age.ts'
 import type { Stat } from './files.ts'
 import type { Home } from './home.ts'
 
@@ -55,8 +56,13 @@ export async function claim(home: Home, name: string): Promise<{ held: Held } | 
     return next === undefined ? { alive: true, silent: false, seen: undefined } : { held: next }
   }
   const limit = holder === 'unnoted' ? UNNOTED_MS : SILENT_MS
-  const silent = seen !== undefined && Math.abs(home.clock.now() - seen.mtimeMs) > limit
-  return { alive: holder === 'alive', silent, seen }
+  return { alive: holder === 'alive', silent: seen !== undefined && (await isSilent(home, seen, limit)), seen }
+}
+
+/** By both clocks: that of this process may be another than the one that stamps files. */
+async function isSilent(home: Home, { mtimeMs }: Stat, limit: number): Promise<boolean> {
+  const far = (now: number): boolean => Math.abs(now - mtimeMs) > limit
+  return far(home.clock.now()) && far(await filesNow(home))
 }
 
 /**

@@ -83,7 +83,7 @@ async function sweepSent(home: Home, now: number): Promise<void> {
 /** Notes of owners without a lock, locks of the dead on their way out, and what filesNow() was killed over. */
 async function sweepLocks(home: Home, now: number): Promise<void> {
   const { files } = home
-  for (const name of await oldOnes(home, now, home.at('lock'), /\.dead\.\d+$|\.owner$|^now\.\d+$/)) {
+  for (const name of await oldOnes(home, now, home.at('lock'), /\.dead\.\d+$|\.owner$|^now\.\d+(?:\.[0-9a-f]+)?$/)) {
     const path = home.at('lock', name)
     if (name.startsWith('now.')) await files.unlink(path)
     else if (!name.endsWith('.owner')) await removeTree(files, path)

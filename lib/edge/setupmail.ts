@@ -1,12 +1,13 @@
-// p2p-id setup for mail readers. Reading works: the inbox is a Maildir. Answering needs a sendmail command that is not
-// part of this version; each snippet says so instead of naming one.
+// p2p-id setup for mail readers. Reading is set up: the inbox is a Maildir. Answering goes through p2p-sendmail, which
+// each snippet names and none sets: how a command with blanks in it is written differs from program to program.
 
 import { EX, Failure } from '../base/fail.ts'
 import { shellWord } from '../base/quoting.ts'
 import { mailAddress, mailbox } from '../wire/mailbox.ts'
 import { comment, muttWord, shellCommand, type Surroundings, urlPath } from './snippet.ts'
 
-const ANSWER = `Answering from here needs p2p-sendmail, which this version does not have. Until then, in a shell:
+const ANSWER = `Answering goes through p2p-sendmail(1), as sendmail's place in this program's settings: "p2p-sendmail -oi", where it is
+in $PATH and the home is the usual one or in $P2P_HOME. Or in a shell:
   p2p-send --reply MSG       with the Message-ID, the first digits of it, or @ for the latest`
 
 /** mutt and neomutt: a file for -F. */

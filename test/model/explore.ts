@@ -187,9 +187,9 @@ export class Explorer {
 
 /** What is hunted may be anywhere. */
 function shuffled(pairs: number[]): number[] {
-  const { next } = seeded(pairs.length)
+  const dice = seeded(pairs.length)
   for (let i = pairs.length - 1; i > 0; i--) {
-    const j = Math.floor(next() * (i + 1))
+    const j = Math.floor(dice.next() * (i + 1))
     ;[pairs[i], pairs[j]] = [pairs[j] as number, pairs[i] as number]
   }
   return pairs

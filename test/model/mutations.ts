@@ -65,8 +65,8 @@ const receiver: Mutation[] = [
     cuts: [
       cut(
         'lib/delivery/receive.ts',
-        'committed = await this.#inbox.commit(',
-        "await this.#list('ack', batch.map(({ arrival }) => arrival.id))\n      committed = await this.#inbox.commit(",
+        'committed = await this.#onDisk(',
+        "await this.#list('ack', batch.map(({ arrival }) => arrival.id))\n      committed = await this.#onDisk(",
       ),
     ],
     shows: 'lost',
@@ -161,13 +161,6 @@ const receiver: Mutation[] = [
   {
     name: 'R4a: a new files/ID is not durable before parts move into it',
     cuts: [cut('lib/disk/place.ts', "await files.syncDir(home.at('files'))", '')],
-    shows: 'changed',
-    scenario: 'file',
-    crashes: 1,
-  },
-  {
-    name: 'R4a: files/ID is not synced before the mail is there',
-    cuts: [cut('lib/disk/place.ts', 'if (moved || (await files.stat(target)) !== undefined) await files.syncDir(target)', '')],
     shows: 'changed',
     scenario: 'file',
     crashes: 1,
@@ -271,8 +264,11 @@ const sender: Mutation[] = [
   {
     name: 'S5: unlinked before flag F is off',
     cuts: [
-      cut('lib/disk/queue.ts', 'await markDelivered(home, settled)', ''),
-      cut('lib/disk/queue.ts', '  await remove(home, settled)\n}', '  await remove(home, settled)\n  await markDelivered(home, settled)\n}'),
+      cut(
+        'lib/disk/queue.ts',
+        'await around(() => markDelivered(home, settled), () => remove(home, settled))',
+        'await remove(home, settled)\n  await markDelivered(home, settled)',
+      ),
     ],
     shows: 'unnoted',
     scenario: 'small',

@@ -28,13 +28,6 @@ const SYSTEM: Cut[] = [
   { file: 'lib/disk/seenindex.ts', from: 'process.pid', to: 'this.#files.pid' },
   // After what can run now.
   { file: 'lib/net/link.ts', from: 'setImmediate(() => {', to: 'this.#clock.soon(() => {' },
-  // The network.
-  {
-    file: 'lib/delivery/station.ts',
-    from: 'timeoutMs: options.timeoutMs ?? DIAL_MS,',
-    to: 'timeoutMs: options.timeoutMs ?? DIAL_MS, connect: this.home.files.connect,',
-  },
-  { file: 'lib/delivery/listener.ts', from: 'port: home.port,', to: 'port: home.port, listen: home.files.listen,' },
   // The ciphers are those of suite.ts, which need no known answer.
   { file: 'lib/crypto/suite.ts', from: 'worksHere(nodeSuite)', to: 'true' },
 ]

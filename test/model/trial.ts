@@ -183,7 +183,7 @@ export class Trial implements Host {
     }
     if (over) await living
     const error = this.#error
-    if (error !== undefined) this.#faults.push(`error ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+    if (error !== undefined) this.#faults.push(`error ${error instanceof Error ? (error.stack ?? error.message) : 'of no class'}`)
     this.#recorder.end(this.#faults)
     return this.#faults
   }

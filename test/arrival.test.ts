@@ -199,8 +199,8 @@ test('whoever lives keeps its lock, however old it looks; whoever died leaves it
     const full = Object.create(home, {
       files: { value: { ...nodeFiles, open: () => Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC' })) } },
     }) as Home
-    assert.is(await tryLock(full, 'x').catch((error: Error) => error.message), 'full')
-    const after = await tryLock(home, 'x')
+    assert.is(await tryLock(full, 'receiver.x').catch((error: Error) => error.message), 'full')
+    const after = await tryLock(home, 'receiver.x')
     assert.ok(after, 'no lock is left behind by a process that could not say whose it is')
     await after.release()
   })

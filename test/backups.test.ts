@@ -68,11 +68,12 @@ test("a sender's home is put back: what was delivered since is not sent twice, w
 
     putBack()
     assert.ok(parseToken(alice.token()).seq < seq)
-    assert.ok(lastHello(alice) < hello)
+    const older = lastHello(alice)
+    assert.ok(older < hello)
     assert.equal(await flush(alice), [`delivered ${small}`, `delivered ${large}`], 'he has them: HAVE')
     const after = await alice.send('bob', ['-m', 'after'])
     assert.ok(lastStamp(alice) > stamp, 'creation times go on increasing')
-    assert.ok(lastHello(alice) > hello, 'and so do hellos')
+    assert.ok(lastHello(alice) > older, 'and so do hellos') // up to a second of chance in them: not all above the lost one
     await alice.good('p2p-id', ['token', '--addr', '127.0.0.1', '--addr', '203.0.113.10'])
     assert.ok(parseToken(alice.token()).seq > seq, 'and the numbers of tokens')
     const last = await alice.send('bob', ['-m', 'with a newer token'])

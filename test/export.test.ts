@@ -127,7 +127,7 @@ const ARGUMENTS: Record<string, string[]> = {
   'p2p-id export': ['-o', '/nonexistent/x.age'],
   'p2p-id setup': ['cron'],
   'p2p-queue drop': ['abcdef'],
-  'p2p-send ': ['bob', '-m', 'hi'],
+  'p2p-send': ['bob', '-m', 'hi'],
 }
 
 test('a home that was moved answers 78 in every command and names the way back, which takes it back', async () => {

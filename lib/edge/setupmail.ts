@@ -6,8 +6,8 @@ import { shellWord } from '../base/quoting.ts'
 import { mailAddress, mailbox } from '../wire/mailbox.ts'
 import { comment, muttWord, shellCommand, type Surroundings, urlPath } from './snippet.ts'
 
-const ANSWER = `Answering goes through p2p-sendmail(1), as sendmail's place in this program's settings: "p2p-sendmail -oi", where it is
-in $PATH and the home is the usual one or in $P2P_HOME. Or in a shell:
+const ANSWER = `Answering goes through p2p-sendmail(1), in sendmail's place in this program's settings: "p2p-sendmail -oi",
+where it is in $PATH and the home is the usual one or in $P2P_HOME. Or in a shell:
   p2p-send --reply MSG       with the Message-ID, the first digits of it, or @ for the latest`
 
 /** mutt and neomutt: a file for -F. */

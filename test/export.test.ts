@@ -128,6 +128,8 @@ const ARGUMENTS: Record<string, string[]> = {
   'p2p-id setup': ['cron'],
   'p2p-queue drop': ['abcdef'],
   'p2p-send': ['bob', '-m', 'hi'],
+  'p2p-sendmail': ['bob@p2p.invalid'],
+  'p2p-pipe': ['bob'],
 }
 
 test('a home that was moved answers 78 in every command and names the way back, which takes it back', async () => {

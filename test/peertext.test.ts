@@ -4,6 +4,7 @@
 // test timeout: 900 s
 
 import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -347,7 +348,7 @@ test('a link that somebody puts in the way at the last moment is not followed', 
     assert.is(readFileSync(saved, 'utf8'), 'evil')
     // and with a real racer
     const loop = `while :; do ln -s '${victim}' '${folder}/race' 2>/dev/null; rm -f '${folder}/race'; done`
-    const racer = spawn('/bin/sh', ['-c', loop], { stdio: 'ignore' })
+    const racer = spawn('/bin/sh', ['-c', loop], { stdio: 'ignore', detached: true })
     let through = 0
     try {
       for (let n = 0; n < 200; n++) {
@@ -355,7 +356,9 @@ test('a link that somebody puts in the way at the last moment is not followed', 
         if (path.endsWith('/race')) through++
       }
     } finally {
-      racer.kill('SIGKILL')
+      const ended = once(racer, 'exit')
+      process.kill(-(racer.pid ?? 0), 'SIGKILL') // with the ln or rm that it has started
+      await ended
     }
     assert.is(readFileSync(victim, 'utf8'), 'untouched')
     console.log(`# 200 races, ${through} found the place free`)

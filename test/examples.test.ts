@@ -14,6 +14,7 @@ import * as assert from 'uvu/assert'
 import { COMMANDS } from '../lib/edge/commands.ts'
 import { runCommand } from './command.ts'
 import { type Peer, port, Stage } from './peer.ts'
+import { skipped } from './vectors.ts'
 
 const ROOT = process.cwd()
 const PASSPHRASE = 'correct horse battery staple'
@@ -209,6 +210,8 @@ for (const { from, script } of EXAMPLES) {
     const other = /p2p-pipe bob$/m.test(script) ? bob.start('p2p-pipe', ['alice']) : undefined // the other end
     const { code, text } = await atTerminal(place, wrapped, during)
     await other?.kill()
+    const absent = /(?:^|: )(?!p2p)([\w-]+): (?:command )?not found/m.exec(text)?.[1] // CI has them all, and skips nothing
+    if (absent !== undefined) return skipped(`${absent}: not installed: ${from}: ${script.trim().split('\n')[0]}`)
     const allowed = [0, ...ENDS.flatMap(([fits, end]) => (fits.test(script) ? [end] : []))]
     assert.ok(allowed.includes(code), `exit ${code}: ${text}`)
     assert.not.match(text, /command not found|unknown option|bug in version/)
@@ -225,9 +228,8 @@ async function talk(script: string): Promise<void> {
   assert.is((await bob.ids()).length, before + 1, 'the bot has answered')
 }
 
-test('there are examples, and script(1) and jq to run them', () => {
+test('there are examples, and script(1) to run them', () => {
   assert.ok(EXAMPLES.length > 50)
-  assert.is(spawnSync('jq', ['-n', '1']).status, 0, 'jq is needed')
   assert.is(spawnSync('script', ['-qec', 'true', '/dev/null'], { stdio: 'ignore' }).status, 0)
 })
 

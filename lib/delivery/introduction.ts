@@ -44,7 +44,7 @@ export async function inviteTrouble(home: Home, { key, name }: Contact): Promise
   if (isOver(invite, home.clock.now())) return `the invite of ${name} expired on ${until}: ask for a new one`
   return (
     `something listens but did not answer as ${name}: somebody else has used the invite, ${name} has withdrawn it or ` +
-    'has a new key; ask for a new one'
+    'has a new key, or the last try was a second ago; try again, then ask for a new one'
   )
 }
 

@@ -4,6 +4,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
+import { type Clock, systemClock } from '../lib/base/clock.ts'
 import { Desk } from '../lib/delivery/desk.ts'
 import { fatesOf } from '../lib/delivery/fate.ts'
 import { Hooks } from '../lib/delivery/hooks.ts'
@@ -14,6 +15,7 @@ import { Config } from '../lib/disk/config.ts'
 import type { Contact } from '../lib/disk/contact.ts'
 import type { Home } from '../lib/disk/home.ts'
 import { loadKeyring, updateContact } from '../lib/disk/keyring.ts'
+import { tryLock } from '../lib/disk/lock.ts'
 import { listMaildir } from '../lib/disk/maildir.ts'
 import * as queue from '../lib/disk/queue.ts'
 import type { Queued } from '../lib/disk/queued.ts'
@@ -537,6 +539,41 @@ test('commands that read nothing, end at once or fail leave the listener alone',
     }
     assert.is(troubles.length, 3)
     await settle()
+  })
+})
+
+test('a message whose command another process seems to run is looked at again soon, not only after a minute', async () => {
+  await withPair(async (alice, bob) => {
+    const [message] = await send(alice, [[text('one')]])
+    const station = await Station.open(bob.home, bob.keyring, { hooks: () => true })
+    const { a, b } = await sessions(alice, { ...bob, station })
+    await ends(a, b)
+    await station.close()
+    const waits: { ms: number; run: () => void }[] = []
+    const clock: Clock = {
+      ...systemClock,
+      after(ms, run, background) {
+        if (ms < 1000 || ms > 100_000) return systemClock.after(ms, run, background)
+        waits.push({ ms, run })
+        return () => undefined
+      },
+    }
+    const hooks = new Hooks(Object.assign(Object.create(bob.home), { clock }) as Home, {
+      command: () => 'exit 0',
+      auto: () => false,
+      nameOf: () => undefined,
+      trouble: (what) => assert.unreachable(what),
+    })
+    const other = await tryLock(bob.home, `hook.${message?.id.slice(0, 32) ?? ''}`)
+    assert.ok(other)
+    await hooks.look()
+    await hooks.idle()
+    await other.release()
+    assert.equal(waits.map(({ ms }) => ms), [3000])
+    waits[0]?.run()
+    await hooks.idle()
+    assert.equal(await bob.home.files.list(bob.home.at('hooks', 'pending')), [])
+    await hooks.stop()
   })
 })
 

@@ -23,6 +23,9 @@ const STOP_MS = 500
 /** A command that said "later" (exit 75), or could not be started, runs again after this. */
 const AGAIN_MS = 60_000
 
+/** Somebody else runs it, or died a moment ago in a way that does not show yet: looked at again after this. */
+const TAKEN_MS = 3000
+
 export interface HookOptions {
   /** The command for a message of this contact (KEY); empty: none, the message stays pending. */
   command(key: string): string
@@ -93,7 +96,7 @@ export class Hooks {
         .catch((error: unknown) => this.#trouble(error))
         .then((again) => {
           this.#running.delete(running)
-          if (again === 'again') this.#later(name)
+          if (again !== undefined) this.#later(name, again === 'again' ? AGAIN_MS : TAKEN_MS)
           else this.#known.delete(name)
           this.#next()
         })
@@ -101,9 +104,9 @@ export class Hooks {
     }
   }
 
-  #later(name: string): void {
+  #later(name: string, ms: number): void {
     if (this.#stopped) return
-    const cancel = this.#clock.after(AGAIN_MS, () => {
+    const cancel = this.#clock.after(ms, () => {
       this.#cancels.delete(cancel)
       this.#known.delete(name)
       this.#add(name)
@@ -116,10 +119,10 @@ export class Hooks {
   }
 
   /** Under a lock, so that two processes that see the same message do not both run its command. */
-  async #claim(name: string): Promise<'again' | undefined> {
+  async #claim(name: string): Promise<'again' | 'taken' | undefined> {
     if ((await this.#home.files.stat(this.#home.at('hooks', 'pending', name))) === undefined) return undefined
     const claim = await tryLock(this.#home, `hook.${name.split('.')[1] ?? name}`)
-    if (claim === undefined) return 'again'
+    if (claim === undefined) return 'taken'
     try {
       return await this.#deal(name)
     } finally {

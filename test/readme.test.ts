@@ -40,7 +40,7 @@ for (const { line, script } of blocks) {
       }
       const env = { HOME: place, PATH: `${place}/bin:${process.env['PATH']}`, TMPDIR: place, LC_ALL: 'C.UTF-8' }
       // The last shell lines end what the block started in the background, whatever came of it.
-      const wrapped = `trap 'jobs -p | xargs -r kill 2>/dev/null; wait' EXIT\n${script}`
+      const wrapped = `trap 'kill $(jobs -p) 2>/dev/null || :; wait' EXIT\n${script}`
       const { exitCode, all } = await execa('bash', ['-euo', 'pipefail', '-c', wrapped], {
         cwd: place,
         env,

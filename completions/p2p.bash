@@ -29,11 +29,13 @@ _p2p_table() {
       )
       ;;
     p2p-inbox)
-      p2p_verbs=(list show cat save seen delete)
+      p2p_verbs=(list show thread cat save seen delete export)
       p2p_options=(--home=directory --json --text --quiet/-q --verbose/-v --help/-h --version/-V)
       p2p_all=(
-        "${p2p_options[@]}" --new --from=anyone --since=time --until=time '--after=:start' --number/-n= --follow/-f --id
-        --path --output/-o=directory
+        "${p2p_options[@]}" --new --from=anyone --sent --to=anyone
+        '+--type=:text|file|reaction|edit|recall|notice|foreign|image/*' --thread=received --grep= --since=time
+        --until=time '--after=:start' --number/-n= --follow/-f --id --path --output/-o=directory
+        '--format=:ndjson|mbox|text' --output/-o=file
       )
       ;;
     p2p-listen)
@@ -135,9 +137,15 @@ _p2p_table() {
       p2p_arguments=(':neomutt|mutt|aerc|mblaze|notmuch|systemd|launchd|cron|bash|zsh|fish')
       ;;
     'p2p-inbox list')
-      p2p_options+=(--new --from=anyone --since=time --until=time '--after=:start' --number/-n= --follow/-f --id --path)
+      p2p_options+=(
+        --new --from=anyone --sent --to=anyone '+--type=:text|file|reaction|edit|recall|notice|foreign|image/*'
+        --thread=received --grep= --since=time --until=time '--after=:start' --number/-n= --follow/-f --id --path
+      )
       ;;
     'p2p-inbox show')
+      p2p_arguments=('received')
+      ;;
+    'p2p-inbox thread')
       p2p_arguments=('received')
       ;;
     'p2p-inbox cat')
@@ -152,6 +160,10 @@ _p2p_table() {
       ;;
     'p2p-inbox delete')
       p2p_arguments=('received...')
+      ;;
+    'p2p-inbox export')
+      p2p_options+=('--format=:ndjson|mbox|text' --output/-o=file)
+      p2p_arguments=('anyone')
       ;;
     'p2p-listen ')
       p2p_options+=(--once --exec=command --no-text)

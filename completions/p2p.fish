@@ -141,7 +141,7 @@ function __p2p_valued
         case p2p-id
             printf '%s\n' --name --port --addr --passphrase-file --passphrase-fd --successor-of --old-passphrase-file --old-passphrase-fd --expires --query --words --new-passphrase-file --new-passphrase-fd --output -o --home
         case p2p-inbox
-            printf '%s\n' --from --since --until --after --number -n --output -o --home
+            printf '%s\n' --from --to --type --thread --grep --since --until --after --number -n --output -o --format --home
         case p2p-listen
             printf '%s\n' --exec --home
         case p2p-pipe
@@ -611,6 +611,11 @@ complete -c p2p-inbox -n '__p2p_at p2p-inbox "*" --version -V' -l version -s V -
 complete -c p2p-inbox -n '__p2p_argument p2p-inbox "" 0 0' -f -a list -d 'list messages, oldest first'
 complete -c p2p-inbox -n '__p2p_at p2p-inbox list --new' -l new -d 'only those not yet seen'
 complete -c p2p-inbox -n '__p2p_at p2p-inbox list --from' -l from -r -f -a '(__p2p_read p2p-inbox anyone)' -d 'only those of one contact'
+complete -c p2p-inbox -n '__p2p_at p2p-inbox list --sent' -l sent -d 'the own messages instead, and how far they have got'
+complete -c p2p-inbox -n '__p2p_at p2p-inbox list --to' -l to -r -f -a '(__p2p_read p2p-inbox anyone)' -d 'the own messages to one contact'
+complete -c p2p-inbox -n '__p2p_at p2p-inbox list' -l type -r -f -a 'text file reaction edit recall notice foreign image/*' -d 'only those of this type, or with a file of this media type'
+complete -c p2p-inbox -n '__p2p_at p2p-inbox list --thread' -l thread -r -f -k -a '(__p2p_read p2p-inbox received)' -d 'only those of the thread of MSG'
+complete -c p2p-inbox -n '__p2p_at p2p-inbox list --grep' -l grep -r -f -d 'only those with PATTERN in subject, text or the name of a file'
 complete -c p2p-inbox -n '__p2p_at p2p-inbox list --since' -l since -r -f -k -a '1h 1d 7d' -d 'only those received since TIME'
 complete -c p2p-inbox -n '__p2p_at p2p-inbox list --until' -l until -r -f -k -a '1h 1d 7d' -d 'only those received before TIME'
 complete -c p2p-inbox -n '__p2p_at p2p-inbox list --after' -l after -r -f -a 'start' -d 'only those after CURSOR (\'start\': all)'
@@ -620,6 +625,8 @@ complete -c p2p-inbox -n '__p2p_at p2p-inbox list --id' -l id -d 'only the ids'
 complete -c p2p-inbox -n '__p2p_at p2p-inbox list --path' -l path -d 'only the paths'
 complete -c p2p-inbox -n '__p2p_argument p2p-inbox "" 0 0' -f -a show -d 'show a message'
 complete -c p2p-inbox -n '__p2p_argument p2p-inbox show 0 0' -f -k -a '(__p2p_read p2p-inbox received)'
+complete -c p2p-inbox -n '__p2p_argument p2p-inbox "" 0 0' -f -a thread -d 'show a message with what it answers and what answers it'
+complete -c p2p-inbox -n '__p2p_argument p2p-inbox thread 0 0' -f -k -a '(__p2p_read p2p-inbox received)'
 complete -c p2p-inbox -n '__p2p_argument p2p-inbox "" 0 0' -f -a cat -d 'print exactly the bytes of the text'
 complete -c p2p-inbox -n '__p2p_argument p2p-inbox cat 0 0' -f -k -a '(__p2p_read p2p-inbox received)'
 complete -c p2p-inbox -n '__p2p_argument p2p-inbox "" 0 0' -f -a save -d 'save the files of a message'
@@ -629,6 +636,10 @@ complete -c p2p-inbox -n '__p2p_argument p2p-inbox "" 0 0' -f -a seen -d 'mark m
 complete -c p2p-inbox -n '__p2p_argument p2p-inbox seen 0 9999' -f -k -a '(__p2p_read p2p-inbox received)'
 complete -c p2p-inbox -n '__p2p_argument p2p-inbox "" 0 0' -f -a delete -d 'delete messages from the inbox'
 complete -c p2p-inbox -n '__p2p_argument p2p-inbox delete 0 9999' -f -k -a '(__p2p_read p2p-inbox received)'
+complete -c p2p-inbox -n '__p2p_argument p2p-inbox "" 0 0' -f -a export -d 'write what went to and fro with NAME, or all there is, for other programs or for people'
+complete -c p2p-inbox -n '__p2p_at p2p-inbox export --format' -l format -r -f -a 'ndjson mbox text' -d 'ndjson, mbox or text (default: text on a terminal, else ndjson)'
+complete -c p2p-inbox -n '__p2p_at p2p-inbox export --output -o' -l output -s o -r -F -d 'into FILE, which must not exist, instead of standard output'
+complete -c p2p-inbox -n '__p2p_argument p2p-inbox export 0 0' -f -a '(__p2p_read p2p-inbox anyone)'
 
 complete -c p2p-listen -e
 complete -c p2p-listen -f

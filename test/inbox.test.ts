@@ -11,6 +11,7 @@ import * as assert from 'uvu/assert'
 import { utf8 } from '../lib/base/bytes.ts'
 import { EX, Failure } from '../lib/base/fail.ts'
 import { arrivals, cursorsOf, parseCursor } from '../lib/disk/arrivals.ts'
+import type { OpenMode } from '../lib/disk/files.ts'
 import { realDoors, type Home } from '../lib/disk/home.ts'
 import { describe, findMessage, listMessages, openMessage, partContent, type Filter, type Message, type View } from '../lib/disk/inboxview.ts'
 import { listMaildir, mailName, setFlags, writeMail } from '../lib/disk/maildir.ts'
@@ -417,9 +418,9 @@ test('a list of many messages opens each once and reads no attachment', async ()
   let bytes = 0
   const files = {
     ...realDoors.files,
-    async open(path: string, mode: 'read' | 'append' | 'create' | 'update') {
+    async open(path: string, mode: OpenMode) {
       const handle = await realDoors.files.open(path, mode)
-      if (mode !== 'read' || !path.includes('/inbox/')) return handle
+      if (mode !== 'own' || !path.includes('/inbox/')) return handle
       opened += 1
       return Object.assign(Object.create(Object.getPrototypeOf(handle) as object) as typeof handle, {
         read: (position: number, length: number) => ((bytes += length), handle.read(position, length)),

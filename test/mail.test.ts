@@ -35,7 +35,7 @@ async function roundTrip(draft: Draft): Promise<{ mail: ReadMail; raw: Uint8Arra
   const { mail } = mailOf(draft)
   const raw = await composed(mail)
   const back = await read(raw)
-  const record = messageRecord({ ...(await infoOfRead(back, true)), flags: '' })
+  const record = messageRecord({ ...(await infoOfRead(back)), flags: '' })
   return { mail: back, raw, record, told: messageRecord(infoOfMail(mail)) }
 }
 
@@ -229,7 +229,7 @@ test('subjects, names and file names come back from our reader and from postal-m
   await fc.assert(fc.asyncProperty(printable, printable, printable, async (subject, name, file) => {
     const { mail } = mailOf({ text: 'x\n', subject, from: { name, key: BOB.key }, files: [{ name: file, bytes: utf8('y') }] })
     const raw = await composed(mail)
-    const info = await infoOfRead(await read(raw), true)
+    const info = await infoOfRead(await read(raw))
     assert.is(info.subject, subject)
     assert.is(info.from, name)
     assert.is(info.key, BOB.key)
@@ -248,7 +248,7 @@ test('every naughty string survives as subject and file name, and is safe to sav
     const { mail, record, told } = await roundTrip({ text: `${string}\n`, subject: string, files: [{ name: string, bytes: utf8(string) }] })
     assert.equal(record, told)
     assert.is(mail.parts[1]?.name, cleanName(string))
-    const info = await infoOfRead(mail, true)
+    const info = await infoOfRead(mail)
     if (headerText(string, 2048).trim() !== '') assert.is(info.subject, headerText(string, 2048))
     checkSafe(safeName(string))
   }
@@ -325,7 +325,7 @@ test('the reader of foreign mail never throws anything but Malformed', async () 
 test('a mail with CR LF, quoted-printable or nested parts, as other programs write it, is read', async () => {
   const crlf = 'From: x\r\nSubject: =?utf-8?Q?gr=C3=BC=C3=9Fe?=\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\na=C3=BC\r\n'
   const mail = await read(utf8(crlf))
-  assert.is((await infoOfRead(mail, true)).subject, 'grüße')
+  assert.is((await infoOfRead(mail)).subject, 'grüße')
   const [part] = mail.parts
   assert.match(Buffer.from(part === undefined ? [] : await collect(part.content())).toString(), /^aü\r?\n?$/)
   const nested = ['From: x', 'Content-Type: multipart/mixed; boundary=a', '', '--a', 'Content-Type: multipart/alternative; boundary=b', '', '--b', 'Content-Type: text/plain', '', 'plain', '--b', 'Content-Type: text/html', '', '<b>x</b>', '--b--', '--a', 'Content-Disposition: attachment; filename=f', '', 'file', '--a--', ''].join('\n')
@@ -358,7 +358,7 @@ const BOUNCE: BounceFields = {
 
 test('a bounce says what, why and what to do, and that no person wrote it', async () => {
   const raw = composeBounce(BOUNCE)
-  const info = await infoOfRead(await read(raw), true)
+  const info = await infoOfRead(await read(raw))
   assert.is(info.from, 'mailer-daemon')
   assert.is(info.key, undefined)
   assert.is(info.subject, 'not delivered to bob: the photos Bcc: x')

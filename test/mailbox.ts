@@ -40,6 +40,8 @@ export interface Draft {
   subject?: string
   reply?: string
   reaction?: string
+  edit?: string
+  recall?: string
   from?: Party
   to?: Party
   /** us */
@@ -67,9 +69,9 @@ export function mailOf(draft: Draft): { mail: MailFields; head: MailHead; conten
     contents.push(bytes)
     parts.push({ type, size: bytes.length, ...(name !== undefined && { name }) })
   }
-  const { subject, reply, reaction, from = BOB, to = { name: 'alice', key: EVE.key } } = draft
+  const { subject, reply, reaction, edit, recall, from = BOB, to = { name: 'alice', key: EVE.key } } = draft
   const created = draft.created ?? 1_790_000_000_000_000n
-  const head: MailHead = { id: draft.id ?? freshId(), created, header: { parts, subject, reply, reaction } }
+  const head: MailHead = { id: draft.id ?? freshId(), created, header: { parts, subject, reply, reaction, edit, recall } }
   const mail = mailFromHead(head, {
     from,
     to,

@@ -10,7 +10,7 @@ import type { Home } from '../disk/home.ts'
 import { partContent } from '../disk/inboxview.ts'
 import { ndjson } from '../edge/output.ts'
 import type { ReadMail, ReadPart } from '../wire/mailread.ts'
-import { mainPart, type MessageInfo, messageRecord } from '../wire/record.ts'
+import { mainPart, type MessageInfo, messageRecord, typeOf } from '../wire/record.ts'
 
 /** Then the process group is ended, politely and then not. */
 export const LIMIT_MS = 60_000
@@ -90,13 +90,12 @@ function limits(clock: Clock, kill: (signal: NodeJS.Signals) => void): { cancel(
 
 function environment(home: Home, info: MessageInfo): Record<string, string> {
   const time = (ms: number | undefined): string => (ms === undefined ? '' : new Date(ms).toISOString())
-  const type = info.reaction !== undefined ? 'reaction' : info.parts.length > 0 ? 'file' : 'text'
   return {
     P2P_HOME: home.path,
     P2P_ID: info.id ?? '',
     P2P_FROM: info.from,
     P2P_KEY: info.key ?? '',
-    P2P_TYPE: type,
+    P2P_TYPE: typeOf(info),
     P2P_PATH: info.path ?? '',
     P2P_REPLY: info.reply ?? '',
     P2P_DATE: time(info.created),

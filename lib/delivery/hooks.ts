@@ -155,7 +155,7 @@ export class Hooks {
   /** Undefined: there is no command, and it stays pending for whoever has one. */
   async #run(name: string, handle: FileHandle): Promise<'done' | 'again' | undefined> {
     const mail = await readMail(await openSource(handle))
-    const read = await infoOfRead(mail, true)
+    const read = await infoOfRead(mail)
     const { key, auto, id = name } = read
     // Only what a contact sent, and by hand unless wanted otherwise: two bots cannot keep each other busy.
     if (key === undefined || (auto === true && !this.#options.auto())) return 'done'

@@ -201,7 +201,7 @@ async function* mail(home: Home, entry: MailEntry): AsyncGenerator<TarFile> {
 }
 
 const KNOWN =
-  /^(?:home\.json|identity\..*|transport\..*|token|config\.toml|.*\.tmp\.\w+|contacts|hello|queue|seen|seen\.index|part|inbox|sent|files|hooks|lock|requests|listen\.sock)$/
+  /^(?:home\.json|identity\..*|transport\..*|token|config\.toml|.*\.tmp\.\w+|contacts|hello|queue|seen|seen\.index|mail\.index|part|inbox|sent|files|hooks|lock|requests|listen\.sock)$/
 
 /** What lies in this home that no archive takes along: files of other programs, folders that a mail program has made. */
 export async function strangers(home: Home, scope: Scope): Promise<string[]> {

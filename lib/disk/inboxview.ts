@@ -4,11 +4,13 @@
 
 import { EX, Failure, Malformed } from '../base/fail.ts'
 import { quote } from '../base/text.ts'
-import { openSource, readHeaders, readMail, type ReadMail, type ReadPart } from '../wire/mailread.ts'
+import { TEXT_MAX } from '../wire/envelope.ts'
+import { collect, looseText, openSource, readHeaders, readMail, type Headers, type ReadMail, type ReadPart } from '../wire/mailread.ts'
 import { parseMessageRef } from '../wire/msgref.ts'
-import { infoOfHeaders, infoOfRead, type MessageInfo } from '../wire/record.ts'
+import { infoOfHeaders, infoOfRead, recipientOf, TEXT_RECORD_MAX, typeOf, type MessageInfo } from '../wire/record.ts'
 import type { Home } from './home.ts'
 import { listMaildir, withMail, type Box, type MailEntry } from './maildir.ts'
+import { digestsOf, type Digest } from './mailindex.ts'
 
 /** Messages opened at once. */
 const PARALLEL = 16
@@ -21,6 +23,8 @@ export interface View {
   home: Home
   /** The present NAME of a contact (or oneself). */
   nameOf(key: string): string | undefined
+  /** The own KEY. */
+  self?: string | undefined
 }
 
 export interface Message {
@@ -39,10 +43,16 @@ export interface Filter {
   until?: number | undefined
   /** At most so many, the latest. */
   last?: number | undefined
+  /** Only of one of these types: text, file, reaction, edit, recall, notice, foreign, or a media type, `image/*`. */
+  types?: string[] | undefined
+  /** Only these (names of entries). */
+  only?: ReadonlySet<string> | undefined
+  /** Only with this in subject, text or the name of a file. */
+  grep?: RegExp | undefined
 }
 
-/** How much of a message is read: `headers` leaves out text, parts and reaction. */
-export type Depth = 'headers' | 'parts' | 'text'
+/** How much of a message is read: `headers` leaves out text, parts and reaction; `text` is the first 64 KiB of it. */
+export type Depth = 'headers' | 'parts' | 'text' | 'all'
 
 /** What an entry says; undefined if it is gone. A damaged message is described by its file name alone. */
 export async function describe(view: View, entry: MailEntry, depth: Depth): Promise<Message | undefined> {
@@ -50,8 +60,16 @@ export async function describe(view: View, entry: MailEntry, depth: Depth): Prom
     const source = await openSource(handle)
     let info: MessageInfo
     try {
-      if (depth === 'headers') info = infoOfHeaders((await readHeaders(source)).headers)
-      else info = await infoOfRead(await readMail(source), depth === 'text')
+      let headers: Headers
+      if (depth === 'headers') {
+        ;({ headers } = await readHeaders(source))
+        info = infoOfHeaders(headers)
+      } else {
+        const mail = await readMail(source)
+        headers = mail.headers
+        info = await infoOfRead(mail, depth === 'parts' ? 0 : depth === 'text' ? TEXT_RECORD_MAX + 1 : TEXT_MAX)
+      }
+      if (entry.box === 'sent') Object.assign(info, sentInfo(view, headers, at.flags))
     } catch (error) {
       if (!(error instanceof Malformed)) throw error
       info = { from: 'unknown', parts: [] }
@@ -65,11 +83,22 @@ export async function describe(view: View, entry: MailEntry, depth: Depth): Prom
   })
 }
 
+/** Who it went to and whether it got there: flag F says that it waits, T that it was given up. */
+function sentInfo(view: View, headers: Headers, flags: string): Pick<MessageInfo, 'to' | 'toKey' | 'state'> {
+  const { to, toKey } = recipientOf(headers)
+  const state = flags.includes('F') ? 'waiting' : flags.includes('T') ? undefined : 'delivered'
+  return { to: (toKey === undefined ? undefined : view.nameOf(toKey)) ?? to, toKey, state }
+}
+
 /** The messages that pass, oldest first. */
-export async function* listMessages(view: View, filter: Filter, depth: Depth): AsyncGenerator<Message> {
-  let entries = (await listMaildir(view.home, 'inbox')).filter((entry) => passes(entry, filter))
-  const { key, last } = filter
-  if (key !== undefined) entries = await fromKey(view, entries, key, last)
+export async function* listMessages(view: View, filter: Filter, depth: Depth, box: Box = 'inbox'): AsyncGenerator<Message> {
+  let entries = (await listMaildir(view.home, box)).filter((entry) => passes(entry, filter))
+  const { key, types, grep, last } = filter
+  if (key !== undefined || types !== undefined) {
+    const digests = await digestsOf(view.home, box, entries, (entry) => describe(view, entry, 'parts'))
+    entries = entries.filter(({ base }) => fits(digests.get(base), filter))
+  }
+  if (grep !== undefined) entries = await withWords(view, entries, grep, last)
   if (last !== undefined) entries = last === 0 ? [] : entries.slice(-last)
   for (let at = 0; at < entries.length; at += PARALLEL) {
     const batch = await Promise.all(entries.slice(at, at + PARALLEL).map((entry) => describe(view, entry, depth)))
@@ -77,22 +106,64 @@ export async function* listMessages(view: View, filter: Filter, depth: Depth): A
   }
 }
 
+/** What of a filter the digest tells. */
+export function fits(digest: Digest | undefined, { key, types }: Filter): boolean {
+  if (digest === undefined) return false
+  if (key !== undefined && !sameKey(digest.key, key) && !sameKey(digest.toKey, key)) return false
+  return types === undefined || types.some((type) => isOfType(digest, type))
+}
+
+/** `image` and `image/*` are any image. */
+function isOfType({ type, media }: Pick<Digest, 'type' | 'media'>, wanted: string): boolean {
+  const word = wanted.toLowerCase()
+  if (type === word) return true
+  const [top, sub = '*'] = word.split('/')
+  return media.some((each) => each === word || (sub === '*' && each.startsWith(`${top}/`)))
+}
+
+/** Those with these words, oldest first; looks from the latest on and stops after `last`. */
+async function withWords(view: View, entries: MailEntry[], words: RegExp, last = Infinity): Promise<MailEntry[]> {
+  const found: MailEntry[] = []
+  for (let end = entries.length; end > 0 && found.length < last; end -= PARALLEL) {
+    const batch = entries.slice(Math.max(0, end - PARALLEL), end)
+    const hits = await Promise.all(batch.map((entry) => hasWords(view, entry, words)))
+    found.unshift(...batch.filter((_, at) => hits[at] === true))
+  }
+  return found
+}
+
+/** What of a filter only the message itself tells. */
+export async function accepts(view: View, entry: MailEntry, filter: Filter): Promise<boolean> {
+  const { types, grep } = filter
+  if (types !== undefined) {
+    const found = await describe(view, entry, 'parts')
+    const media = found?.info.parts.map(({ type }) => type.toLowerCase()) ?? []
+    if (found === undefined || !types.some((type) => isOfType({ type: typeOf(found.info), media }, type))) return false
+  }
+  return grep === undefined || hasWords(view, entry, grep)
+}
+
+/** The whole text is looked at, not only what a record shows of it. */
+async function hasWords(view: View, entry: MailEntry, words: RegExp): Promise<boolean> {
+  const has = await withMail(view.home, entry, async (handle) => {
+    const mail = await readMail(await openSource(handle))
+    const info = await infoOfRead(mail, 0)
+    if (words.test(info.subject ?? '') || info.parts.some(({ name }) => words.test(name ?? ''))) return true
+    const text = mail.parts.find(({ kind }) => kind === 'text')
+    return text !== undefined && words.test(looseText(await collect(text.content(), TEXT_MAX)))
+  }).catch((error: unknown) => {
+    if (error instanceof Malformed) return false
+    throw error
+  })
+  return has === true
+}
+
 /** What of a filter can be told without opening the message; its sender cannot. */
 export function passes(entry: MailEntry, filter: Filter): boolean {
   const ms = Number(entry.time / 1000n)
   if (filter.unseen === true && entry.flags.includes('S')) return false
+  if (filter.only?.has(entry.base) === false) return false
   return ms >= (filter.since ?? -Infinity) && ms < (filter.until ?? Infinity)
-}
-
-/** The entries of one sender, oldest first; looks from the latest on and stops after `last`. */
-async function fromKey(view: View, entries: MailEntry[], key: string, last = Infinity): Promise<MailEntry[]> {
-  const found: MailEntry[] = []
-  for (let end = entries.length; end > 0 && found.length < last; end -= PARALLEL) {
-    const batch = entries.slice(Math.max(0, end - PARALLEL), end)
-    const messages = await Promise.all(batch.map((entry) => describe(view, entry, 'headers')))
-    found.unshift(...batch.filter((_, at) => sameKey(messages[at]?.info.key, key)))
-  }
-  return found
 }
 
 function sameKey(a: string | undefined, b: string): boolean {

@@ -127,7 +127,7 @@ export async function withMail<T>(
   for (let tries = 0; at !== undefined && tries < MOVE_TRIES; tries++) {
     let handle: FileHandle
     try {
-      handle = await home.files.open(at.path, 'read')
+      handle = await home.files.open(at.path, 'own')
     } catch (error) {
       if (!isCode(error, 'ENOENT')) throw error
       at = await relocate(home, at)

@@ -12,7 +12,7 @@ import { parseQueueName, queuePath, STATES } from './queued.ts'
 import { LEFTOVER_MS, sweepStaging } from './staging.ts'
 
 /** Where files are replaced, and what replaceFile() and the runs of seen call theirs until they are whole. */
-const REPLACED = ['.', 'contacts', 'hello', 'invites', 'seen.index']
+const REPLACED = ['.', 'contacts', 'hello', 'invites', 'mail.index', 'seen.index']
 const UNFINISHED = /\.tmp\.[0-9a-f]{12}$|\.run\.\d+$/
 
 /** Removes leftovers; safe at any time beside everything else. Does nothing if another process sweeps. */

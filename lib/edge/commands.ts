@@ -9,7 +9,7 @@ const ADDR: Option = {
   value: 'HOST[:PORT]',
   text: 'an address under which peers reach this machine',
 }
-// An option that two verbs of a command take is one object: that is how the strict check knows it.
+// Options that several verbs take.
 const NO_PASSPHRASE = flag('no-passphrase', 'keep the identity in a plain file')
 const PASSPHRASE_FILE = value('passphrase-file', 'FILE', 'read the passphrase from the first line of FILE')
 const PASSPHRASE_FD = value('passphrase-fd', 'N', 'read the passphrase from file descriptor N')
@@ -503,6 +503,17 @@ export const p2pInbox: Command = {
       options: [
         flag('new', 'only those not yet seen'),
         value('from', 'NAME', 'only those of one contact', undefined, 'anyone'),
+        flag('sent', 'the own messages instead, and how far they have got'),
+        value('to', 'NAME', 'the own messages to one contact', undefined, 'anyone'),
+        {
+          name: 'type',
+          kind: 'list',
+          value: 'TYPE',
+          offer: ['text', 'file', 'reaction', 'edit', 'recall', 'notice', 'foreign', 'image/*'],
+          text: 'only those of this type, or with a file of this media type',
+        },
+        value('thread', 'MSG', 'only those of the thread of MSG', undefined, 'received'),
+        value('grep', 'PATTERN', 'only those with PATTERN in subject, text or the name of a file', undefined, []),
         value('since', 'TIME', 'only those received since TIME'),
         value('until', 'TIME', 'only those received before TIME'),
         value('after', 'CURSOR', "only those after CURSOR ('start': all)", undefined, ['start']),
@@ -521,6 +532,15 @@ export const p2pInbox: Command = {
       text: 'show a message',
       options: [],
       examples: ['p2p-inbox show @', 'p2p-inbox show 3f9a2c'],
+    },
+    {
+      name: 'thread',
+      usage: 'MSG',
+      min: 1,
+      max: 1,
+      text: 'show a message with what it answers and what answers it',
+      options: [],
+      examples: ['p2p-inbox thread @', 'p2p-inbox thread --json 3f9a2c'],
     },
     {
       name: 'cat',
@@ -557,6 +577,19 @@ export const p2pInbox: Command = {
       text: 'delete messages from the inbox',
       options: [],
       examples: ['p2p-inbox delete @', 'p2p-inbox delete @1 @2'],
+    },
+    {
+      name: 'export',
+      usage: '[NAME]',
+      offer: 'anyone',
+      min: 0,
+      max: 1,
+      text: 'write what went to and fro with NAME, or all there is, for other programs or for people',
+      options: [
+        value('format', 'FORMAT', 'ndjson, mbox or text (default: text on a terminal, else ndjson)', undefined, ['ndjson', 'mbox', 'text']),
+        value('output', 'FILE', 'into FILE, which must not exist, instead of standard output', 'o', 'file'),
+      ],
+      examples: ['p2p-inbox export bob --format text > bob.txt', 'p2p-inbox export --format mbox -o all.mbox'],
     },
   ],
 }

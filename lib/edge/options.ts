@@ -45,13 +45,14 @@ function spellings(command: Command): { specs: Record<string, Spec>; known: Map<
   return { specs, known }
 }
 
-function takes(command: Command, verb: Verb | undefined, option: Option): boolean {
+/** The option of that name as this verb has it: its value may be another thing than with other verbs. */
+function taken(command: Command, verb: Verb | undefined, { name, kind }: Option): Option | undefined {
   const lists = [
     COMMON,
     command.options,
     ...(verb === undefined ? command.verbs.map((each) => each.options) : [verb.options]),
   ]
-  return lists.some((list) => list.includes(option))
+  return lists.flat().find((option) => option.name === name && option.kind === kind)
 }
 
 /** What argv (without node and script) asks for. Throws Failure 64 with a hint, Missing for an absent argument. */
@@ -83,13 +84,14 @@ export function readArguments(command: Command, argv: string[]): Request {
   for (const token of tokens) {
     if (token.kind === 'option-terminator' && argv[token.index] !== '--') throw usage("unknown option '--'") // from `-q-`
     if (token.kind !== 'option') continue
-    const option = known.get(token.name)
-    if (option === undefined || (token.name.includes(' ') && token.rawName.startsWith('--'))) {
+    const spelled = known.get(token.name)
+    if (spelled === undefined || (token.name.includes(' ') && token.rawName.startsWith('--'))) {
       const long = token.rawName.startsWith('--')
       const meant = long ? nearest(token.name, optionNames(command, verb)) : undefined
       throw usage(`unknown option ${quote(token.rawName)}${meant === undefined ? '' : `: did you mean '--${meant}'?`}`)
     }
-    if (!takes(command, verb, option)) throw usage(`unknown option ${quote(token.rawName)} for '${self}'`)
+    const option = taken(command, verb, spelled)
+    if (option === undefined) throw usage(`unknown option ${quote(token.rawName)} for '${self}'`)
     if (option.kind === 'flag' && token.value !== undefined) throw usage(`option '--${option.name}' takes no value`)
     if (option.kind !== 'flag' && token.value === undefined) {
       throw usage(`option ${quote(token.rawName)} needs a value: ${option.value ?? 'VALUE'}`)

@@ -114,7 +114,7 @@ ${comment(ANSWER)}
 /** What a home has beside its two Maildirs. */
 const IGNORED = [
   'config.toml', 'contacts', 'files', 'hello', 'home.json', 'hooks', 'identity.age', 'identity.key', 'listen.sock',
-  'lock', 'part', 'queue', 'requests', 'seen', 'seen.index', 'token', 'transport.key', 'transport.old.key',
+  'lock', 'mail.index', 'part', 'queue', 'requests', 'seen', 'seen.index', 'token', 'transport.key', 'transport.old.key',
 ] // prettier-ignore
 
 /** A string in GLib's key files. */

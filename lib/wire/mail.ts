@@ -43,6 +43,9 @@ export interface MailFields {
   text?: Uint8Array | undefined
   files: MailFile[]
   reaction?: string | undefined
+  /** The own earlier message that this one takes the place of, or takes back: 64 hex digits. */
+  edit?: string | undefined
+  recall?: string | undefined
   verified?: boolean | undefined
   possibleDuplicate?: boolean | undefined
   auto?: boolean | undefined
@@ -60,6 +63,8 @@ export interface MailHead {
     subject?: string | undefined
     reply?: string | undefined
     reaction?: string | undefined
+    edit?: string | undefined
+    recall?: string | undefined
     auto?: unknown
   }
 }
@@ -102,7 +107,8 @@ export function externalPath(id: string, part: number): string {
 
 /** The one shape of a message as mail, for inbox/ and sent/ alike. */
 export function mailFromHead(head: MailHead, context: MailContext): MailFields {
-  const { parts, subject, reply, reaction, auto } = head.header
+  const { parts, subject, reaction, edit, recall, auto } = head.header
+  const reply = head.header.reply ?? edit ?? recall // so that mail programs show it there
   const created = Number(head.created / 1000n)
   const { received } = context
   const date = received === undefined ? created : Math.min(created, received)
@@ -130,6 +136,8 @@ export function mailFromHead(head: MailHead, context: MailContext): MailFields {
     text: hasText(head) ? (context.text ?? new Uint8Array()) : undefined,
     files,
     reaction,
+    edit,
+    recall,
     verified: context.verified,
     possibleDuplicate: context.possibleDuplicate,
     auto: auto === undefined || auto === false ? undefined : true,
@@ -171,6 +179,8 @@ function mailHeaders(m: MailFields): string[] {
   if (references.length > 0) lines.push(`References: ${references.map(messageId).join('\n ')}`)
   const subject = subjectOf(m)
   if (subject !== undefined) lines.push(textHeader('Subject', subject))
+  if (m.edit !== undefined && isId(m.edit)) lines.push(`X-P2P-Edit: ${messageId(m.edit)}`)
+  if (m.recall !== undefined && isId(m.recall)) lines.push(`X-P2P-Recall: ${messageId(m.recall)}`)
   lines.push(`X-P2P-Created: ${isoTime(m.created)}`)
   if (m.senderDate !== undefined) lines.push(`X-P2P-Sender-Date: ${isoTime(m.senderDate)}`)
   if (m.received !== undefined) lines.push(`X-P2P-Received: ${isoTime(m.received)}`)
@@ -205,8 +215,17 @@ function day(ms: number): string {
 const FIRST = /^.*[^\s\p{Cc}\p{Cf}].*$/mu
 const FIRST_ASCII = /^[ -~]*[!-~][ -~]*(?=[\n\r]|$)/
 
+/** What stands before the subject of an edit: to most mail programs it is a message like others. */
+export const EDITED = 'edited: '
+const WITHDRAWN = 'reaction withdrawn'
+
 /** The subject that a message shows: as given, else the first line with something in it, else the first file's name. */
-export function subjectOf(m: Pick<MailFields, 'subject' | 'text' | 'files' | 'reaction'>): string | undefined {
+export function subjectOf(m: Pick<MailFields, 'subject' | 'text' | 'files' | 'reaction' | 'edit'>): string | undefined {
+  const subject = givenOrFirst(m) ?? (m.reaction === '' ? WITHDRAWN : undefined)
+  return m.edit === undefined || subject === undefined ? subject : `${EDITED}${subject}`
+}
+
+function givenOrFirst(m: Pick<MailFields, 'subject' | 'text' | 'files' | 'reaction'>): string | undefined {
   const given = headerText(m.subject ?? '', SUBJECT_MAX)
   if (given.trim() !== '') return given
   const start = new TextDecoder().decode(m.text?.subarray(0, 64 * 1024) ?? new Uint8Array())

@@ -36,6 +36,9 @@ export interface MessageInfo {
   parts: FileInfo[]
   reply?: string | undefined
   reaction?: string | undefined
+  /** The earlier message of the same sender that this one takes the place of, or takes back. */
+  edit?: string | undefined
+  recall?: string | undefined
   auto?: boolean | undefined
   /** Maildir's letters; '' if none. */
   flags?: string | undefined
@@ -43,10 +46,57 @@ export interface MessageInfo {
   path?: string | undefined
   /** The end of its record in the seen log. */
   cursor?: number | undefined
+  /** An own message: who it went to, and whether it was delivered; undefined if it was given up. */
+  to?: string | undefined
+  toKey?: string | undefined
+  state?: SentState | undefined
+  /** What later messages say about it: the latest reaction of each, oldest first. */
+  reactions?: Reaction[] | undefined
+  edited?: Edit | undefined
+  recalled?: Recall | undefined
+  /** How far below the first message of its thread. */
+  depth?: number | undefined
 }
 
-/** The record of a message. */
-export function messageRecord(m: MessageInfo): Record<string, unknown> {
+/** How far an own message has got. */
+export type SentState = 'waiting' | 'delivered'
+
+export interface Reaction {
+  id: string
+  from: string
+  key: string
+  reaction: string
+  created?: number | undefined
+}
+
+export interface Edit {
+  id: string
+  created?: number | undefined
+  subject?: string | undefined
+  text?: Uint8Array | undefined
+}
+
+export interface Recall {
+  id: string
+  created?: number | undefined
+}
+
+/** What a message is, in the word that --type, $P2P_TYPE and people use. */
+export const MESSAGE_TYPES = ['text', 'file', 'reaction', 'edit', 'recall', 'notice', 'foreign'] as const
+export type MessageType = (typeof MESSAGE_TYPES)[number]
+
+/** The one word for a message of which text, parts and reaction are known. */
+export function typeOf(m: MessageInfo): MessageType {
+  if (m.recall !== undefined) return 'recall'
+  if (m.edit !== undefined) return 'edit'
+  if (m.reaction !== undefined) return 'reaction'
+  if (m.id === undefined) return 'foreign'
+  if (m.key === undefined) return 'notice'
+  return m.parts.length > 0 ? 'file' : 'text'
+}
+
+/** The record of a message, with at most `textMax` bytes of its text. */
+export function messageRecord(m: MessageInfo, textMax = TEXT_RECORD_MAX): Record<string, unknown> {
   const record: Record<string, unknown> = { v: 1, type: 'message' }
   const put = (name: string, value: unknown): void => {
     if (value !== undefined) record[name] = value
@@ -59,17 +109,35 @@ export function messageRecord(m: MessageInfo): Record<string, unknown> {
   put('received', time(m.received))
   put('subject', m.subject)
   if (m.text !== undefined) {
-    put('text', looseText(m.text.subarray(0, utf8Floor(m.text, TEXT_RECORD_MAX))))
-    if (m.text.length > TEXT_RECORD_MAX) put('truncated', true)
+    put('text', looseText(m.text.subarray(0, utf8Floor(m.text, textMax))))
+    if (m.text.length > textMax) put('truncated', true)
   }
   if (m.parts.length > 0) put('parts', m.parts.map(fileRecord))
   put('reply', m.reply)
   put('reaction', m.reaction)
+  put('edit', m.edit)
+  put('recall', m.recall)
   put('auto', m.auto)
   put('flags', m.flags)
   put('path', m.path)
   put('cursor', m.cursor)
+  put('to', m.to)
+  put('state', m.state)
+  if (m.reactions !== undefined && m.reactions.length > 0) put('reactions', m.reactions.map(saidRecord))
+  if (m.edited !== undefined) {
+    const { text } = m.edited
+    const words = text === undefined ? undefined : looseText(text.subarray(0, utf8Floor(text, textMax)))
+    put('edited', saidRecord({ ...m.edited, text: words }))
+  }
+  if (m.recalled !== undefined) put('recalled', saidRecord(m.recalled))
+  put('depth', m.depth)
   return record
+}
+
+/** What is known of what a later message said. */
+function saidRecord(said: Omit<Reaction | Edit | Recall, 'text'> & { text?: string | undefined }): object {
+  const record = { ...said, created: time(said.created) }
+  return Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined))
 }
 
 function fileRecord({ type, name, size }: FileInfo): FileInfo {
@@ -114,6 +182,8 @@ export function infoOfMail(
     })),
     reply: mail.reply,
     reaction: mail.reaction === undefined ? undefined : cleanReaction(mail.reaction),
+    edit: mail.edit,
+    recall: mail.recall,
     auto: mail.auto,
     flags: extra.flags ?? '',
     path: extra.path,
@@ -124,30 +194,46 @@ export function infoOfMail(
 /** What the headers of a message say; `parts` is empty. */
 export function infoOfHeaders(headers: Headers): MessageInfo {
   const get = (name: string): string | undefined => headers.get(name)
-  const from = get('from') ?? ''
-  const address = /<([^<>\s]+)>\s*$/.exec(from)?.[1] ?? from
-  const [, local] = /^([^@]+)@p2p\.invalid$/i.exec(address) ?? []
-  const daemon = local?.toLowerCase() === 'mailer-daemon'
-  const display = decodeWords(from.replace(/\s*<[^<>]*>\s*$/, '').replace(/^"(.*)"$/, (_, inner: string) => inner.replace(/\\(.)/g, '$1')))
+  const from = partyOf(get('from') ?? '')
   const verified = get('x-p2p-verified')
   const subject = get('subject')
   return {
     id: idOf(get('message-id')),
-    from: daemon ? 'mailer-daemon' : display === '' ? address : display,
-    key: local === undefined || daemon ? undefined : local,
+    from: from.name,
+    key: from.key,
     verified: verified === undefined ? undefined : verified === 'yes',
     created: parseTime(get('x-p2p-created') ?? get('date')),
     received: parseTime(get('x-p2p-received')),
     subject: subject === undefined ? undefined : decodeWords(subject),
     parts: [],
     reply: idOf(get('in-reply-to')),
+    edit: idOf(get('x-p2p-edit')),
+    recall: idOf(get('x-p2p-recall')),
     auto: /^auto-/i.test(get('auto-submitted') ?? '') ? true : undefined,
   }
 }
 
+/** Who an own message went to, by its headers. */
+export function recipientOf(headers: Headers): Pick<MessageInfo, 'to' | 'toKey'> {
+  const { name, key } = partyOf(headers.get('to') ?? '')
+  return { to: name, toKey: key }
+}
+
+/** The first mailbox of an address field; the program itself has no KEY. */
+function partyOf(field: string): { name: string; key: string | undefined } {
+  const address = /<([^<>\s]+)>\s*$/.exec(field)?.[1] ?? field
+  const [, local] = /^([^@]+)@p2p\.invalid$/i.exec(address) ?? []
+  const daemon = local?.toLowerCase() === 'mailer-daemon'
+  const display = decodeWords(field.replace(/\s*<[^<>]*>\s*$/, '').replace(/^"(.*)"$/, (_, inner: string) => inner.replace(/\\(.)/g, '$1')))
+  const name = daemon ? 'mailer-daemon' : display === '' ? address : display
+  return { name, key: daemon ? undefined : local }
+}
+
+const OWN_ID = new RegExp(`<([0-9a-f]{64})@${DOMAIN.replace('.', '\\.')}>`, 'i')
+
 /** The id in a Message-ID of ours. */
 function idOf(value: string | undefined): string | undefined {
-  return new RegExp(`<([0-9a-f]{64})@${DOMAIN.replace('.', '\\.')}>`, 'i').exec(value ?? '')?.[1]?.toLowerCase()
+  return value === undefined ? undefined : OWN_ID.exec(value)?.[1]?.toLowerCase()
 }
 
 function parseTime(value: string | undefined): number | undefined {
@@ -155,13 +241,13 @@ function parseTime(value: string | undefined): number | undefined {
   return Number.isNaN(ms) ? undefined : ms
 }
 
-/** What a whole message says; with `text` its first 64 KiB (and a bit, so that one sees that there is more). */
-export async function infoOfRead(mail: ReadMail, text: boolean): Promise<MessageInfo> {
+/** What a whole message says, with at most `textMax` bytes of its text. */
+export async function infoOfRead(mail: ReadMail, textMax = TEXT_RECORD_MAX + 1): Promise<MessageInfo> {
   const info = infoOfHeaders(mail.headers)
   info.parts = mail.parts.filter(({ kind }) => kind === 'file').map(({ type, name, size }) => ({ type, name, size }))
   const words = mail.parts.find(({ kind }) => kind === 'text')
   const reaction = mail.parts.find(({ kind }) => kind === 'reaction')
-  if (words !== undefined && text) info.text = await collect(words.content(), TEXT_RECORD_MAX + 1)
+  if (words !== undefined && textMax > 0) info.text = await collect(words.content(), textMax)
   if (reaction !== undefined) info.reaction = looseText(await collect(reaction.content(), 1024)).trim()
   return info
 }

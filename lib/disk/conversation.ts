@@ -1,0 +1,156 @@
+// Which messages belong together: what later ones say about earlier ones (reactions, edits, recalls), and the tree of
+// answers. Inbox and sent/ count together, for a conversation has two sides. Guarantee: only its own sender edits or
+// recalls a message, only the two between whom it went react to it, and nothing that arrived is hidden or changed by it.
+
+import { isId } from '../wire/mailtext.ts'
+import { EDITED } from '../wire/mail.ts'
+import type { MessageInfo, Reaction } from '../wire/record.ts'
+import { describe, type Depth, type Message, type View } from './inboxview.ts'
+import { listMaildir, type MailEntry } from './maildir.ts'
+import { digestsOf, type Digest } from './mailindex.ts'
+
+export interface Node {
+  entry: MailEntry
+  digest: Digest
+}
+
+/** A message in its thread, `depth` answers below the first. */
+export interface Placed extends Node {
+  depth: number
+}
+
+/** Levels of a thread that are told apart: a tree that a peer made deeper shows flat from there. */
+const DEPTH_MAX = 100
+/** What is about a large message may have overtaken it: by less than this, in microseconds. */
+const OVERTAKEN_US = 86_400_000_000n
+
+export class Conversation {
+  readonly #view: View
+  readonly #byId = new Map<string, Node>()
+  /** By id of the message they are about, oldest first. */
+  readonly #about = new Map<string, Node[]>()
+  readonly #answers = new Map<string, Node[]>()
+  /** By the name of the entry, of both boxes. */
+  readonly nodes: Node[] = []
+
+  private constructor(view: View) {
+    this.#view = view
+  }
+
+  /** All that is in inbox and sent/; with `since` (Unix us) what may be about messages of that time or later. */
+  static async read(view: View, since?: bigint): Promise<Conversation> {
+    const all = new Conversation(view)
+    const from = since === undefined ? undefined : since - OVERTAKEN_US
+    for (const box of ['inbox', 'sent'] as const) {
+      const entries = (await listMaildir(view.home, box)).filter(({ time }) => from === undefined || time >= from)
+      const digests = await digestsOf(view.home, box, entries, (entry) => describe(view, entry, 'parts'))
+      for (const entry of entries) {
+        const digest = digests.get(entry.base)
+        if (digest !== undefined) all.nodes.push({ entry, digest })
+      }
+    }
+    all.nodes.sort((a, b) => (a.entry.time < b.entry.time ? -1 : a.entry.time > b.entry.time ? 1 : 0))
+    for (const node of all.nodes) all.#take(node)
+    // What somebody says of a message of others is an answer like any.
+    for (const node of all.nodes) {
+      const { target, id } = node.digest
+      if (target !== undefined && all.#byId.get(id ?? '') === node && !all.isAbout(node.digest)) push(all.#answers, target, node)
+    }
+    return all
+  }
+
+  #take(node: Node): void {
+    const { id, target, reply } = node.digest
+    if (id === undefined || !isId(id) || this.#byId.has(id)) return // a note to oneself is in both
+    this.#byId.set(id, node)
+    if (target !== undefined) push(this.#about, target, node)
+    else if (reply !== undefined) push(this.#answers, reply, node)
+  }
+
+  /** True if this message says something about another one that is there, and may. */
+  isAbout({ target, type, key }: Digest): boolean {
+    const about = target === undefined ? undefined : this.#byId.get(target)?.digest
+    if (about === undefined) return false
+    return type === 'reaction' ? this.#mayReact(about, key) : key !== undefined && sameKey(about.key, key)
+  }
+
+  /** The ids of the messages that say something about this one. */
+  idsAbout(id: string): string[] {
+    return (this.#about.get(id) ?? []).filter(({ digest }) => this.isAbout(digest)).map(({ digest }) => digest.id as string)
+  }
+
+  #mayReact({ key, toKey }: Digest, by: string | undefined): boolean {
+    const { self } = this.#view
+    return by !== undefined && [key, toKey, self].some((party) => sameKey(party, by))
+  }
+
+  /** Adds to a message what later ones say about it: the latest edit, a recall, the latest reaction of each. */
+  async fold(info: MessageInfo): Promise<void> {
+    const reactions = new Map<string, Reaction>()
+    for (const { entry, digest } of this.#about.get(info.id ?? '') ?? []) {
+      if (!this.isAbout(digest)) continue
+      const said = (await describe(this.#view, entry, 'text'))?.info
+      if (said === undefined || said.id !== digest.id || said.key === undefined || !sameKey(digest.key, said.key)) continue
+      const { id = '', from, key, created } = said
+      if (digest.type === 'edit' && said.edit === info.id && later(info.edited, created)) {
+        const subject = said.subject?.startsWith(EDITED) === true ? said.subject.slice(EDITED.length) : said.subject
+        info.edited = { id, created, subject, text: said.text }
+      } else if (digest.type === 'recall' && said.recall === info.id) {
+        info.recalled = { id, created }
+      } else if (digest.type === 'reaction' && said.reaction !== undefined && later(reactions.get(key), created)) {
+        reactions.set(key, { id, from, key, reaction: said.reaction, created })
+      }
+    }
+    const left = [...reactions.values()].filter(({ reaction }) => reaction !== '')
+    if (left.length > 0) info.reactions = left
+  }
+
+  /** The whole thread that this message is in, each answer below what it answers, oldest first. */
+  thread(id: string): Placed[] {
+    let top = this.#byId.get(id)
+    const above = new Set<string>([id])
+    for (let up = top; up !== undefined; ) {
+      const parent: string | undefined = up.digest.target ?? up.digest.reply
+      top = up
+      up = parent === undefined || above.has(parent) ? undefined : this.#byId.get(parent)
+      if (up !== undefined) above.add(parent as string)
+    }
+    if (top === undefined) return []
+    // Answers to a message that is not there any more still belong together.
+    const lost = top.digest.target === undefined && top.digest.reply !== undefined && !above.has(top.digest.reply)
+    const tops = lost ? (this.#answers.get(top.digest.reply as string) ?? [top]) : [top]
+    const placed: Placed[] = []
+    const done = new Set<string>()
+    const stack = tops.map((node) => ({ ...node, depth: 0 })).reverse()
+    for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
+      const { digest, depth } = next
+      if (done.has(digest.id ?? '')) continue
+      done.add(digest.id ?? '')
+      placed.push(next)
+      const below = this.#answers.get(digest.id ?? '') ?? []
+      stack.push(...below.map((node) => ({ ...node, depth: Math.min(depth + 1, DEPTH_MAX) })).reverse())
+    }
+    return placed
+  }
+
+  /** Of a message that is in the inbox or in sent/. */
+  message(node: Node, depth: Depth): Promise<Message | undefined> {
+    return describe(this.#view, node.entry, depth)
+  }
+}
+
+function push(map: Map<string, Node[]>, key: string, node: Node): void {
+  const list = map.get(key)
+  if (list === undefined) map.set(key, [node])
+  else list.push(node)
+}
+
+/** Mail programs fold it. */
+function sameKey(a: string | undefined, b: string): boolean {
+  return a === b || a?.toLowerCase() === b.toLowerCase()
+}
+
+/** By the sender's own clock, in which its messages are in order; they may arrive in another. */
+function later(than: { created?: number | undefined } | undefined, created: number | undefined): boolean {
+  return than?.created === undefined || (created ?? 0) >= than.created
+}

@@ -21,7 +21,7 @@ interface Running {
 }
 
 function start(who: string, command: string, ...args: string[]): Running {
-  const env = { PATH: process.env['PATH'] ?? '', P2P_HOME: join(place, who) }
+  const env = { PATH: process.env['PATH'] ?? '', P2P_MAP: 'false', P2P_LAN: 'false', P2P_HOME: join(place, who) }
   const child = spawn(process.execPath, [COMPILE, command, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   let errors = ''

@@ -26,6 +26,9 @@ import {
   Wild, withPair, within,
 } from './pair.ts'
 
+/** Nothing for the router and the neighbours of this machine. */
+const ALONE = new Config({ file: new Map([['map', false], ['lan', false]]) })
+
 test('one call moves what waits on both sides, and ends by itself', async () => {
   await withPair(async (alice, bob) => {
     const there = await send(alice, [[text('one\n')], [text('two\n'), file(pattern(300_000))], [text('three\n')]])
@@ -400,8 +403,8 @@ async function listener(side: Side, exec?: string): Promise<Running> {
   const ended = new Listener({
     home: side.home,
     keyring: await loadKeyring(side.home),
-    config: new Config(),
-    reread: () => Promise.resolve(new Config()),
+    config: ALONE,
+    reread: () => Promise.resolve(ALONE),
     once: false,
     exec,
     signal: control.signal,

@@ -32,6 +32,7 @@ done
 [ -z "${NODE:-}" ] || ln -s "$NODE" "$work/bin/node" # make demo NODE=...
 export PATH="$work/bin:$PATH"
 unset P2P_HOME XDG_DATA_HOME
+export P2P_MAP=false P2P_LAN=false # nothing for the router and the neighbours
 
 # say PERSON COMMAND: shows the line, then runs it in that person's home.
 say() {

@@ -175,7 +175,7 @@ test('the listener: up, down, hung, dead, of another version; and the port', asy
     await new Promise((resolve) => other.close(resolve))
 
     let greeting = JSON.stringify({ v: 1, type: 'listener', version: '0.0.1', pid: 4711, home: alice.path }) + '\n'
-    const old = createServer((socket) => socket.on('error', () => undefined).write(greeting))
+    const old = createServer((socket) => socket.on('error', () => undefined).resume().write(greeting))
     await new Promise<void>((resolve) => old.listen(alice.at('listen.sock'), resolve))
     await only(alice, 'listener', /^pid 4711 is still of version 0\.0\.1, this is /, /^kill 4711$/)
     greeting = '\n'

@@ -12,7 +12,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
 import { COMMANDS } from '../lib/edge/commands.ts'
-import { runCommand } from './command.ts'
+import { NEIGHBOURLESS, runCommand } from './command.ts'
 import { type Peer, port, Stage } from './peer.ts'
 import { skipped } from './vectors.ts'
 
@@ -76,7 +76,7 @@ async function atTerminal(place: string, script: string, during?: () => Promise<
     stdin: 'pipe',
     stdout: 'ignore',
     extendEnv: false,
-    env: { HOME: place, PATH: `${world}/bin:${process.env['PATH'] ?? ''}`, LC_ALL: 'C.UTF-8', SHELL: '/bin/bash', TMPDIR: place },
+    env: { ...NEIGHBOURLESS, HOME: place, PATH: `${world}/bin:${process.env['PATH'] ?? ''}`, LC_ALL: 'C.UTF-8', SHELL: '/bin/bash', TMPDIR: place },
   })
   let over = false
   const ended = child.then((done) => {

@@ -29,9 +29,10 @@ const FLOORS: Record<string, number> = {
 const DOORS: [RegExp, RegExp][] = [
   [/^node:fs(?:\/promises)?$/, /^lib\/(?:disk\/files|edge\/(?:prompt|input))\.ts$/], // what the user gives: terminal, files, fd 0
   [/^node:net$/, /^lib\/(?:net\/(?:tcp|freeport)|delivery\/control\w*)\.ts$/],
-  [/^node:dgram$/, /^lib\/net\/(?:udp|freeport)\.ts$/],
+  [/^node:dgram$/, /^lib\/net\/(?:question|freeport)\.ts$/],
+  [/^node:http$/, /^lib\/net\/igd\.ts$/], // to the own router alone
   [/^node:(?:dns|dns\/promises)$/, /^lib\/net\//],
-  [/^node:child_process$/, /^lib\/(?:delivery\/hooks?\w*|edge\/manual)\.ts$/],
+  [/^node:child_process$/, /^lib\/(?:delivery\/(?:hooks?\w*|portmapping)|edge\/manual)\.ts$/],
   [/^node:module$/, /^lib\/edge\/dispatch\.ts$/],
   [/^node:(?:tty)$/, /^lib\/edge\//],
   [/^node:(?:crypto|os|path|url|util|stream|zlib|events|buffer|string_decoder|process)$/, /./],

@@ -21,6 +21,8 @@ import { execa } from 'execa'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
+import { NEIGHBOURLESS } from './command.ts'
+
 const COMMANDS = readdirSync('bin').map((name) => name.replace(/\.ts$/, ''))
 const PAGES = readdirSync('man').filter((name) => /\.[1-8]$/.test(name))
 const SCHEMAS = readdirSync('man').filter((name) => name.endsWith('.schema.json'))
@@ -96,7 +98,7 @@ for (const called of ['prefix', "Präfix 'd\"ü\\ & 雪"]) {
 
 /** What an installed listener says first, and on standard error. */
 async function listening(prefix: string, home: string): Promise<{ udp: boolean; err: string }> {
-  const running = execa(join(prefix, 'bin/p2p-listen'), ['--home', home, '--json'], { env: {}, extendEnv: false, reject: false })
+  const running = execa(join(prefix, 'bin/p2p-listen'), ['--home', home, '--json'], { env: NEIGHBOURLESS, extendEnv: false, reject: false })
   let out = ''
   for await (const text of running.stdout) {
     out += String(text)

@@ -10,6 +10,7 @@ import { execa } from 'execa'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
+import { NEIGHBOURLESS } from './command.ts'
 import { until } from './peer.ts'
 
 const PATIENCE_MS = 60_000
@@ -53,7 +54,7 @@ async function good(env: Env, command: string, args: string[] = [], input: strin
 /** A listener as a supervisor starts it; resolves when it accepts. */
 async function listen(env: Env): Promise<{ stop(): Promise<number | undefined> }> {
   const file = join(work, `listener-${Math.floor(performance.now() * 1000)}`)
-  const child = execa(join(prefix, 'bin/p2p-listen'), ['--json'], { env, extendEnv: false, reject: false, stdout: { file }, stdin: 'ignore' })
+  const child = execa(join(prefix, 'bin/p2p-listen'), ['--json'], { env: { ...NEIGHBOURLESS, ...env }, extendEnv: false, reject: false, stdout: { file }, stdin: 'ignore' })
   listeners.push(child)
   await until('listening', () => existsSync(file) && readFileSync(file, 'utf8').includes('"listening"'))
   return {

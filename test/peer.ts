@@ -22,7 +22,7 @@ import { LEFTOVER_MS } from '../lib/disk/staging.ts'
 import { freePort } from '../lib/net/freeport.ts'
 import { parseAddress } from '../lib/wire/address.ts'
 import { parseToken } from '../lib/wire/token.ts'
-import { argvOf, type Ran, runCommand, type RunOptions } from './command.ts'
+import { argvOf, NEIGHBOURLESS, type Ran, runCommand, type RunOptions } from './command.ts'
 import { checkRecord, type Rec, records } from './records.ts'
 
 /** For things that happen in the end; busy machines are slow. */
@@ -259,6 +259,7 @@ require('node:module').syncBuiltinESMExports()
     const child = spawn(program, args, {
       env: {
         PATH: process.env['PATH'] ?? '',
+        ...NEIGHBOURLESS,
         HOME: this.dir,
         TMPDIR: this.dir,
         ...(options.home !== undefined && { P2P_HOME: options.home }),
@@ -353,7 +354,7 @@ export class Peer {
   async hash(command: string, args: string[]): Promise<{ code: number | null; hash: string; size: number }> {
     const [program = '', ...before] = argvOf(command)
     const child = spawn(program, [...before, ...args], {
-      env: { PATH: process.env['PATH'] ?? '', P2P_HOME: this.path, ...this.env },
+      env: { PATH: process.env['PATH'] ?? '', ...NEIGHBOURLESS, P2P_HOME: this.path, ...this.env },
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     const sum = createHash('sha256')

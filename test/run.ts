@@ -74,7 +74,7 @@ async function runFile(dir: string, job: Job, scratch: string): Promise<Result> 
   }
   const started = performance.now()
   const child = spawn(process.execPath, ['--import', 'tsx', join(dir, job.file)], {
-    env,
+    env: { ...env, P2P_MAP: 'false', P2P_LAN: 'false' }, // nothing for this machine's router and neighbours
     detached: true, // a process group: what a test leaves behind is ended with it
     stdio: ['ignore', 'pipe', 'pipe'],
   })

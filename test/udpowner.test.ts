@@ -20,6 +20,9 @@ import type { Ending } from '../lib/net/stream.ts'
 import type { Address } from '../lib/wire/address.ts'
 import { inboxOf, send, short, type Side, text, until, waiting, within, withPair } from './pair.ts'
 
+/** Nothing for the router and the neighbours of this machine. */
+const ALONE = new Config({ file: new Map([['map', false], ['lan', false]]) })
+
 const nothing = (): void => undefined
 
 /** Both know each other by UDP alone. */
@@ -56,8 +59,8 @@ async function listen(side: Side): Promise<Heard> {
   const listener = new Listener({
     home: side.home,
     keyring: side.keyring,
-    config: new Config(),
-    reread: async () => new Config(),
+    config: ALONE,
+    reread: async () => ALONE,
     once: false,
     exec: undefined,
     signal: signal.signal,

@@ -10,9 +10,10 @@ import { count } from '../disk/queue.ts'
 import { readLog } from '../disk/queuelog.ts'
 import { bindsTcp, bindsUdp } from '../net/freeport.ts'
 import { globalAddresses } from '../net/interfaces.ts'
-import { formatAddress, isReachable } from '../wire/address.ts'
+import { classOf, formatAddress, isReachable } from '../wire/address.ts'
 import { bad, type Check, few, good, type Patient, plural, span } from './check.ts'
 import { isRecent } from './meeting.ts'
+import { askNetStatus } from './netstatus.ts'
 import { startCommand, SYSTEMD } from './status.ts'
 
 /** Clocks may differ by this much: two that flush by cron for 50 s still meet. */
@@ -61,6 +62,22 @@ export async function checkPort({ home, listener }: Patient): Promise<Check> {
   const flags = taken.includes('TCP') ? '-ltnp' : '-lunp'
   const text = `${taken.join(' and ')} port ${port} is taken by another program`
   return bad('port', text, `ss ${flags} 'sport = :${port}'`)
+}
+
+/** Whether the own router lets others in. */
+export async function checkMapping({ home, self, listener }: Patient): Promise<Check[]> {
+  if (typeof listener !== 'object') return []
+  const mapping = (await askNetStatus(home))?.mapping
+  if (mapping === undefined || mapping.state === 'searching') return []
+  if (mapping.state === 'off') return [good('mapping', 'the router is not asked to open the port: the settings say so')]
+  if (mapping.state === 'none') return [good('mapping', mapping.text)]
+  const { via, gateway, udp, tcp, useless } = mapping
+  if (useless !== undefined) return [good('mapping', useless)]
+  const outside = udp ?? tcp ?? ''
+  const text = `the router at ${gateway} lets callers in at ${outside} (${via})`
+  // A name may well be the router's.
+  const named = self?.token.addresses.some((address) => formatAddress(address) === outside || classOf(address) === 'name')
+  return [named === true ? good('mapping', text) : good('mapping', `${text}, which the token does not say`, `p2p-id token --addr ${outside}`)]
 }
 
 /** Whether others can find a way here. */

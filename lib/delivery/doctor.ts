@@ -27,6 +27,7 @@ const CHECKS: readonly [string, (patient: Patient) => Promise<Check | Check[]>][
   ['locks', disk.checkLocks],
   ['listener', net.checkListener],
   ['port', net.checkPort],
+  ['mapping', net.checkMapping],
   ['token', net.checkToken],
   ['reached', net.checkReached],
   ['clock', net.checkClock],

@@ -18,7 +18,9 @@ import type { Ending } from '../net/stream.ts'
 import { openControl } from './control.ts'
 import { Hooks } from './hooks.ts'
 import { Peers } from './peers.ts'
+import { netStatus } from './netstatus.ts'
 import { Pipes } from './pipes.ts'
+import { PortMapping } from './portmapping.ts'
 import { aborted, Requests, type Write } from './requests.ts'
 import { Station } from './station.ts'
 import { UdpSide } from './udpside.ts'
@@ -79,6 +81,7 @@ interface Works {
   hooks: Hooks
   requests: Requests
   udp: UdpSide
+  mapping: PortMapping
 }
 
 export class Listener {
@@ -112,7 +115,7 @@ export class Listener {
   async reload(): Promise<void> {
     const { onNotice, reread } = this.#options
     if (this.#works === undefined) return
-    const { guard, station, peers, hooks, udp } = this.#works
+    const { guard, station, peers, hooks, udp, mapping } = this.#works
     const keep = (error: unknown): void => {
       if (!(error instanceof Failure)) throw error
       onNotice(`${error.message}: everything stays as it was`)
@@ -124,6 +127,7 @@ export class Listener {
     for (const text of station.config.strangers(station.keyring)) onNotice(text)
     peers.reload()
     udp.reload()
+    await mapping.start()
     await hooks.look()
   }
 
@@ -141,7 +145,7 @@ export class Listener {
     const closers: (() => Promise<void>)[] = [() => station.close()]
     try {
       await station.inbox() // repairs what a crash left, before anybody may come
-      const { guard, peers, pipes, hooks, requests, udp } = (this.#works = this.#build(station))
+      const { guard, peers, pipes, hooks, requests, udp, mapping } = (this.#works = this.#build(station))
       closers.unshift(() => peers.stop(0), () => hooks.stop()) // both may have been stopped by then
       for (const { ip } of knownPlaces(keyring)) guard.know(ip)
       const server = await this.#serve(station, guard, peers)
@@ -153,6 +157,8 @@ export class Listener {
       this.#options.onReady([...server.addresses], udp.port !== undefined)
       await hooks.look()
       udp.start()
+      closers.push(() => mapping.stop())
+      await mapping.start()
       peers.start(this.#options.call !== false)
       sweep(home).catch((error: unknown) => this.#notice(error))
       this.#tend(station)
@@ -160,7 +166,7 @@ export class Listener {
       await aborted(this.#stop.signal)
       unwatch()
       pipes.stop()
-      await peers.stop(GRACE_MS)
+      await Promise.all([mapping.stop(), peers.stop(GRACE_MS)])
       if (this.#error === undefined && !signal.aborted) {
         for (const close of closers.splice(0, 3)) await close() // nobody else is let in meanwhile
         await Promise.race([hooks.idle(), aborted(signal)])
@@ -197,14 +203,32 @@ export class Listener {
       guard,
       isUp: (key) => peers.isUp(key),
       adopt: (link) => void peers.adopt(link).catch(fail),
-      moved: () => peers.moved(),
+      moved: () => {
+        mapping.moved()
+        peers.moved()
+      },
       notice: (error) => this.#notice(error),
       fail,
     })
+    const mapping = new PortMapping({
+      station,
+      changed: () => peers.tellPlace(),
+      notice: (text) => onNotice(text),
+    })
+    station.mapped = () => mapping.addresses
     const hurry = (key: string): Promise<void> => udp.hurry(key)
     const pipes = new Pipes({ clock: home.clock, reach: (key) => peers.reach(key) })
-    const requests = new Requests({ clock: home.clock, station, peers, pipes, hurry, fail, reload: () => this.reload() })
-    return { guard, station, peers, pipes, hooks, requests, udp }
+    const requests = new Requests({
+      clock: home.clock,
+      station,
+      peers,
+      pipes,
+      hurry,
+      fail,
+      status: () => netStatus(station, mapping, udp.port !== undefined),
+      reload: () => this.reload(),
+    })
+    return { guard, station, peers, pipes, hooks, requests, udp, mapping }
   }
 
   /** Every message takes a number from queue/clock, so one watch tells of all of them. Returns how to end it. */

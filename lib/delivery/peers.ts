@@ -143,6 +143,11 @@ export class Peers {
     }
   }
 
+  /** Where this machine is has changed: told in all sessions. */
+  tellPlace(): void {
+    for (const peer of this.#peers.values()) peer.sessions.forEach((session) => session.tellPlace())
+  }
+
   /** This machine has moved or woken: sessions show whether they live, and who is not there is called. */
   moved(): void {
     for (const peer of this.#peers.values()) {

@@ -6,7 +6,7 @@ import type { Contact } from '../disk/contact.ts'
 import type { Home } from '../disk/home.ts'
 import { mayTry, noteAnswered } from '../disk/tried.ts'
 import type { Link } from '../net/link.ts'
-import { type Address, classOf, distinctAddresses } from '../wire/address.ts'
+import { type Address, classOf, joinedAddresses } from '../wire/address.ts'
 
 export interface Places {
   /** To be called now, the best first; those told count as called. */
@@ -18,7 +18,7 @@ export interface Places {
 }
 
 export async function placesOf(home: Home, contact: Contact): Promise<Places> {
-  const known = distinctAddresses([...contact.sessionAddresses, ...contact.addresses])
+  const known = joinedAddresses([...contact.sessionAddresses, ...contact.addresses])
   const pasted = contact.told === true ? [] : contact.addresses
   const told = known.filter((address) => !pasted.some((other) => samePlace(address, other)))
   const allowed = await mayTry(home, contact.key, told)

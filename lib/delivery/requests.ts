@@ -25,6 +25,8 @@ export interface RequestsOptions {
   pipes: Pipes
   /** Tries to reach the contact over UDP; resolves when that is over. */
   hurry: (key: string) => Promise<void>
+  /** What is known of the net around. */
+  status: () => object
   /** Reads keyring and settings anew. */
   reload: () => Promise<void>
   /** This side cannot go on. */
@@ -58,6 +60,8 @@ export class Requests {
         return this.#options.pipes.attach(String(request['key']), upgrade())
       case 'queue':
         return this.#options.peers.retry(strings(request['keys']))
+      case 'status':
+        return write({ type: 'status', ...this.#options.status() })
       case 'reload':
         return this.#options.reload()
       default:

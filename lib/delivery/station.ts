@@ -20,7 +20,7 @@ import type { GreetOptions } from '../net/greeting.ts'
 import { localAddresses } from '../net/interfaces.ts'
 import type { Link } from '../net/link.ts'
 import { Outside } from '../net/outside.ts'
-import { acceptFromPeer, ADDRESSES_MAX, distinctAddresses, isLoopback } from '../wire/address.ts'
+import { acceptFromPeer, type Address, ADDRESSES_MAX, isLoopback, joinedAddresses } from '../wire/address.ts'
 import type { PipeFrame } from '../wire/frame.ts'
 import type { Payload2 } from '../wire/hello.ts'
 import { type Claim, Door } from './door.ts'
@@ -57,6 +57,8 @@ export class Station {
   readonly postmaster: Postmaster
   /** Where others see this machine. */
   readonly outside: Outside
+  /** Where the own router lets others in. */
+  mapped: () => Address[] = () => []
   readonly #instance: Uint8Array
   #keys: PrivateKey[]
   readonly #events: StationEvents
@@ -279,14 +281,14 @@ export class Station {
     return this.#door
   }
 
-  /** What the own token says, where others see this machine, and where it is now; never loopback. */
+  /** Where the own router lets others in, what the token says, where others see this machine, where it is; no loopback. */
   place(): Place {
     const { token } = this.#keyring.self
     const told = token.addresses.filter((address) => !isLoopback(address))
     const seen = this.outside.addresses().filter((address) => acceptFromPeer(address))
     const here = localAddresses(this.home.port)
     const own = here.filter((address) => acceptFromPeer(address, true))
-    const addresses = distinctAddresses([...told, ...seen, ...own]).slice(0, ADDRESSES_MAX)
+    const addresses = joinedAddresses([...this.mapped(), ...told, ...seen, ...own]).slice(0, ADDRESSES_MAX)
     return { nat: this.outside.natClass(here.map(({ host }) => host)), addresses }
   }
 }

@@ -32,6 +32,8 @@ export const KEYS: readonly Key[] = [
   { name: 'delay_notice', kind: 'duration', fallback: '3d' },
   { name: 'chat_threads', kind: 'bool', fallback: 'true' },
   { name: 'quiet_net', kind: 'bool', fallback: 'false' },
+  { name: 'map', kind: 'bool', fallback: 'true' },
+  { name: 'lan', kind: 'bool', fallback: 'true' },
   { name: 'requests', kind: 'bool', fallback: 'false' },
   { name: 'udp', kind: 'bool', fallback: 'true' },
   { name: 'limits.message', kind: 'size', fallback: '1G' },
@@ -99,7 +101,7 @@ export class Config {
     return this.#get('chat_threads', true)
   }
 
-  /** Nothing is asked of anybody but contacts: host names are not looked up. */
+  /** Nothing is asked of anybody but contacts: no resolver, no router, no neighbours. */
   get quietNet(): boolean {
     return this.#get('quiet_net', false)
   }
@@ -112,6 +114,16 @@ export class Config {
   /** The UDP port is used as well as TCP. */
   get udp(): boolean {
     return this.#get('udp', true)
+  }
+
+  /** The own router is asked to let the port through. */
+  get map(): boolean {
+    return this.#get('map', true) && !this.quietNet
+  }
+
+  /** Contacts in the own network may notice that this home is there. */
+  get lan(): boolean {
+    return this.#get('lan', true) && !this.quietNet
   }
 
   /** Bytes that stay free on the disk; undefined: the usual floor. */

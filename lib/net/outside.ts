@@ -14,14 +14,16 @@ export type NatClass = (typeof NAT_CLASS)[keyof typeof NAT_CLASS]
 const FRESH_MS = 3600 * 1000 // what was seen longer ago says nothing about now
 const SEERS_MAX = 64
 
-interface Sight {
-  readonly at: number
+/** Who saw this machine where, so many milliseconds ago. */
+export interface Sight {
+  readonly by: string
   readonly seen: Endpoint
+  readonly ago: number
 }
 
 export class Outside {
   readonly #clock: Clock
-  readonly #sights = new Map<string, Sight>()
+  readonly #sights = new Map<string, { at: number; seen: Endpoint }>()
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -42,10 +44,14 @@ export class Outside {
   }
 
   /** What was seen lately, the latest first. */
-  #fresh(): Endpoint[] {
+  sights(): Sight[] {
     const now = this.#clock.monotonic()
-    const fresh = [...this.#sights.values()].filter(({ at }) => now - at < FRESH_MS)
-    return fresh.reverse().map(({ seen }) => seen)
+    const all = [...this.#sights].map(([by, { at, seen }]) => ({ by, seen, ago: now - at }))
+    return all.filter(({ ago }) => ago < FRESH_MS).reverse()
+  }
+
+  #fresh(): Endpoint[] {
+    return this.sights().map(({ seen }) => seen)
   }
 
   /** Where others can reach us over UDP, as far as they have seen us there; the latest first. */

@@ -240,6 +240,14 @@ export function acceptFromPeer(address: Host & { port: number }, onLink = false)
   return kind === 'global' || kind === 'name' || (kind === 'private' && onLink)
 }
 
+/** The addresses, those of one host and port made one for all that any of them is for. */
+export function joinedAddresses(addresses: readonly Address[]): Address[] {
+  return distinctAddresses(addresses).map((first) => {
+    const same = addresses.filter(({ host, port }) => host === first.host && port === first.port)
+    return { ...first, tcp: same.some(({ tcp }) => tcp), udp: same.some(({ udp }) => udp) }
+  })
+}
+
 /** The addresses without those that name the same host and port as an earlier one. */
 export function distinctAddresses(addresses: readonly Address[]): Address[] {
   const first = new Map<string, Address>()

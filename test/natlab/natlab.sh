@@ -43,6 +43,7 @@
 #   sym       `masquerade random,fully-random`: new random port per destination
 #   cgn       home `cone` behind a carrier `cone`    (double NAT, RFC 6598 space)
 #   cgnsym    home `cone` behind a carrier `sym`
+#   cgnupnp   `cgn`, the home router with miniupnpd as well: it can open nothing
 #   upnp      `cone` + miniupnpd (UPnP IGD, NAT-PMP and PCP) on the LAN side
 #   fw        no NAT: public addresses (v4+v6) behind a stateful firewall
 #   open      no NAT, no firewall
@@ -54,7 +55,7 @@ STATE=/run/natlab-$P
 HERE=$(cd "$(dirname "$0")" && pwd)
 HOPS=${HOPS:-8}
 HAIRPIN=${HAIRPIN:-0}          # `up same`: 1 = the NAT loops LAN->WAN address back
-TYPES="cone coneopen eim addr full sym cgn cgnsym upnp fw open fw6"
+TYPES="cone coneopen eim addr full sym cgn cgnsym cgnupnp upnp fw open fw6"
 
 # --- addresses --------------------------------------------------------------------
 # 11.22.33.0/24 and 11.22.44.0/24 play the public internet. They are ordinary
@@ -149,7 +150,7 @@ N
   } | ns "$n" nft -f -
 }
 
-upnpd() { # miniupnpd on NAT $1, outside address $2, LAN prefix $3
+upnpd() { # miniupnpd on NAT $1, a line of its configuration, LAN prefix $3
   local d=$STATE/miniupnpd-$1; mkdir -p "$d"
   ns "$1" nft -f - <<N
 table inet miniupnpd {
@@ -167,7 +168,7 @@ N
   cat > "$d/conf" <<N
 ext_ifname=wan
 listening_ip=lan
-ext_ip=$2
+$2
 http_port=5000
 enable_upnp=yes
 enable_natpmp=yes
@@ -195,7 +196,7 @@ site() {
   local s=$1 t=$2 n=n$1 home; side "$s"
   mkns "$n"; router "$n"
   local upstream=$n
-  if [[ $t == cgn || $t == cgnsym ]]; then          # carrier NAT between home and inet
+  if [[ $t == cgn || $t == cgnsym || $t == cgnupnp ]]; then          # carrier NAT between home and inet
     mkns "c$s"; router "c$s"; upstream=c$s
     link "c$s" lan "$n" wan
     addr "c$s" lan "$S_CGN.1/24"; addr "$n" wan "$S_CGN.10/24"; gw "$n" "$S_CGN.1"
@@ -219,14 +220,15 @@ site() {
       home=$t; [[ $t == coneopen || $t == upnp ]] && home=cone; [[ $t == fw6 ]] && home=sym
       if [[ $t == coneopen ]]; then filter "$n" open 1; else filter "$n" drop 1; fi
       nat "$n" "$home" "$S_WAN" ;;
-    cgn|cgnsym)
+    cgn|cgnsym|cgnupnp)
       addr "$n" lan "$S_LAN.1/24"
       filter "$n" drop 1; nat "$n" cone "$S_CGN.10"
       filter "c$s" drop 1; home=cone; [[ $t == cgnsym ]] && home=sym
       nat "c$s" "$home" "$S_WAN" ;;
     *) die "unknown type $t (have: $TYPES)" ;;
   esac
-  if [[ $t == upnp ]]; then upnpd "$n" "$S_WAN" "$S_LAN"; fi
+  if [[ $t == upnp ]]; then upnpd "$n" "ext_ip=$S_WAN" "$S_LAN"; fi
+  if [[ $t == cgnupnp ]]; then upnpd "$n" "" "$S_LAN"; fi
   # IPv6 is routed (never translated) where the type offers it
   if [[ $t == fw || $t == open || $t == fw6 ]]; then
     addr "$n" lan "$S_V6:1::1/64"

@@ -1,0 +1,67 @@
+// What the listener knows of the net around it, as data for commands: where this home is, what others see of it, what its
+// router does. Answered over the control socket (p2p-spool(5), listen.sock, status).
+
+import type { Home } from '../disk/home.ts'
+import { localAddresses } from '../net/interfaces.ts'
+import { NAT_CLASS, type Sight } from '../net/outside.ts'
+import { formatAddress } from '../wire/address.ts'
+import { ask, type Message } from './control.ts'
+import type { PortMapping } from './portmapping.ts'
+import type { Station } from './station.ts'
+
+/** A mapping by the own router, or why there is none. */
+export type MappingReport =
+  | { state: 'off' }
+  | { state: 'searching' }
+  | { state: 'none'; text: string }
+  | { state: 'mapped'; via: string; gateway: string; udp?: string; tcp?: string; until?: string; useless?: string }
+
+export interface NetStatus {
+  port: number
+  udp: boolean
+  /** As sessions and the token tell them, the best first. */
+  addresses: string[]
+  nat: 'unknown' | 'independent' | 'symmetric'
+  /** Who sees this machine where: KEYs of contacts, or stun: and the server. */
+  seen: { by: string; address: string; ago: number }[]
+  mapping: MappingReport
+}
+
+const CLASSES = { [NAT_CLASS.UNKNOWN]: 'unknown', [NAT_CLASS.INDEPENDENT]: 'independent', [NAT_CLASS.SYMMETRIC]: 'symmetric' } as const
+
+const NOBODY_MS = 2000
+
+export function netStatus(station: Station, mapping: PortMapping, udp: boolean): NetStatus {
+  const { outside, home } = station
+  return {
+    port: home.port,
+    udp,
+    addresses: station.place().addresses.map(formatAddress),
+    nat: CLASSES[outside.natClass(localAddresses(home.port).map(({ host }) => host))],
+    seen: outside.sights().map(({ by, seen, ago }: Sight) => ({
+      by,
+      address: formatAddress({ host: seen.ip, port: seen.port }),
+      ago: Math.round(ago / 1000),
+    })),
+    mapping: reportOf(mapping),
+  }
+}
+
+function reportOf({ state, useless }: PortMapping): MappingReport {
+  if (state === undefined) return { state: 'off' }
+  if (state.state !== 'mapped') return state
+  const { via, gateway, mapped, until } = state
+  const at = Object.fromEntries(mapped.map(({ protocol, ip, port }) => [protocol, formatAddress({ host: ip, port })]))
+  const ends = Number.isFinite(until) && { until: new Date(until).toISOString() }
+  return { state: 'mapped', via, gateway, ...at, ...ends, ...(useless !== undefined && { useless }) }
+}
+
+/** What the running listener says; undefined if none runs, or an older one that does not know the question. */
+export async function askNetStatus(home: Home): Promise<NetStatus | undefined> {
+  let found: NetStatus | undefined
+  const take = (record: Message): void => {
+    if (record['type'] === 'status') found = record as unknown as NetStatus
+  }
+  await ask(home, { op: 'status' }, { timeoutMs: NOBODY_MS }, take)
+  return found
+}

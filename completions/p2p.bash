@@ -4,14 +4,14 @@
 # several candidates and never becomes part of the command line.
 # shellcheck shell=bash
 
-p2p_commands=(p2p p2p-id p2p-inbox p2p-listen p2p-pipe p2p-queue p2p-send p2p-sendmail)
+p2p_commands=(p2p p2p-id p2p-inbox p2p-listen p2p-pipe p2p-punch p2p-queue p2p-send p2p-sendmail)
 
 # What a COMMAND and, behind it, a VERB takes: `--spelling/-s=OFFER`, a + in front of what may be repeated.
 _p2p_table() {
   p2p_verbs=() p2p_all=() p2p_options=() p2p_arguments=()
   case $1 in
     p2p)
-      p2p_verbs=(id inbox listen pipe queue send sendmail help)
+      p2p_verbs=(id inbox listen pipe punch queue send sendmail help)
       p2p_options=(--home=directory --json --text --quiet/-q --verbose/-v --help/-h --version/-V)
       p2p_all=("${p2p_options[@]}")
       ;;
@@ -46,6 +46,10 @@ _p2p_table() {
       p2p_options=(--home=directory --json --text --quiet/-q --verbose/-v --help/-h --version/-V)
       p2p_all=("${p2p_options[@]}" --timeout=duration)
       ;;
+    p2p-punch)
+      p2p_options=(--home=directory --json --text --quiet/-q --verbose/-v --help/-h --version/-V)
+      p2p_all=("${p2p_options[@]}" --timeout=duration --explain --keep)
+      ;;
     p2p-queue)
       p2p_verbs=(list show flush hold release retry drop stat export import)
       p2p_options=(--home=directory --json --text --quiet/-q --verbose/-v --help/-h --version/-V)
@@ -68,7 +72,7 @@ _p2p_table() {
   esac
   case "$1 $2" in
     'p2p help')
-      p2p_arguments=(':id|inbox|listen|pipe|queue|send|sendmail')
+      p2p_arguments=(':id|inbox|listen|pipe|punch|queue|send|sendmail')
       ;;
     'p2p-id init')
       p2p_options+=(--name= --port= +--addr= --no-passphrase --passphrase-file=file --passphrase-fd=)
@@ -170,6 +174,10 @@ _p2p_table() {
       ;;
     'p2p-pipe ')
       p2p_options+=(--timeout=duration)
+      p2p_arguments=('welcome')
+      ;;
+    'p2p-punch ')
+      p2p_options+=(--timeout=duration --explain --keep)
       p2p_arguments=('welcome')
       ;;
     'p2p-queue show')

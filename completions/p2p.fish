@@ -146,6 +146,8 @@ function __p2p_valued
             printf '%s\n' --exec --home
         case p2p-pipe
             printf '%s\n' --timeout --home
+        case p2p-punch
+            printf '%s\n' --timeout --home
         case p2p-queue
             printf '%s\n' --wait -w --linger --to --output -o --home
         case p2p-send
@@ -509,12 +511,13 @@ complete -c p2p -n '__p2p_argument p2p "" 0 0' -f -a id -d 'identity and keyring
 complete -c p2p -n '__p2p_argument p2p "" 0 0' -f -a inbox -d 'read what came'
 complete -c p2p -n '__p2p_argument p2p "" 0 0' -f -a listen -d 'be reachable: receive messages and deliver waiting ones'
 complete -c p2p -n '__p2p_argument p2p "" 0 0' -f -a pipe -d 'a byte stream to a contact and back'
+complete -c p2p -n '__p2p_argument p2p "" 0 0' -f -a punch -d 'get through to a contact behind NATs'
 complete -c p2p -n '__p2p_argument p2p "" 0 0' -f -a queue -d 'the outgoing queue'
 complete -c p2p -n '__p2p_argument p2p "" 0 0' -f -a send -d 'accept a message, deliver it if the peer is up'
 complete -c p2p -n '__p2p_argument p2p "" 0 0' -f -a sendmail -d 'send a mail of a mail program to contacts'
 complete -c p2p -n '__p2p_argument p2p "" 0 0' -f -a help -d 'the manual of a command'
-complete -c p2p -n '__p2p_argument p2p help 0 0' -f -a 'id inbox listen pipe queue send sendmail'
-complete -c p2p -n '__p2p_at p2p id; or __p2p_at p2p inbox; or __p2p_at p2p listen; or __p2p_at p2p pipe; or __p2p_at p2p queue; or __p2p_at p2p send; or __p2p_at p2p sendmail' -f -k -a '(__p2p_other)'
+complete -c p2p -n '__p2p_argument p2p help 0 0' -f -a 'id inbox listen pipe punch queue send sendmail'
+complete -c p2p -n '__p2p_at p2p id; or __p2p_at p2p inbox; or __p2p_at p2p listen; or __p2p_at p2p pipe; or __p2p_at p2p punch; or __p2p_at p2p queue; or __p2p_at p2p send; or __p2p_at p2p sendmail' -f -k -a '(__p2p_other)'
 
 complete -c p2p-id -e
 complete -c p2p-id -f
@@ -665,6 +668,20 @@ complete -c p2p-pipe -n '__p2p_at p2p-pipe "*" --help -h' -l help -s h -d 'show 
 complete -c p2p-pipe -n '__p2p_at p2p-pipe "*" --version -V' -l version -s V -d 'show the version'
 complete -c p2p-pipe -n '__p2p_at p2p-pipe "*" --timeout' -l timeout -r -f -k -a '30s 5m 1h 1d 7d' -d 'wait so long for NAME to be there, or to be there again (default: 30s)'
 complete -c p2p-pipe -n '__p2p_argument p2p-pipe "" 0 0' -f -a '(__p2p_read p2p-pipe welcome)'
+
+complete -c p2p-punch -e
+complete -c p2p-punch -f
+complete -c p2p-punch -n '__p2p_at p2p-punch "*" --home' -l home -r -f -a '(__fish_complete_directories (__p2p_value p2p-punch))' -d 'the home directory instead of $P2P_HOME'
+complete -c p2p-punch -n '__p2p_at p2p-punch "*" --json' -l json -d 'records as NDJSON (the rule unless on a terminal)'
+complete -c p2p-punch -n '__p2p_at p2p-punch "*" --text' -l text -d 'human lines'
+complete -c p2p-punch -n '__p2p_at p2p-punch "*" --quiet -q' -l quiet -s q -d 'nothing on standard output, only errors that need a person'
+complete -c p2p-punch -n '__p2p_at p2p-punch "*" --verbose -v' -l verbose -s v -d 'say more on standard error'
+complete -c p2p-punch -n '__p2p_at p2p-punch "*" --help -h' -l help -s h -d 'show this help'
+complete -c p2p-punch -n '__p2p_at p2p-punch "*" --version -V' -l version -s V -d 'show the version'
+complete -c p2p-punch -n '__p2p_at p2p-punch "*" --timeout' -l timeout -r -f -k -a '30s 5m 1h 1d 7d' -d 'for at most so long (default: 30s)'
+complete -c p2p-punch -n '__p2p_at p2p-punch "*" --explain' -l explain -d 'say what was tried, what came of it, and what would help'
+complete -c p2p-punch -n '__p2p_at p2p-punch "*" --keep' -l keep -d 'hold the way open until ended'
+complete -c p2p-punch -n '__p2p_argument p2p-punch "" 0 0' -f -a '(__p2p_read p2p-punch welcome)'
 
 complete -c p2p-queue -e
 complete -c p2p-queue -f

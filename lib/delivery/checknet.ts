@@ -107,8 +107,8 @@ export async function checkReached({ home, self, keyring, meetings }: Patient): 
     const named = self?.token.addresses.some(isReachable) === true
     return good('reached', `never from outside: ${forward}`, named ? undefined : 'p2p-id token --addr HOST')
   }
-  const { contact, address, at } = last
-  return good('reached', `from outside by ${contact.name}, TCP from ${address}, ${ago(home.clock.now() - at)}`)
+  const { contact, address, at, over = 'tcp' } = last
+  return good('reached', `from outside by ${contact.name}, ${over.toUpperCase()} from ${address}, ${ago(home.clock.now() - at)}`)
 }
 
 const ago = (ms: number): string => `${span(ms)} ago`

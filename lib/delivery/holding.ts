@@ -32,6 +32,8 @@ export interface HoldingOptions {
   port: UdpPort
   /** True while there is a session with the contact. */
   isUp: (key: string) => boolean
+  /** Holes are held towards this KEY alone; towards all contacts without. */
+  only?: string | undefined
   /** A contact has answered our hello. */
   onLink: (link: Link) => void
   /** This side cannot go on. */
@@ -45,6 +47,8 @@ interface Held {
   readonly transport: string
   since: number
   waits: boolean
+  /** How many see to this hole themselves. */
+  paused: number
   /** Monotonic ms of the last hello out of turn, and what becomes of it. */
   hurried: number
   hurrying: Promise<void> | undefined
@@ -55,12 +59,12 @@ export class Holding {
   readonly #options: HoldingOptions
   readonly #stopped = new AbortController()
   readonly #held = new Map<string, Held>()
-  readonly #places: UdpPlaces
+  readonly places: UdpPlaces
 
   constructor(options: HoldingOptions) {
     const { station, port } = options
     this.#options = options
-    this.#places = new UdpPlaces(station.home.clock, port, () => station.config.quietNet)
+    this.places = new UdpPlaces(station.home.clock, port, () => station.config.quietNet)
   }
 
   /** Begins with every contact. */
@@ -76,10 +80,12 @@ export class Holding {
 
   /** The keyring changed. */
   reload(): void {
-    const { keyring } = this.#options.station
+    const { only, station } = this.#options
+    const { keyring } = station
     if (this.#stopped.signal.aborted) return
     for (const contact of keyring.all()) {
       const held = this.#held.get(contact.key)
+      if (only !== undefined && contact.key !== only) continue
       if (isWelcome(contact) && held?.transport !== hex(contact.transport)) this.#begin(contact)
     }
     for (const [key, held] of this.#held) {
@@ -101,6 +107,7 @@ export class Holding {
       transport: hex(contact.transport),
       since: home.clock.now(),
       waits: false,
+      paused: 0,
       hurried: -Infinity,
       hurrying: undefined,
       cancel: () => undefined,
@@ -120,13 +127,39 @@ export class Holding {
     }
   }
 
+  /** The hole towards this contact as it stands. */
+  hole(key: string): Hole | undefined {
+    const held = this.#held.get(key)
+    return held && this.#hole(held)
+  }
+
+  /** Something is to go to this contact as soon as it comes: its hole has the shorter period. */
+  await(key: string): void {
+    const held = this.#held.get(key)
+    if (held === undefined) return
+    held.waits = true
+    this.#schedule(held, this.#options.station.home.clock.now())
+  }
+
+  /** Nothing is sent towards this contact until the result is called: somebody else sees to it. */
+  pause(key: string): () => void {
+    const held = this.#held.get(key)
+    if (held === undefined) return () => undefined
+    held.paused++
+    let over = false
+    return () => {
+      if (!over) held.paused--
+      over = true
+    }
+  }
+
   /**
    * Something is to go to this contact now. Resolves when it has answered, or when that leads no further: it does not
    * answer, or a hello would do harm.
    */
   async hurry(key: string): Promise<void> {
     const held = this.#held.get(key)
-    if (held === undefined || this.#options.isUp(key)) return
+    if (held === undefined || held.paused > 0 || this.#options.isUp(key)) return
     held.waits = true
     held.hurrying ??= this.#hurry(held).finally(() => (held.hurrying = undefined))
     return held.hurrying
@@ -160,7 +193,7 @@ export class Holding {
       const late = clock.now() - act.at
       if (late > LATE_MS) return this.restart(held.key)
       this.#schedule(held, act.at)
-      if (!this.#options.isUp(held.key)) void this.#act(held, act.what)
+      if (held.paused === 0 && !this.#options.isUp(held.key)) void this.#act(held, act.what)
     })
   }
 
@@ -173,7 +206,7 @@ export class Holding {
     const { station, port } = this.#options
     const contact = station.keyring.byKey(held.key)
     if (contact === undefined) return
-    const places = await this.#places.of(distinctAddresses([...contact.sessionAddresses, ...contact.addresses]))
+    const places = await this.places.of(distinctAddresses([...contact.sessionAddresses, ...contact.addresses]))
     if (!this.#stopped.signal.aborted) for (const place of places) port.opener(place)
   }
 
@@ -186,7 +219,7 @@ export class Holding {
     const until = AbortSignal.any([over.signal, signal])
     try {
       const known = await placesOf(station.home, contact)
-      const places = (await this.#places.of(known.addresses)).filter(fits)
+      const places = (await this.places.of(known.addresses)).filter(fits)
       const { greeting, forget } = await station.greeting(contact)
       const calls = places.map(async (place) => {
         const outcome = await port.call(greeting, place, until, HOLE_RESENDS_MS)

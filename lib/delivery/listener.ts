@@ -15,12 +15,13 @@ import { serve, type Server } from '../net/accept.ts'
 import { Guard } from '../net/guard.ts'
 import type { Link } from '../net/link.ts'
 import type { Ending } from '../net/stream.ts'
-import { openControl } from './control.ts'
+import { type Message, openControl } from './control.ts'
 import { Hooks } from './hooks.ts'
 import { Peers } from './peers.ts'
 import { netStatus } from './netstatus.ts'
 import { Pipes } from './pipes.ts'
 import { PortMapping } from './portmapping.ts'
+import { Punches } from './punches.ts'
 import { aborted, Requests, type Write } from './requests.ts'
 import { Station } from './station.ts'
 import { UdpSide } from './udpside.ts'
@@ -46,6 +47,8 @@ export interface ListenerOptions {
   exec: string | undefined
   /** False: nobody is called because the listener begins; what waits goes when its time has come. */
   call?: boolean
+  /** Holes are held towards this KEY alone. */
+  only?: string
   signal: AbortSignal
   /** `udp`: the UDP port is open, too. */
   onReady: (addresses: { ip: string; port: number }[], udp: boolean) => void
@@ -136,6 +139,11 @@ export class Listener {
     await this.#works?.requests.flush(keys, write, gone)
   }
 
+  /** A punch as a command asks for it. */
+  async punch(request: Message, write: Write, gone: AbortSignal): Promise<void> {
+    await this.#works?.requests.punch(request, write, gone)
+  }
+
   async #run(): Promise<void> {
     const { home, keyring, signal } = this.#options
     const end = (): void => this.#stop.abort()
@@ -180,7 +188,7 @@ export class Listener {
 
   #build(station: Station): Works {
     const { home } = station
-    const { exec, onPeer, onDeferred, onNotice } = this.#options
+    const { exec, only, onPeer, onDeferred, onNotice } = this.#options
     const fail = (error: unknown): void => this.#fail(error)
     const peers = new Peers(station, {
       up: (contact, link) => onPeer(contact, 'up', link),
@@ -201,6 +209,7 @@ export class Listener {
     const udp = new UdpSide({
       station,
       guard,
+      only,
       isUp: (key) => peers.isUp(key),
       adopt: (link) => void peers.adopt(link).catch(fail),
       moved: () => {
@@ -218,6 +227,7 @@ export class Listener {
     station.mapped = () => mapping.addresses
     const hurry = (key: string): Promise<void> => udp.hurry(key)
     const pipes = new Pipes({ clock: home.clock, reach: (key) => peers.reach(key) })
+    const punches = new Punches({ station, peers, udp, fail })
     const requests = new Requests({
       clock: home.clock,
       station,
@@ -225,6 +235,7 @@ export class Listener {
       pipes,
       hurry,
       fail,
+      punch: (...asked) => punches.serve(...asked),
       status: () => netStatus(station, mapping, udp.port !== undefined),
       reload: () => this.reload(),
     })

@@ -7,7 +7,8 @@ import type { Home } from '../disk/home.ts'
 import { INSTANCES_MAX, type Meeting, readMeeting, writeMeeting } from '../disk/meetings.ts'
 import { localAddresses } from '../net/interfaces.ts'
 import type { Link } from '../net/link.ts'
-import { formatAddress, isGlobal } from '../wire/address.ts'
+import type { Outside } from '../net/outside.ts'
+import { formatAddress, isGlobal, parseAddress } from '../wire/address.ts'
 import type { Payload1, Payload2 } from '../wire/hello.ts'
 
 /** Copies that took turns are spoken of for so long after they last did. */
@@ -35,16 +36,18 @@ export async function noteMeeting(
   const now = home.clock.now()
   const { ip: host, port } = link.remote
   const called = !link.initiator && cameFromOutside(host)
-  const outside = called ? { at: now, address: formatAddress({ host, port }) } : held?.outside
+  const outside = called ? { at: now, address: formatAddress({ host, port }), over: link.carrier } : held?.outside
+  const seen = seenBy(link, now) ?? held?.seen
   const newer = newerToken(link, ownSeq) ?? held?.newerToken
-  const seen = held?.instances ?? []
-  const turns = comesBack(seen, instance) ? now : held?.turns
+  const known = held?.instances ?? []
+  const turns = comesBack(known, instance) ? now : held?.turns
   const meeting: Meeting = {
     at: now,
     skew: skewOf(link, now),
     ...(outside !== undefined && { outside }),
+    ...(seen !== undefined && { seen }),
     ...(newer !== undefined && BigInt(newer) > ownSeq && { newerToken: newer }),
-    instances: seen.at(-1) === instance ? seen : [...seen, instance].slice(-INSTANCES_MAX),
+    instances: known.at(-1) === instance ? known : [...known, instance].slice(-INSTANCES_MAX),
     ...(turns !== undefined && { turns }),
     ...(copies && { told: now }),
   }
@@ -90,6 +93,31 @@ function newerToken(link: Link, ownSeq: bigint): string | undefined {
   if (link.initiator) return undefined
   const { seqHeld } = link.hello as Payload1
   return seqHeld > ownSeq ? String(seqHeld) : undefined
+}
+
+/** Who answers over UDP says where it sees this machine's port. */
+function seenBy(link: Link, now: number): Meeting['seen'] {
+  if (!link.initiator || link.carrier !== 'udp') return undefined
+  const { observed } = link.hello as Payload2
+  if (observed === undefined) return undefined
+  const { ip: host, port } = observed
+  return { at: now, address: formatAddress({ host, port }), here: hosts() }
+}
+
+/** What contacts saw lately counts for `outside` again, as long as this machine's addresses are the same. */
+export async function recallSights(home: Home, keys: readonly string[], outside: Outside): Promise<void> {
+  const here = hosts().join()
+  for (const key of keys) {
+    const { seen } = (await readMeeting(home, key)) ?? {}
+    if (seen === undefined || seen.here.join() !== here) continue
+    const { host: ip, port } = parseAddress(seen.address, 0)
+    outside.recall(key, { ip, port }, Math.max(0, home.clock.now() - seen.at))
+  }
+}
+
+/** The addresses of this machine, in an order that stays. */
+function hosts(): string[] {
+  return localAddresses(1).map(({ host }) => host).sort()
 }
 
 /** Neither this machine nor the local network. */

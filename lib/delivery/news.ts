@@ -14,6 +14,8 @@ import { acceptFromPeer, type Address, ADDRESSES_MAX, classOf, distinctAddresses
 /** What a contact says of itself. */
 export interface News {
   addresses?: Address[]
+  /** NAT class, comes with the addresses. */
+  nat?: number
   token?: Uint8Array
   instance?: string
   /** Where it said so. */
@@ -112,7 +114,7 @@ export class NewsDesk {
   }
 
   /** Whether there was something to write. */
-  async #note(key: string, { token, addresses, instance, link }: News): Promise<boolean> {
+  async #note(key: string, { token, addresses, nat, instance, link }: News): Promise<boolean> {
     const { home, keyring, reload, changed } = this.#options
     const contact = keyring().byKey(key)
     if (contact === undefined) return false
@@ -123,10 +125,11 @@ export class NewsDesk {
     const same =
       told.length === held.sessionAddresses.length &&
       told.every((address, i) => sameAddress(address, held.sessionAddresses[i] as Address))
-    if (same && (instance === undefined || instance === held.instance)) return token !== undefined
+    if (same && (nat === undefined || nat === held.nat) && (instance === undefined || instance === held.instance)) return token !== undefined
     const after = await updateContact(home, key, (now) => ({
       ...now,
       sessionAddresses: told,
+      ...(nat !== undefined && { nat }),
       ...(instance !== undefined && { instance }),
     }))
     await reload()

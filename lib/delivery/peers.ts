@@ -44,6 +44,8 @@ interface Peer {
   key: string
   sessions: Set<Session>
   dialing: Promise<Session | Trouble> | undefined
+  /** Who waits for a session. */
+  awaiting: Set<(session: Session) => void>
   /** Ends a dial: the contact is there. */
   stopDial: () => void
   /** Unix ms of the first failure since the contact was last there. */
@@ -125,6 +127,28 @@ export class Peers {
     return peer.dialing
   }
 
+  /** A session with the contact, now or as soon as there is one; undefined once `signal` has fired. */
+  arrival(key: string, signal: AbortSignal): Promise<Session | undefined> {
+    const peer = this.#peer(key)
+    const session = this.sessions(key).at(-1)
+    if (session !== undefined || signal.aborted) return Promise.resolve(session)
+    return new Promise((resolve) => {
+      const finish = (found?: Session): void => {
+        peer.awaiting.delete(finish)
+        signal.removeEventListener('abort', giveUp)
+        resolve(found)
+      }
+      const giveUp = (): void => finish()
+      signal.addEventListener('abort', giveUp, { once: true })
+      peer.awaiting.add(finish)
+    })
+  }
+
+  /** Those with this contact that are open, the newest last. */
+  sessions(key: string): Session[] {
+    return [...this.#peer(key).sessions].filter(({ link }) => link.reason === undefined)
+  }
+
   /** True while there is a session with this contact. */
   isUp(key: string): boolean {
     return this.#peer(key).sessions.size > 0
@@ -186,7 +210,7 @@ export class Peers {
     let peer = this.#peers.get(key)
     if (peer === undefined) {
       const fresh = { dialing: undefined, stopDial: () => undefined, since: undefined, broken: 0, cancel: () => undefined, looked: 0 }
-      peer = { key, sessions: new Set(), ...fresh }
+      peer = { key, sessions: new Set(), awaiting: new Set(), ...fresh }
       this.#peers.set(key, peer)
     }
     return peer
@@ -243,6 +267,7 @@ export class Peers {
     peer.cancel()
     peer.stopDial()
     if (first) this.#events.up(contact, link)
+    for (const tell of peer.awaiting) tell(session)
     for (const other of peer.sessions) {
       if (other !== session) (this.#keeps(session, other) ? other : session).replace()
     }

@@ -27,6 +27,8 @@ export interface RequestsOptions {
   hurry: (key: string) => Promise<void>
   /** What is known of the net around. */
   status: () => object
+  /** Gets through to a contact: punches.ts. */
+  punch: (request: Message, write: Write, gone: AbortSignal) => Promise<void>
   /** Reads keyring and settings anew. */
   reload: () => Promise<void>
   /** This side cannot go on. */
@@ -58,6 +60,8 @@ export class Requests {
         return this.flush(strings(request['keys']), write, gone)
       case 'pipe':
         return this.#options.pipes.attach(String(request['key']), upgrade())
+      case 'punch':
+        return this.punch(request, write, gone)
       case 'queue':
         return this.#options.peers.retry(strings(request['keys']))
       case 'status':
@@ -128,10 +132,7 @@ export class Requests {
   /** One pass over these contacts, both directions; tells every outcome, and who is away. */
   async flush(keys: string[], write: Write, gone: AbortSignal): Promise<void> {
     const { station, peers } = this.#options
-    const watcher: Watcher = (id, key, news) => {
-      if (keys.includes(key)) write({ ...news, id })
-    }
-    this.#watchers.add(watcher)
+    const unwatch = this.#watch(keys, write)
     const passes = keys.map(async (key) => {
       const contact = station.keyring.byKey(key)
       if (contact !== undefined) await station.postmaster.expire(contact)
@@ -140,7 +141,22 @@ export class Requests {
       peers.poke(key)
       await reached.settled(gone)
     })
-    await Promise.all(passes).finally(() => this.#watchers.delete(watcher))
+    await Promise.all(passes).finally(unwatch)
+  }
+
+  /** A punch, and what becomes of messages meanwhile. */
+  async punch(request: Message, write: Write, gone: AbortSignal): Promise<void> {
+    const unwatch = this.#watch(strings([request['key']]), write)
+    await this.#options.punch(request, write, gone).finally(unwatch)
+  }
+
+  /** Tells what becomes of messages for these contacts, until the result is called. */
+  #watch(keys: string[], write: Write): () => void {
+    const watcher: Watcher = (id, key, news) => {
+      if (keys.includes(key)) write({ ...news, id })
+    }
+    this.#watchers.add(watcher)
+    return () => this.#watchers.delete(watcher)
   }
 }
 

@@ -30,7 +30,7 @@ const IDLE_MS = 60_000
 export interface SessionHooks extends OfferHooks {
   received(message: Delivered): void
   /** The other side told something about itself. */
-  learned(news: { addresses?: Address[]; token?: Uint8Array; instance?: string }): void
+  learned(news: { addresses?: Address[]; nat?: number; token?: Uint8Array; instance?: string }): void
   /** The other side greeted. Resolves, and never rejects, when that is noted. */
   met(greeting: Greeting): Promise<void>
   /** Whether to tell the other side that it is one of two copies of a home. Never rejects. */
@@ -85,6 +85,8 @@ export class Session {
   #cancelTimer: () => void = () => undefined
   #pulse: Pulse | undefined
   #replaced = false
+  /** Who waits for the answer to which PING. */
+  readonly #proofs = new Map<string, (alive: boolean) => void>()
   #told = ''
   #pipes = false
   #begun: () => void = () => undefined
@@ -127,12 +129,30 @@ export class Session {
     this.#pulse?.replace()
   }
 
+  /** There is a better one with this contact. */
+  get replaced(): boolean {
+    return this.#replaced
+  }
+
   /** Resolves once neither side has anything left, when the session ends, or when `gone` fires. */
   async settled(gone: AbortSignal): Promise<void> {
     const left = new Promise<void>((resolve) => gone.addEventListener('abort', () => resolve(), { once: true }))
     const settled = new Promise<void>((resolve) => this.#settled.add(resolve))
     this.#progress()
     if (!gone.aborted) await Promise.race([settled, left, this.ended])
+  }
+
+  /** Asks the other side whether it is there: milliseconds until its answer, undefined if the session ended before. */
+  async prove(): Promise<number | undefined> {
+    const { clock, random } = this.#options
+    await this.ready
+    const bytes = random.bytes(8)
+    const asked = clock.monotonic()
+    const answered = new Promise<boolean>((resolve) => this.#proofs.set(hex(bytes), resolve))
+    this.#say({ type: 'ping', bytes })
+    const alive = await Promise.race([answered, this.ended.then(() => false)])
+    this.#proofs.delete(hex(bytes))
+    return alive ? clock.monotonic() - asked : undefined
   }
 
   /** Ends at once. */
@@ -269,7 +289,7 @@ export class Session {
         return offering.cancel(frame.id) || (receiving?.cancel(frame.id) ?? false)
       case 'addrs':
         if (!this.#meter.tick()) return false
-        this.#options.hooks.learned({ addresses: frame.addresses })
+        this.#options.hooks.learned({ addresses: frame.addresses, nat: frame.nat })
         return true
       case 'token':
         if (!this.#meter.tick()) return false
@@ -279,6 +299,7 @@ export class Session {
         this.#pong(frame.bytes)
         return this.#meter.tick()
       case 'pong':
+        this.#proofs.get(hex(frame.bytes))?.(true)
         return this.#meter.tick()
       case 'pad':
         if (receiving !== undefined && receiving.pads > 0) {

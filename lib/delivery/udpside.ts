@@ -16,6 +16,8 @@ const HAND_OVER_MS = 5_000
 export interface UdpSideOptions {
   station: Station
   guard: Guard<Ending>
+  /** Holes are held towards this KEY alone. */
+  only?: string | undefined
   isUp: (key: string) => boolean
   /** A link with a contact, whoever began it. */
   adopt: (link: Link) => void
@@ -31,6 +33,7 @@ export class UdpSide {
   readonly #stop = new AbortController()
   #owned: Owned | undefined
   #holding: Holding | undefined
+  #missing: string | undefined
   #started = false
   #waiting: Promise<void> | undefined
   #unwatch = (): void => undefined
@@ -44,11 +47,30 @@ export class UdpSide {
     return this.#owned?.port
   }
 
+  get holding(): Holding | undefined {
+    return this.#holding
+  }
+
+  /** Why there is no UDP here, in words; undefined if there is, or will be once another process has done with the port. */
+  get missing(): string | undefined {
+    return this.#missing
+  }
+
+  /** Resolves when the port is here, if it is to come at all. */
+  async opened(): Promise<void> {
+    await this.#waiting
+  }
+
   /** Takes the port, from a command of this home if need be. Throws 78 if another program has it. */
   async open(): Promise<void> {
-    if (!this.#options.station.config.udp) return
-    const missing = await noUdp()
-    if (missing !== undefined) return this.#options.notice(new Error(`contacts are reached over TCP alone: ${missing}`))
+    if (!this.#options.station.config.udp) {
+      this.#missing = 'udp is off in config.toml'
+      return
+    }
+    this.#missing = await noUdp()
+    if (this.#missing !== undefined) {
+      return this.#options.notice(new Error(`contacts are reached over TCP alone: ${this.#missing}`))
+    }
     const options = { ...this.#options, onLink: this.#options.adopt, onFault: this.#options.notice }
     const owned = await takePort(options)
     if (owned !== 'busy') return this.#take(owned)
@@ -66,9 +88,9 @@ export class UdpSide {
   }
 
   #take(owned: Owned): void {
-    const { station, isUp, adopt, fail } = this.#options
+    const { station, isUp, only, adopt, fail } = this.#options
     this.#owned = owned
-    this.#holding = new Holding({ station, port: owned.port, isUp, onLink: adopt, fail })
+    this.#holding = new Holding({ station, port: owned.port, isUp, only, onLink: adopt, fail })
     if (this.#started) this.#holding.start()
   }
 

@@ -30,6 +30,8 @@ export interface Contact {
   readonly told?: boolean
   /** As last told in a session; tried first. */
   readonly sessionAddresses: readonly Address[]
+  /** NAT class, p2p-wire(7), as last told in a session. */
+  readonly nat?: number
   /** Unix ms when a person compared the words. */
   readonly verified?: number
   readonly blocked: boolean
@@ -80,7 +82,7 @@ function addressText(address: Address): string {
 
 export function encodeContact(contact: Contact): Uint8Array {
   const { name, key, transport, seq, tokenText, addresses, sessionAddresses } = contact
-  const { told, verified, blocked, added, limits, features, instance, introduced } = contact
+  const { told, nat, verified, blocked, added, limits, features, instance, introduced } = contact
   const record = {
     v: VERSION,
     name,
@@ -91,6 +93,7 @@ export function encodeContact(contact: Contact): Uint8Array {
     addresses: addresses.map(addressText),
     ...(told === true && { told }),
     ...(sessionAddresses.length > 0 && { session_addresses: sessionAddresses.map(addressText) }),
+    ...(nat !== undefined && { nat }),
     ...(verified !== undefined && { verified: new Date(verified).toISOString() }),
     ...(blocked && { blocked }),
     added: new Date(added).toISOString(),
@@ -135,6 +138,7 @@ class Fields {
     const seq = this.text('seq')
     if (!/^[0-9]{1,20}$/.test(seq) || BigInt(seq) >= REVOKED_SEQ) throw new Error(`'seq' is no number of a token`)
     const verified = this.time('verified')
+    const nat = this.number('nat')
     const maxMessage = this.number('max_message')
     const quota = this.number('quota')
     const limits = { ...(maxMessage !== undefined && { maxMessage }), ...(quota !== undefined && { quota }) }
@@ -150,6 +154,7 @@ class Fields {
       addresses: this.addresses('addresses'),
       ...(this.#record['told'] === true && { told: true }),
       sessionAddresses: this.addresses('session_addresses'),
+      ...(nat !== undefined && { nat }),
       ...(verified !== undefined && { verified }),
       blocked: this.#record['blocked'] === true,
       revoked,

@@ -14,8 +14,10 @@ export interface Meeting {
   readonly at: number
   /** Milliseconds by which the contact's clock was ahead of this one. */
   readonly skew?: number
-  /** The last time it called from outside the local network: Unix ms, and the address it called from. */
-  readonly outside?: { readonly at: number; readonly address: string }
+  /** The last time it called from outside the local network: Unix ms, the address it called from, and how. */
+  readonly outside?: { readonly at: number; readonly address: string; readonly over?: 'tcp' | 'udp' }
+  /** Where it last saw this machine's UDP port: Unix ms, and the address; `here`: addresses of this machine then. */
+  readonly seen?: { readonly at: number; readonly address: string; readonly here: readonly string[] }
   /** Number of a token of this identity that the contact holds and that is newer than the one here. */
   readonly newerToken?: string
   /** The contact's homes in the order they were seen, each change once, the present one last; hex. */

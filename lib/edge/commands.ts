@@ -382,6 +382,28 @@ export const p2pPipe: Command = {
   ],
 }
 
+export const p2pPunch: Command = {
+  name: 'p2p-punch',
+  text: 'get through to a contact behind NATs',
+  options: [],
+  verbs: [
+    {
+      name: '',
+      usage: 'NAME',
+      offer: 'welcome',
+      min: 1,
+      max: 1,
+      text: 'get through to NAME behind NATs, and move what waits on both sides',
+      options: [
+        value('timeout', 'DURATION', 'for at most so long (default: 30s)'),
+        flag('explain', 'say what was tried, what came of it, and what would help'),
+        flag('keep', 'hold the way open until ended'),
+      ],
+      examples: ['p2p-punch bob', 'p2p-punch bob --explain --timeout 1m'],
+    },
+  ],
+}
+
 export const p2pQueue: Command = {
   name: 'p2p-queue',
   text: 'the outgoing queue',
@@ -611,4 +633,4 @@ export const p2p: Command = {
   ],
 }
 
-export const COMMANDS: Command[] = [p2p, p2pId, p2pInbox, p2pListen, p2pPipe, p2pQueue, p2pSend, p2pSendmail]
+export const COMMANDS: Command[] = [p2p, p2pId, p2pInbox, p2pListen, p2pPipe, p2pPunch, p2pQueue, p2pSend, p2pSendmail]

@@ -38,6 +38,11 @@ export class Outside {
     return news
   }
 
+  /** `seer` saw us at `seen` so long ago; what it has said since counts more. */
+  recall(seer: string, seen: Endpoint, ageMs: number): void {
+    if (!this.#sights.has(seer)) this.#sights.set(seer, { at: this.#clock.monotonic() - ageMs, seen })
+  }
+
   /** The machine has moved: nothing that was seen counts any more. */
   forget(): void {
     this.#sights.clear()
@@ -47,7 +52,7 @@ export class Outside {
   sights(): Sight[] {
     const now = this.#clock.monotonic()
     const all = [...this.#sights].map(([by, { at, seen }]) => ({ by, seen, ago: now - at }))
-    return all.filter(({ ago }) => ago < FRESH_MS).reverse()
+    return all.filter(({ ago }) => ago < FRESH_MS).reverse().sort((a, b) => a.ago - b.ago)
   }
 
   #fresh(): Endpoint[] {

@@ -34,6 +34,21 @@ export interface UdpPortOptions extends AnswerOptions {
   onFault?: (error: unknown) => void
 }
 
+/** A hello goes to `to` so long (ms) after the first time. */
+export interface Shot {
+  readonly after: number
+  readonly to: Endpoint
+}
+
+/** A datagram that went out or came in, for whoever explains. */
+export interface Passing {
+  readonly out: boolean
+  readonly size: number
+  /** Of an opener. */
+  readonly hops?: number | undefined
+  readonly place: Endpoint
+}
+
 /** A hello of ours without an answer so far. */
 interface Pending {
   readonly greeting: Greeting
@@ -59,6 +74,7 @@ export class UdpPort {
   #remembered = 0
   readonly #streams = new Map<number, UdpStream | undefined>()
   readonly #roll = new Roll<UdpStream>()
+  readonly #watchers = new Set<(passing: Passing) => void>()
 
   private constructor(options: UdpPortOptions) {
     this.#options = options
@@ -87,25 +103,41 @@ export class UdpPort {
 
   /** Opens the own NAT towards an address; the datagram ends on the way. */
   opener(to: Endpoint): void {
-    if (!this.#closed) this.#datagrams.send(this.#options.random.bytes(MARK_SIZE), to, OPENER_HOPS)
+    if (!this.#closed) this.#send(this.#options.random.bytes(MARK_SIZE), to, OPENER_HOPS)
+  }
+
+  /** Tells of every datagram but those of streams, until the result is called. */
+  watch(onPassing: (passing: Passing) => void): () => void {
+    this.#watchers.add(onPassing)
+    return () => this.#watchers.delete(onPassing)
+  }
+
+  #send(bytes: Uint8Array, to: Endpoint, hops?: number): boolean {
+    const sent = this.#datagrams.send(bytes, to, hops)
+    if (sent) for (const tell of this.#watchers) tell({ out: true, size: bytes.length, hops, place: to })
+    return sent
   }
 
   /**
    * Sends one hello to one address, again after `resends`, until it is answered, or for so long in vain, or `signal`
    * fires. Throws what its stamp throws.
    */
-  async call(
-    options: GreetOptions,
-    to: Endpoint,
-    signal: AbortSignal,
-    resends = RESENDS_MS,
-  ): Promise<Link | 'timeout' | 'unroutable'> {
+  call(options: GreetOptions, to: Endpoint, signal: AbortSignal, resends = RESENDS_MS): Promise<Link | 'timeout' | 'unroutable'> {
+    const shots = [0, ...resends].map((after): Shot => ({ after, to }))
+    return this.search(options, shots, signal)
+  }
+
+  /** As call(), the same hello to several places, the first of them at once: a search for the one that is open. */
+  async search(options: GreetOptions, shots: readonly Shot[], signal: AbortSignal): Promise<Link | 'timeout' | 'unroutable'> {
+    const [first, ...others] = shots
+    if (first === undefined) return 'unroutable'
+    const { to } = first
     const { clock } = this.#options
     const streamId = this.#newId()
     try {
       const greeting = await greet(options, streamId)
       if (signal.aborted || this.#closed) return 'timeout'
-      if (!this.#datagrams.send(greeting.message, to)) return 'unroutable'
+      if (!this.#send(greeting.message, to)) return 'unroutable'
       return await new Promise((resolve) => {
         const cancels: (() => void)[] = []
         const finish = (outcome: Link | 'timeout'): void => {
@@ -130,8 +162,8 @@ export class UdpPort {
         }
         this.#pending.add(pending)
         signal.addEventListener('abort', giveUp, { once: true })
-        for (const ms of resends) cancels.push(clock.after(ms, () => this.#datagrams.send(greeting.message, to)))
-        cancels.push(clock.after((resends.at(-1) ?? 0) + PATIENCE_MS, giveUp))
+        for (const shot of others) cancels.push(clock.after(shot.after, () => this.#send(greeting.message, shot.to)))
+        cancels.push(clock.after((others.at(-1)?.after ?? 0) + PATIENCE_MS, giveUp))
       })
     } finally {
       if (this.#streams.get(streamId) === undefined) this.#streams.delete(streamId)
@@ -177,6 +209,7 @@ export class UdpPort {
   /** What no stream has taken. p2p-wire(7), UDP, says the order. */
   #arrived(bytes: Uint8Array, from: Endpoint): void {
     if (this.#closed) return
+    for (const tell of this.#watchers) tell({ out: false, size: bytes.length, place: from })
     if (bytes.length === HELLO_SIZE) this.#hello(bytes, from)
     else if (bytes.length === MARK_SIZE) this.#roll.take(bytes)?.redirect(from)
   }
@@ -206,7 +239,7 @@ export class UdpPort {
     if (list === undefined) return false
     const hash = this.#hash(bytes)
     const known = list.find((each) => each.hash === hash)
-    if (known?.message !== undefined) this.#datagrams.send(known.message, from)
+    if (known?.message !== undefined) this.#send(known.message, from)
     return known !== undefined
   }
 
@@ -253,7 +286,7 @@ export class UdpPort {
       const pipe = this.#datagrams.accept(streamId, answer.payload.streamId, from)
       stream = this.#stream(streamId, pipe, from, answer.keys, false)
       entry.message = answer.message
-      this.#datagrams.send(answer.message, from)
+      this.#send(answer.message, from)
       link = await confirm(answer, stream, new Intake(stream, clock), clock)
     } finally {
       guard.leave(caller)

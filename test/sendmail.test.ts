@@ -113,6 +113,8 @@ test('recipients, what it answers, whether a program made it', async () => {
   const references = `References: <${OLD}@p2p.invalid>\n <x@example.org> <chat.20261129.K@p2p.invalid>\n <${ID}@p2p.invalid>\n`
   assert.equal((await bothWays(`${references}\nx`))['answers'], [ID, OLD])
   assert.equal((await post(`${references}In-Reply-To: <${OLD}@p2p.invalid>\n\nx`))['answers'], [OLD, ID, OLD])
+  const folded = `In-Reply-To: =?utf-8?q?=3C${ID.slice(0, 40)}?=\n =?utf-8?q?${ID.slice(40)}=40p2p=2Einvalid=3E?=\n`
+  assert.equal((await bothWays(`${folded}\nx`))['answers'], [ID], 'as Python writes it')
   assert.equal((await post('Subject: =?utf-8?Q?gr=C3=BC=C3=9F?=\n =?utf-8?Q?e?=\n\n'))['subject'], 'grüße')
   for (const [value, auto] of [['no', false], ['auto-generated', true], ['auto-replied; x=y', true]] as const) {
     assert.is((await post(`Auto-Submitted: ${value}\n\nx`))['auto'], auto)

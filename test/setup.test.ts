@@ -51,8 +51,7 @@ test('every snippet ends with a line feed, says where it goes, and names nothing
     const text = snippet(program, AT)
     assert.ok(text.endsWith('\n') && !text.endsWith('\n\n'), program)
     assert.match(text, program === 'launchd' ? '<!--' : /^# /m)
-    assert.not.match(text.replace(/^# .*$/gm, ''), /p2p-sendmail/)
-    if (PROGRAMS.indexOf(program) < 5) assert.match(text, /^# Answering goes through p2p-sendmail\(1\)/m)
+    if (PROGRAMS.indexOf(program) < 5) assert.match(text, /p2p-sendmail/)
     for (const line of text.split('\n').filter((each) => each.startsWith('# ') && !each.includes(AT.home))) assert.ok(line.length <= 120, line)
   }
 })
@@ -94,17 +93,38 @@ for (const program of ['neomutt', 'mutt']) {
       const env = { HOME: join(stage.dir, 'nowhere'), LC_ALL: 'C.UTF-8', ...SOURCES } // it writes ~ for $HOME
       const { stdout, stderr, exitCode } = await execa(
         program,
-        ['-n', '-F', file, ...['folder', 'from', 'realname', 'query_command', 'sendmail'].flatMap((name) => ['-Q', name])],
+        ['-n', '-F', file, ...['folder', 'from', 'realname', 'query_command'].flatMap((name) => ['-Q', name])],
         { env, reject: false },
       )
       assert.equal([exitCode, stderr], [0, ''])
       const values = stdout.split('\n').map((line) => /=\s*"(.*)"$/.exec(line)?.[1]?.replace(/\\(["\\])/g, '$1'))
       assert.equal(values.slice(0, 3), [peer.path, `${peer.key}@p2p.invalid`, 'al.ice'])
-      assert.is(values[4], 'false')
       // what mutt runs: %% is a percent sign, %s the quoted word
       const query = String(values[3]).replace(/%(.)/g, (_, letter: string) => (letter === 's' ? "'BOB'" : letter))
       const answer = await execa('/bin/sh', ['-c', query], { env })
       assert.match(answer.stdout, new RegExp(`^p2p: 1 of 1 contacts\n${bob.key}@p2p.invalid\tbob.b\tunverified$`))
+    })
+  })
+}
+
+for (const program of ['neomutt', 'mutt']) {
+  test(`${program} runs p2p-sendmail, also under a path with a blank`, async () => {
+    if (!(await has(program))) return
+    await Stage.with(async (stage) => {
+      for (const folder of ['plain', 'a b']) {
+        const run = (command: string): string[] => [join(stage.dir, folder, command)]
+        mkdirSync(join(stage.dir, folder))
+        const script = `#!/bin/sh\nprintf '%s\\n' "$P2P_HOME" "$@" >'${stage.dir}/args'\ncat >'${stage.dir}/mail'\n`
+        writeFileSync(join(stage.dir, folder, 'p2p-sendmail'), script, { mode: 0o755 })
+        writeFileSync(join(stage.dir, folder, 'p2p-id'), '#!/bin/sh\nexit 0\n', { mode: 0o755 })
+        const file = join(stage.dir, 'rc')
+        writeFileSync(file, snippet(program, { ...AT, run }))
+        const env = { HOME: stage.dir, LC_ALL: 'C.UTF-8' }
+        await execa(program, ['-n', '-F', file, '-s', 'hello', '-b', 'eve@p2p.invalid', '--', 'bob@p2p.invalid'], { env, input: 'text\n' })
+        const words = [AT.home, '-oi', '-oem', '--', 'bob@p2p.invalid', 'eve@p2p.invalid', '']
+        assert.equal(readFileSync(join(stage.dir, 'args'), 'utf8').split('\n'), words)
+        assert.match(readFileSync(join(stage.dir, 'mail'), 'utf8'), /^Subject: hello$/m)
+      }
     })
   })
 }
@@ -178,14 +198,17 @@ test('launchd gets a property list that means the same', async () => {
   assert.equal(list['EnvironmentVariables'], { P2P_HOME: `/home/${ODD} <&>` })
 })
 
-test('aerc gets a URL that leads to the home and a command of the shell', async () => {
+test('aerc gets a URL that leads to the home and commands of the shell', async () => {
   const text = snippet('aerc', AT)
   const url = /^source = maildir:\/\/(.*)$/m.exec(text)?.[1] ?? ''
   assert.is(decodeURIComponent(url), AT.home)
   assert.match(text, `from = "al.ice" <${AT.key}@p2p.invalid>`)
-  const command = (/^address-book-cmd = (.*)$/m.exec(text)?.[1] ?? '').replace('%s', 'bob')
-  const { stdout } = await execa('/bin/sh', ['-c', `printf '%s\\n' ${command}`])
-  assert.equal(stdout.split('\n'), ['/opt/a b/p2p-id', '--home', AT.home, 'list', '--query', 'bob'])
+  const words = async (command: string): Promise<string[]> => (await execa('/bin/sh', ['-c', `printf '%s\\n' ${command}`])).stdout.split('\n')
+  const query = (/^address-book-cmd = """(.*)"""$/m.exec(text)?.[1] ?? '').replace('%s', 'bob')
+  assert.equal(await words(query), ['/opt/a b/p2p-id', '--home', AT.home, 'list', '--query', 'bob'])
+  const outgoing = /^outgoing = (.*)$/m.exec(text)?.[1] ?? ''
+  assert.not.match(outgoing, /[#;?'"]/)
+  assert.equal(await words(decodeURIComponent(outgoing)), ['/opt/a b/p2p-sendmail', '--home', AT.home, '-oi'])
 })
 
 for (const shell of ['bash', 'zsh', 'fish']) {

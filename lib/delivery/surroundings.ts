@@ -12,7 +12,7 @@ const COMPLETIONS: Readonly<Record<string, readonly string[]>> = {
   fish: ['../completions/p2p.fish', '../../share/fish/vendor_completions.d/p2p.fish'],
 }
 
-const COMMANDS = ['p2p-id', 'p2p-inbox', 'p2p-listen', 'p2p-queue', 'p2p-send']
+const COMMANDS = ['p2p-id', 'p2p-inbox', 'p2p-listen', 'p2p-queue', 'p2p-send', 'p2p-sendmail']
 
 /** Bytes that the first line of a command may have. */
 const FIRST_LINE = 512

@@ -8,6 +8,7 @@ import { concat, hex, utf8 } from '../base/bytes.ts'
 import { ioFailure } from '../base/fail.ts'
 import { forAll } from '../base/parallel.ts'
 import { encodeHead, type Hash, type Head, type Header } from '../wire/envelope.ts'
+import { ancestry } from './ancestors.ts'
 import { createFiles, type NewFile, removeTree } from './durable.ts'
 import { type Home, refuseRetired } from './home.ts'
 import { bodyPath, headPath, optionsPath, queueName, queuePath, type Queued, type QueuedOptions, STATES } from './queued.ts'
@@ -86,8 +87,12 @@ export async function acceptAll(
     )
     const keys = [...new Set(drafts.map((draft) => draft.to.key))]
     for (const key of keys) await makeQueue(home, key)
+    const ancestorsOf = ancestry(home)
     await forAll(slices(pending), SLICES, async (slice) => {
-      const small = await forAll(slice, PARALLEL, (message) => write(home, from, message, options))
+      const small = await forAll(slice, PARALLEL, async (message) => {
+        const references = await ancestorsOf(message.draft.header.reply)
+        return write(home, from, message, { ...options, references })
+      })
       await createFiles(home.files, small.flat())
     })
     await syncParents(home, pending)
@@ -157,7 +162,12 @@ async function makeQueue(home: Home, key: string): Promise<void> {
 }
 
 /** Everything of a message but its name in new/; returns the small files that are still to be made durable. */
-async function write(home: Home, from: Party, pending: Pending, options: AcceptOptions): Promise<NewFile[]> {
+async function write(
+  home: Home,
+  from: Party,
+  pending: Pending,
+  options: AcceptOptions & { references: string[] | undefined },
+): Promise<NewFile[]> {
   const { files } = home
   const { draft, head, queued, boundary } = pending
   const { staged } = draft

@@ -8,6 +8,7 @@ import { EX, Failure, isCode } from '../base/fail.ts'
 import { forAll } from '../base/parallel.ts'
 import type { Hash } from '../wire/envelope.ts'
 import type { MailFields } from '../wire/mail.ts'
+import { ancestry } from './ancestors.ts'
 import { type Arrival, type ArrivalOptions, type Receipt, SMALL_MAX, SmallArrival } from './arrival.ts'
 import { createFiles, type NewFile, removeTree } from './durable.ts'
 import { checkOneDevice, type Home } from './home.ts'
@@ -211,10 +212,12 @@ export class Inbox {
     try {
       const present = await (this.#present ??= Present.read(this.#home))
       const boundaries = hex(this.#home.random.bytes(items.length * BOUNDARY))
-      const small = await forAll(items, PARALLEL, ({ arrival, from }, i) => {
+      const ancestorsOf = ancestry(this.#home)
+      const small = await forAll(items, PARALLEL, async ({ arrival, from }, i) => {
         const boundary = boundaries.slice(i * BOUNDARY * 2, (i + 1) * BOUNDARY * 2)
         const receipt = this.#receipt(from, times[i] as bigint, boundary)
-        return arrival.prepare({ ...receipt, ...(present.has(arrival.id) && { possibleDuplicate: true }) })
+        const references = await ancestorsOf(arrival.head?.header.reply)
+        return arrival.prepare({ ...receipt, references, ...(present.has(arrival.id) && { possibleDuplicate: true }) })
       })
       await this.#write(small.filter((file) => file !== undefined))
       for (const { arrival } of items) arrival.committed = true

@@ -47,7 +47,7 @@ export async function prepareSent(
   home: Home,
   self: Party,
   copy: SentCopy,
-  options: { chatThreads?: boolean | undefined } = {},
+  options: { chatThreads?: boolean | undefined; references?: string[] | undefined } = {},
 ): Promise<PreparedCopy> {
   const { contact, head, parts, small = false, boundary = hex(home.random.bytes(16)) } = copy
   const mail = mailFromHead(head, {
@@ -55,6 +55,7 @@ export async function prepareSent(
     to: contact,
     other: contact.key,
     chatThreads: options.chatThreads,
+    references: options.references,
     boundary,
     text: hasText(head) ? await collect(partAt(parts, 0).content()) : undefined,
     content: (index) => partAt(parts, index).content(),

@@ -49,6 +49,11 @@ export function urlPath(path: string): string {
   return path.split('/').map(encodeURIComponent).join('/')
 }
 
+/** A value in a file of go-ini, where a # or ; starts a comment anywhere but in three quotes. */
+export function iniValue(text: string): string {
+  return /[#;"`\\]/.test(text) ? `"""${text}"""` : text
+}
+
 /** Lines that begin with a mark: comments. */
 export function comment(text: string, mark = '#'): string {
   return text

@@ -80,6 +80,8 @@ export interface MailContext {
   possibleDuplicate?: boolean | undefined
   /** false: no thread of the day */
   chatThreads?: boolean | undefined
+  /** Of an answer: the ids before it, what it answers last; only that one without. */
+  references?: string[] | undefined
   boundary: string
   /** The bytes of part 0 if hasText(head). */
   text?: Uint8Array | undefined
@@ -131,6 +133,7 @@ export function mailFromHead(head: MailHead, context: MailContext): MailFields {
     received,
     id: head.id,
     reply,
+    references: context.references,
     thread: chat ? `chat.${day(date)}.${context.other}` : undefined,
     subject,
     text: hasText(head) ? (context.text ?? new Uint8Array()) : undefined,
@@ -170,12 +173,15 @@ export async function* composeMail(m: MailFields): AsyncGenerator<Uint8Array> {
   yield utf8(`--${m.boundary}--\n`)
 }
 
+/** Names the thread of a day. */
+const CHAT = /^chat\.\d{8}\.[1-9A-Za-z]{1,44}$/
+
 function mailHeaders(m: MailFields): string[] {
   const lines = [partyHeader('From', m.from), partyHeader('To', m.to), `Date: ${mailDate(m.date)}`]
   lines.push(`Message-ID: ${messageId(m.id)}`)
   if (m.reply !== undefined && isId(m.reply)) lines.push(`In-Reply-To: ${messageId(m.reply)}`)
-  const references = (m.references ?? (m.reply === undefined ? [] : [m.reply])).filter(isId)
-  if (m.thread !== undefined && /^chat\.\d{8}\.[1-9A-Za-z]{1,44}$/.test(m.thread)) references.unshift(m.thread)
+  const references = (m.references ?? (m.reply === undefined ? [] : [m.reply])).filter((id) => isId(id) || CHAT.test(id))
+  if (m.thread !== undefined && CHAT.test(m.thread)) references.unshift(m.thread)
   if (references.length > 0) lines.push(`References: ${references.map(messageId).join('\n ')}`)
   const subject = subjectOf(m)
   if (subject !== undefined) lines.push(textHeader('Subject', subject))

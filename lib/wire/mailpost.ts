@@ -54,7 +54,7 @@ export async function parsePost(bytes: Uint8Array): Promise<Post> {
   return {
     recipients: resent.length > 0 ? resent : await addresses('to', 'cc', 'bcc'),
     subject: subject === undefined || subject === '' ? undefined : decodeWords(subject),
-    answers: [...idsIn(tree, 'in-reply-to'), ...idsIn(tree, 'references')],
+    answers: ['in-reply-to', 'references'].flatMap((name) => idsIn(decodeWords(valuesOf(tree, name).join(' ')))),
     auto: !/^no\b/i.test(auto),
     text: body === undefined ? undefined : await textOf(body),
     files,
@@ -77,9 +77,12 @@ function withoutMboxLine(bytes: Uint8Array): Uint8Array {
   return bytes.subarray(end < 0 ? bytes.length : end + 1)
 }
 
-/** The last one first: it is the message itself, those before it are its ancestors. */
-function idsIn(tree: Entity, name: string): string[] {
-  return [...valuesOf(tree, name).join(' ').matchAll(OWN_ID)].map(([, id]) => id as string).reverse()
+/**
+ * The last one first: it is the message itself, those before it are its ancestors. Python's email folds what is longer
+ * than a line into encoded words, which no id should be in.
+ */
+function idsIn(text: string): string[] {
+  return [...text.matchAll(OWN_ID)].map(([, id]) => id as string).reverse()
 }
 
 interface Leaf {

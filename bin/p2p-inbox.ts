@@ -14,6 +14,7 @@ import { removeMail, setFlags, type Box } from '../lib/disk/maildir.ts'
 import { saveFile } from '../lib/disk/savefile.ts'
 import { main, type Call } from '../lib/edge/cli.ts'
 import { p2pInbox } from '../lib/edge/commands.ts'
+import type { ReadPart } from '../lib/wire/mailread.ts'
 import { deletedRecord, mainPart, messageRecord } from '../lib/wire/record.ts'
 
 const BOTH: Box[] = ['inbox', 'sent']
@@ -77,12 +78,29 @@ async function save(call: Call): Promise<void> {
     if (parts.length === 0) throw new Failure(EX.NEGATIVE, `no files in message ${message.info.id ?? ''}`)
     for (const part of parts) {
       if (call.signal.aborted) return
+      const content = (): AsyncGenerator<Uint8Array> => partContent(context.home, part)
       try {
-        await call.out.datum(await saveFile(files, directory, part.name, () => partContent(context.home, part)))
+        const saved = call.flag('unpack') ? await unpacked(context, directory, part, content) : undefined
+        await call.out.datum(saved ?? (await saveFile(files, directory, part.name, content)))
       } catch (error) {
         call.report(error)
       }
     }
+  })
+}
+
+/** The path of the directory that an archive has become; undefined for a part that is none. */
+async function unpacked(
+  { call, home }: Context,
+  directory: string,
+  part: ReadPart,
+  content: () => AsyncIterable<Uint8Array>,
+): Promise<string | undefined> {
+  const { isArchive, unpackTree } = await import('../lib/disk/unpack.ts')
+  if (!isArchive(part)) return undefined
+  return unpackTree(home, directory, part.name, content(), (text) => {
+    call.warn(text)
+    call.exit(EX.DATA)
   })
 }
 

@@ -52,6 +52,7 @@ async function send(call: Call): Promise<void> {
     subject: call.value('subject'),
     reply: answered?.id,
     auto: insideHook(),
+    tell: (text) => call.warn(text),
     expires: call.value('expires') === undefined ? undefined : expiry(call.value('expires') as string, home.clock.now()),
     tag: call.value('replace') === undefined ? undefined : checkTag(call.value('replace') as string),
   }

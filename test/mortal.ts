@@ -83,13 +83,14 @@ export function mortal(at: number, { fate = 'dead', told, shorten }: MortalOptio
   const files: Files = {
     ...nodeFiles,
     async open(path, mode) {
-      if (mode === 'read') return during(nodeFiles.open(path, mode))
+      if (mode === 'read' || mode === 'own') return during(nodeFiles.open(path, mode))
       return handle(await change(mode, path, () => nodeFiles.open(path, mode)), path)
     },
     mkdir: (path) => change('mkdir', path, () => nodeFiles.mkdir(path)),
     rmdir: (path) => change('rmdir', path, () => nodeFiles.rmdir(path)),
     rename: (from, to) => change('rename', `${from} ${to}`, () => nodeFiles.rename(from, to)),
     link: (from, to) => change('link', `${from} ${to}`, () => nodeFiles.link(from, to)),
+    symlink: (target, path) => change('symlink', path, () => nodeFiles.symlink(target, path)),
     unlink: (path) => change('unlink', path, () => nodeFiles.unlink(path)),
     syncDir: (path) => change('syncDir', path, () => nodeFiles.syncDir(path)),
     chmod: (path, mode) => change('chmod', path, () => nodeFiles.chmod(path, mode)),

@@ -1,6 +1,8 @@
 // From what a person typed, piped or named to a staged message. Everything is checked that can be before the first
 // byte is written: files open, sizes within the limit, a header that fits. Bytes are kept exactly as they are.
 
+import { resolve } from 'node:path'
+
 import { concat } from '../base/bytes.ts'
 import { EX, Failure, ioFailure, Malformed } from '../base/fail.ts'
 import { quote } from '../base/text.ts'
@@ -13,6 +15,7 @@ import {
   isPartName,
   isText,
   MESSAGE_MAX,
+  NAME_MAX,
   PARTS_MAX,
   SUBJECT_MAX,
   TEXT_MAX,
@@ -20,6 +23,7 @@ import {
   type Header,
 } from '../wire/envelope.ts'
 import { typeOfName } from '../wire/filetype.ts'
+import { cutBytes } from '../wire/mimeword.ts'
 
 const TEXT_TYPE = 'text/plain'
 
@@ -29,7 +33,7 @@ const UNNAMED = 'stdin'
 /** Bytes read at once from an attached file. */
 const BLOCK = 1 << 20
 
-/** A file to send: by its path, or bytes under a name, of a media type if that is known better than by the name. */
+/** A file or directory to send: by its path, or bytes under a name, of a media type if that is known better than by the name. */
 export type Attachment = { path: string } | { name: string; type?: string; content: AsyncIterable<Uint8Array> }
 
 export interface Letter {
@@ -41,7 +45,12 @@ export interface Letter {
   subject?: string | undefined
   reply?: string | undefined
   reaction?: string | undefined
+  /** The own earlier message that this one takes the place of, or takes back. */
+  edit?: string | undefined
+  recall?: string | undefined
   auto?: boolean | undefined
+  /** Hears of what could not be sent as it was. */
+  tell?: ((text: string) => void) | undefined
   /** Unix ms; Infinity: never. Without: as configured for each recipient. */
   expires?: number | undefined
   /** Takes the place of older ones of the same tag. */
@@ -60,12 +69,14 @@ export interface Composed {
  * name or a header that does not fit, 74 for a full disk; nothing is left behind then.
  */
 export async function compose(home: Home, hash: Hash, letter: Letter, limit = MESSAGE_MAX): Promise<Composed> {
-  const { reply, reaction, auto, expires, tag } = letter
+  const { reply, reaction, edit, recall, auto, expires, tag } = letter
   const subject = letter.subject === undefined ? undefined : cleanSubject(letter.subject)
   const header = {
     ...(subject !== undefined && { subject }),
     ...(reply !== undefined && { reply }),
     ...(reaction !== undefined && { reaction }),
+    ...(edit !== undefined && { edit }),
+    ...(recall !== undefined && { recall }),
     ...(auto === true && { auto }),
   }
   const opened: OpenFile[] = []
@@ -73,7 +84,7 @@ export async function compose(home: Home, hash: Hash, letter: Letter, limit = ME
     for (const attachment of letter.attachments) {
       if ('path' in attachment) opened.push(await openFile(home, attachment.path))
     }
-    const sources = await partSources(letter, opened)
+    const sources = await partSources(home, letter, opened)
     checkShape(header, sources)
     checkSize(letter, opened, limit)
     const staged = await stageBody(home, hash, sources, limit)
@@ -82,18 +93,23 @@ export async function compose(home: Home, hash: Hash, letter: Letter, limit = ME
     if (error instanceof Error && 'code' in error) throw ioFailure(error, 'cannot queue the message')
     throw error
   } finally {
-    for (const { handle } of opened) await handle.close().catch(() => undefined)
+    for (const { handle } of opened) await handle?.close().catch(() => undefined)
   }
 }
 
 interface OpenFile {
   path: string
-  handle: FileHandle
+  /** Undefined: a directory, opened when its turn comes. */
+  handle: FileHandle | undefined
   size: number
 }
 
 async function openFile(home: Home, path: string): Promise<OpenFile> {
   try {
+    if ((await home.files.stat(`${path}/.`))?.kind === 'dir') {
+      await home.files.list(path) // whether it may be read
+      return { path, handle: undefined, size: 0 }
+    }
     const handle = await home.files.open(path, 'read')
     return { path, handle, size: await handle.size() }
   } catch (error) {
@@ -117,7 +133,7 @@ function unreadable(path: string, error: unknown): Failure {
   return new Failure(EX.NO_INPUT, `cannot read ${quote(path)}: ${why[code] ?? code}`)
 }
 
-async function* fileContent({ path, handle }: OpenFile): AsyncGenerator<Uint8Array> {
+async function* fileContent(path: string, handle: FileHandle): AsyncGenerator<Uint8Array> {
   for (let at = 0; ; ) {
     let piece: Uint8Array
     try {
@@ -131,14 +147,15 @@ async function* fileContent({ path, handle }: OpenFile): AsyncGenerator<Uint8Arr
   }
 }
 
-async function partSources(letter: Letter, opened: OpenFile[]): Promise<PartSource[]> {
+async function partSources(home: Home, letter: Letter, opened: OpenFile[]): Promise<PartSource[]> {
   const sources: PartSource[] = []
   if (letter.text !== undefined) sources.push(await textOrFile(letter.text, letter.textName ?? UNNAMED))
   const files = opened.values()
   for (const attachment of letter.attachments) {
     if ('path' in attachment) {
-      const file = files.next().value as OpenFile
-      sources.push(fileSource(baseName(file.path), fileContent(file)))
+      const { path, handle } = files.next().value as OpenFile
+      if (handle === undefined) sources.push(directorySource(home, path, letter.tell))
+      else sources.push(fileSource(baseName(path), fileContent(path, handle)))
     } else {
       sources.push(fileSource(attachment.name, attachment.content, attachment.type))
     }
@@ -180,6 +197,18 @@ async function* chain(held: Uint8Array[], rest: AsyncIterator<Uint8Array>): Asyn
 function fileSource(name: string, content: Uint8Array | AsyncIterable<Uint8Array>, type = typeOfName(name)): PartSource {
   if (!isPartName(name)) throw new Failure(EX.DATA, `bad file name ${quote(name)}: 1 to 255 bytes without NUL expected`)
   return { type, name, content }
+}
+
+/** One archive of all that is in it, made while it is read; the own home and its keys are in none. */
+function directorySource(home: Home, path: string, tell: Letter['tell'] = () => undefined): PartSource {
+  const name = cutBytes(baseName(resolve(path)), NAME_MAX - '.tar'.length)
+  const named = name === '' ? 'root' : name
+  const content = async function* (): AsyncGenerator<Uint8Array> {
+    const { treeFiles } = await import('../disk/tree.ts')
+    const { packTar } = await import('../wire/tar.ts')
+    yield* await packTar(treeFiles(home.files, path, { name: named, without: home.path, tell }))
+  }
+  return fileSource(`${named}.tar`, content(), 'application/x-tar')
 }
 
 function baseName(path: string): string {

@@ -51,6 +51,7 @@ export interface Files {
   rmdir(path: string): Promise<void>
   rename(from: string, to: string): Promise<void>
   link(from: string, to: string): Promise<void>
+  symlink(target: string, path: string): Promise<void>
   /** False if it was not there. */
   unlink(path: string): Promise<boolean>
   syncDir(directory: string): Promise<void>
@@ -233,6 +234,7 @@ export const nodeFiles: Files = {
   rmdir: async (path) => fs.rmdirSync(path),
   rename: async (from, to) => fs.renameSync(from, to),
   link: async (from, to) => fs.linkSync(from, to),
+  symlink: async (target, path) => fs.symlinkSync(target, path),
   async unlink(path) {
     try {
       await unlink(path) // frees blocks: this one may wait for the disk

@@ -287,7 +287,7 @@ export const p2pSend: Command = {
           aliases: ['file', 'f'],
           kind: 'list',
           value: 'FILE',
-          text: 'send FILE along (-: standard input)',
+          text: 'send FILE along, or a directory as one archive (-: standard input)',
         },
         value('name', 'NAME', 'the name of a file that comes from standard input', undefined, []),
         value('subject', 'TEXT', 'a subject', 's'),
@@ -579,8 +579,11 @@ export const p2pInbox: Command = {
       min: 1,
       max: 1,
       text: 'save the files of a message',
-      options: [value('output', 'DIR', 'into DIR (default: the current directory)', 'o')],
-      examples: ['p2p-inbox save @ -o photos', 'p2p-inbox save @ -o ~/Downloads'],
+      options: [
+        value('output', 'DIR', 'into DIR (default: the current directory)', 'o'),
+        flag('unpack', 'unpack archives into new directories, and only inside of them'),
+      ],
+      examples: ['p2p-inbox save @ -o photos', 'p2p-inbox save @ --unpack -o ~/Downloads'],
     },
     {
       name: 'seen',

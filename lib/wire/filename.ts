@@ -15,6 +15,35 @@ const UNSAFE = /[/\\<>:"|?*\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Bidi_Control}\u206a-\u206f
 /** Names of devices on Windows, with any extension. */
 const DEVICE = /^(?:con|prn|aux|nul|clock\$|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(?=\s*(?:\.|$))/i
 
+/** What a name inside a directory of ours may not have: it moves a terminal's cursor, hides or reorders text, is no text. */
+const UNSHOWABLE = /[\\/\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Bidi_Control}\u206a-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff\u{e0000}-\u{e007f}]/gu
+/** PATH_MAX leaves room for the directory that it goes into. */
+const PATH_BYTES = 3000
+const DEPTH_MAX = 100
+
+/**
+ * The path below a new directory that an archive names: its components, each one name. Hidden files stay hidden: the
+ * directory is theirs. Undefined for what leads elsewhere: absolute, `..`, NUL, or longer and deeper than any honest path.
+ */
+export function safePath(path: string): string[] | undefined {
+  if (path.startsWith('/') || path.includes('\0') || Buffer.byteLength(path) > PATH_BYTES) return undefined
+  const names = path.split('/').filter((name) => name !== '' && name !== '.')
+  if (names.length > DEPTH_MAX || names.includes('..')) return undefined
+  return names.map((name) => cutBytes(name.replace(UNSHOWABLE, '_'), COMPONENT_MAX))
+}
+
+/**
+ * True if a symbolic link in a directory `depth` below the top of a tree stays in it, wherever other such links there
+ * lead: `..` only at its beginning and not above the top. Behind a name it could leave by way of another link.
+ */
+export function staysInside(target: string, depth: number): boolean {
+  if (target === '' || target.startsWith('/') || target.includes('\0') || Buffer.byteLength(target) > PATH_BYTES) return false
+  const names = target.split('/').filter((name) => name !== '' && name !== '.')
+  const up = names.findIndex((name) => name !== '..')
+  const ups = up < 0 ? names.length : up
+  return ups <= depth && !names.slice(ups).includes('..')
+}
+
 /** A safe file name made of `name`; `file` if nothing is left of it. Idempotent. */
 export function safeName(name: string | undefined): string {
   let safe = (name ?? '').replace(UNSAFE, '_').normalize('NFC').replace(UNSAFE, '_')

@@ -1,6 +1,6 @@
-// Plain files in a POSIX tar stream, ustar with pax headers where that is too narrow, so that every tar lists and
-// unpacks it. Streams both ways: memory does not grow with what goes through. What comes out is read strictly (sums,
-// ends) but its names are whatever the archive says: the caller judges them. Trusts the modern-tar package for blocks.
+// Files, directories and links in a POSIX tar stream, ustar with pax headers where that is too narrow, so that every tar
+// lists and unpacks it. Streams both ways: memory does not grow with what goes through. What comes out is read strictly
+// (sums, ends) but its names are whatever the archive says: the caller judges them. Trusts modern-tar for blocks.
 
 import { Malformed } from '../base/fail.ts'
 
@@ -11,11 +11,19 @@ export interface TarFile {
   /** Unix ms; kept to the second. */
   mtimeMs: number
   content: AsyncIterable<Uint8Array>
+  /** A file without. */
+  type?: 'file' | 'directory' | 'symlink' | undefined
+  /** Permissions; 0600 without. */
+  mode?: number | undefined
+  /** Where a symlink leads. */
+  target?: string | undefined
 }
 
-export interface TarItem extends TarFile {
+export interface TarItem extends Omit<TarFile, 'type'> {
   /** file, or what is none: directory, link, symlink, fifo and the like. */
   type: string
+  mode: number
+  target: string
 }
 
 const MODE = 0o600
@@ -26,8 +34,8 @@ export async function packTar(files: AsyncIterable<TarFile>): Promise<ReadableSt
   const { readable, controller } = createTarPacker()
   const feed = async (): Promise<void> => {
     try {
-      for await (const { name, size, mtimeMs, content } of files) {
-        const header = { name, size, mode: MODE, mtime: new Date(mtimeMs), type: 'file' as const }
+      for await (const { name, size, mtimeMs, content, type = 'file', mode = MODE, target } of files) {
+        const header = { name, size, mode, mtime: new Date(mtimeMs), type, ...(target !== undefined && { linkname: target }) }
         const writer = controller.add(header).getWriter()
         writer.closed.catch(() => undefined) // write() tells it
         for await (const piece of content) await writer.write(piece)
@@ -72,7 +80,7 @@ export async function* unpackTar(source: AsyncIterable<Uint8Array>): AsyncGenera
   try {
     for (let one = await next(); one.done !== true; one = await next()) {
       const { header, body } = one.value
-      const { name, size, type = 'file', mtime } = header
+      const { name, size, type = 'file', mtime, mode = MODE, linkname: target = '' } = header
       let read = false
       const content = async function* (): AsyncGenerator<Uint8Array> {
         read = true
@@ -82,7 +90,7 @@ export async function* unpackTar(source: AsyncIterable<Uint8Array>): AsyncGenera
           throw why(error)
         }
       }
-      yield { name, size, type, mtimeMs: mtime?.getTime() ?? 0, content: { [Symbol.asyncIterator]: content } }
+      yield { name, size, type, mtimeMs: mtime?.getTime() ?? 0, mode, target, content: { [Symbol.asyncIterator]: content } }
       if (!read) await body.cancel()
     }
   } finally {

@@ -94,6 +94,10 @@ export class SimFiles implements Files {
     return this.#do({ do: 'mkdir', path }) as Promise<boolean>
   }
 
+  symlink(): Promise<void> {
+    throw new Error('no links in a home')
+  }
+
   rmdir(path: string): Promise<void> {
     return this.#do({ do: 'rmdir', path }) as Promise<undefined>
   }

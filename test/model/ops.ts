@@ -62,7 +62,7 @@ export function changes(kernel: Kernel, op: Op): boolean {
     case 'sync':
       return !kernel.minor(op.path)
     case 'open':
-      return op.mode !== 'read' && op.mode !== 'update' && !kernel.minor(op.path)
+      return !['read', 'own', 'update'].includes(op.mode) && !kernel.minor(op.path)
     case 'syncDir':
       return !kernel.minor(`${op.path}/`)
     default:

@@ -4,16 +4,15 @@
 import { EX, Failure } from '../lib/base/fail.ts'
 import { parseDuration, printable } from '../lib/base/text.ts'
 import { loadHash } from '../lib/crypto/suite.ts'
+import { aboutWhat, checkWish, type Recipient, type Wish } from '../lib/delivery/about.ts'
 import { compose, type Attachment, type Letter } from '../lib/delivery/compose.ts'
 import { batches, checkTag, expiry, LINE_MAX, parseLine, parseOrder } from '../lib/delivery/letters.ts'
 import { Outbox, type Post, type Teller } from '../lib/delivery/outbox.ts'
 import { isRefusal, tellOutcome, words } from '../lib/delivery/telling.ts'
 import { loadConfig, type Config } from '../lib/disk/config.ts'
-import { checkSendable, type Contact } from '../lib/disk/contact.ts'
+import { checkSendable } from '../lib/disk/contact.ts'
 import { manyThreads } from '../lib/disk/files.ts'
 import { openHome, type Home } from '../lib/disk/home.ts'
-import type { Self } from '../lib/disk/identity.ts'
-import { findMessage, type Message } from '../lib/disk/inboxview.ts'
 import { loadKeyring, type Keyring } from '../lib/disk/keyring.ts'
 import type { Queued } from '../lib/disk/queued.ts'
 import { discard } from '../lib/disk/staging.ts'
@@ -31,7 +30,6 @@ interface Desk {
   hash: Hash
 }
 
-type Recipient = Contact | Self
 type Accept = (posts: Post[]) => Promise<void>
 
 async function send(call: Call): Promise<void> {
@@ -45,18 +43,17 @@ async function send(call: Call): Promise<void> {
   const told = new Told(desk)
   const outbox = new Outbox({ ...desk, teller: told, waitMs: waitOf(call, config), signal: call.signal })
   const accept = call.flag('dry-run') ? (posts: Post[]) => rehearse(desk, posts) : (posts: Post[]) => outbox.accept(posts)
-  const reply = call.value('reply')
   const to = call.args.map((name) => recipient(keyring, name))
-  const answered = reply === undefined ? undefined : await replyTo(desk, reply, to)
+  const about = await aboutWhat({ ...desk, info: (text) => call.info(text) }, wishOf(call), to)
   const base: Partial<Letter> = {
     subject: call.value('subject'),
-    reply: answered?.id,
+    ...about?.header,
     auto: insideHook(),
     tell: (text) => call.warn(text),
     expires: call.value('expires') === undefined ? undefined : expiry(call.value('expires') as string, home.clock.now()),
     tag: call.value('replace') === undefined ? undefined : checkTag(call.value('replace') as string),
   }
-  const recipients = unique(answered?.to ?? to)
+  const recipients = unique(about?.to ?? to)
   if (call.flag('ndjson')) await sendLines(desk, accept, (line, known) => orderPost(desk, line, recipients, base, known))
   else if (call.flag('lines')) await sendLines(desk, accept, (line) => linePost(desk, line, recipients, base))
   else await sendOne(desk, accept, recipients, base)
@@ -68,14 +65,28 @@ async function send(call: Call): Promise<void> {
 function checkUsage(call: Call): void {
   const stream = call.flag('ndjson') ? '--ndjson' : call.flag('lines') ? '--lines' : undefined
   if (call.flag('ndjson') && call.flag('lines')) throw new Failure(EX.USAGE, 'only one of --lines and --ndjson')
-  for (const other of ['message', 'attach', 'name']) {
+  for (const other of ['message', 'attach', 'name', 'react', 'edit', 'recall']) {
     if (stream === undefined || call.value(other) === undefined) continue
     throw new Failure(EX.USAGE, `${stream} takes its messages from standard input: not with --${other}`)
   }
   if (call.values('attach').filter((path) => path === '-').length > 1) {
     throw new Failure(EX.USAGE, 'standard input can be attached only once')
   }
-  if (call.args.length === 0 && call.value('reply') === undefined && !call.flag('ndjson')) throw call.missing('NAME')
+  const wish = wishOf(call)
+  checkWish(wish, { reply: '--reply', reaction: '--react', edit: '--edit', recall: '--recall' })
+  const whole = wish.reaction !== undefined ? 'react' : wish.recall !== undefined ? 'recall' : undefined
+  const excluded = whole === undefined ? (wish.edit === undefined ? [] : ['attach']) : ['message', 'attach', 'subject', 'name']
+  for (const other of excluded) {
+    if (call.value(other) === undefined) continue
+    throw new Failure(EX.USAGE, whole === undefined ? 'an edit changes text and subject: not with --attach' : `--${whole} is the whole message: not with --${other}`)
+  }
+  const named = call.args.length > 0 || [wish.reply, wish.edit, wish.recall].some((text) => text !== undefined)
+  if (!named && !call.flag('ndjson')) throw call.missing('NAME')
+}
+
+function wishOf(call: Call): Wish {
+  const [reply, reaction, edit, recall] = ['reply', 'react', 'edit', 'recall'].map((name) => call.value(name))
+  return { reply, reaction, edit, recall }
 }
 
 /** Milliseconds; undefined with --queue-only. */
@@ -105,23 +116,6 @@ function unique(list: Recipient[]): Recipient[] {
   return [...new Map(list.map((one) => [one.key, one])).values()]
 }
 
-/** The id that is answered and, if nobody is named, who wrote it. */
-async function replyTo(desk: Desk, text: string, to: Recipient[]): Promise<{ id: string; to: Recipient[] }> {
-  const { call, home, keyring } = desk
-  const nameOf = (key: string): string | undefined =>
-    keyring.byKey(key)?.name ?? (key === keyring.self.key ? keyring.self.name : undefined)
-  const key = to.length === 1 ? to[0]?.key : undefined
-  const message: Message = await findMessage({ home, nameOf }, text, { key, boxes: ['inbox', 'sent'] })
-  const { id, from, subject } = message.info
-  if (id === undefined) throw new Failure(EX.DATA, 'that message has no id that could be answered')
-  if (text.startsWith('@')) call.info(`replying to ${id.slice(0, 8)} from ${from}${subject === undefined ? '' : `: ${subject}`}`)
-  if (to.length > 0) return { id, to }
-  const author = message.info.key
-  if (author === undefined) throw new Failure(EX.NO_CONTACT, `${from} cannot be answered`, 'p2p-id list')
-  if (message.entry.box === 'sent') throw new Failure(EX.USAGE, 'that is an own message: name the recipient')
-  return { id, to: [recipient(keyring, author)] }
-}
-
 async function sendOne(desk: Desk, accept: Accept, to: Recipient[], base: Partial<Letter>): Promise<void> {
   const { call, home, hash } = desk
   const message = call.value('message')
@@ -133,7 +127,8 @@ async function sendOne(desk: Desk, accept: Accept, to: Recipient[], base: Partia
   const attachments = call.values('attach').map((path): Attachment =>
     path === '-' ? { name: name ?? 'stdin', content: typed(call) } : { path },
   )
-  let text: Letter['text']
+  let { text } = base // of a reaction or a recall
+  if (text !== undefined) return accept([{ to, composed: await compose(home, hash, { ...base, attachments: [] }, limitFor(desk, to)) }])
   if (message !== undefined) text = new TextEncoder().encode(message)
   else if (attachments.length === 0) text = typed(call)
   const composed = await compose(home, hash, { ...base, text, textName: name, attachments }, limitFor(desk, to))
@@ -221,18 +216,14 @@ async function orderPost(
   known.ref = object['ref'] ?? undefined // null is as good as absent: no record has it
   const order = parseOrder(object, desk.home.clock.now())
   let named = await resolveAll(desk, order.to)
-  let reply = base.reply
-  if (order.reply !== undefined) {
-    const answered = await replyTo(desk, order.reply, named)
-    reply = answered.id
-    named = answered.to
-  }
+  const about = await aboutWhat({ ...desk, info: (text) => desk.call.info(text) }, order.wish, named)
+  named = about?.to ?? named
   const recipients = named.length > 0 ? unique(named) : to
   if (recipients.length === 0) throw new Failure(EX.DATA, "no 'to'")
   const { letter } = order
   const own = Object.fromEntries(Object.entries(letter).filter(([, value]) => value !== undefined)) as unknown as Letter
-  const composed = await compose(desk.home, desk.hash, { ...base, ...own, reply }, limitFor(desk, recipients))
-  if (desk.call.flag('skip-empty') && composed.staged.size === 0 && letter.reaction === undefined) return undefined
+  const composed = await compose(desk.home, desk.hash, { ...base, ...own, ...about?.header }, limitFor(desk, recipients))
+  if (desk.call.flag('skip-empty') && composed.staged.size === 0 && composed.header.reaction === undefined) return undefined
   return { to: recipients, composed, ...known }
 }
 

@@ -34,7 +34,7 @@ _p2p_table() {
       p2p_all=(
         "${p2p_options[@]}" --new --from=anyone --sent --to=anyone
         '+--type=:text|file|reaction|edit|recall|notice|foreign|image/*' --thread=received --grep= --since=time
-        --until=time '--after=:start' --number/-n= --follow/-f --id --path --output/-o=directory
+        --until=time '--after=:start' --number/-n= --follow/-f --id --path --output/-o=directory --unpack
         '--format=:ndjson|mbox|text' --output/-o=file
       )
       ;;
@@ -58,8 +58,9 @@ _p2p_table() {
     p2p-send)
       p2p_options=(--home=directory --json --text --quiet/-q --verbose/-v --help/-h --version/-V)
       p2p_all=(
-        "${p2p_options[@]}" --message/-m= +--attach/--file/-a/-f=file --name= --subject/-s= --reply/-r=received
-        --expires=duration --replace= --dry-run/-n --skip-empty/-E --lines/-l --ndjson --queue-only --wait/-w=duration
+        "${p2p_options[@]}" --message/-m= +--attach/--file/-a/-f=file --name= --subject/-s= --reply/-r=received --react=
+        --edit= --recall= --expires=duration --replace= --dry-run/-n --skip-empty/-E --lines/-l --ndjson --queue-only
+        --wait/-w=duration
       )
       ;;
     p2p-sendmail)
@@ -156,7 +157,7 @@ _p2p_table() {
       p2p_arguments=('received')
       ;;
     'p2p-inbox save')
-      p2p_options+=(--output/-o=directory)
+      p2p_options+=(--output/-o=directory --unpack)
       p2p_arguments=('received')
       ;;
     'p2p-inbox seen')
@@ -209,8 +210,8 @@ _p2p_table() {
       ;;
     'p2p-send ')
       p2p_options+=(
-        --message/-m= +--attach/--file/-a/-f=file --name= --subject/-s= --reply/-r=received --expires=duration
-        --replace= --dry-run/-n --skip-empty/-E --lines/-l --ndjson --queue-only --wait/-w=duration
+        --message/-m= +--attach/--file/-a/-f=file --name= --subject/-s= --reply/-r=received --react= --edit= --recall=
+        --expires=duration --replace= --dry-run/-n --skip-empty/-E --lines/-l --ndjson --queue-only --wait/-w=duration
       )
       p2p_arguments=('recipient...')
       ;;

@@ -151,7 +151,7 @@ function __p2p_valued
         case p2p-queue
             printf '%s\n' --wait -w --linger --to --output -o --home
         case p2p-send
-            printf '%s\n' --message -m --attach --file -a -f --name --subject -s --reply -r --expires --replace --wait -w --home
+            printf '%s\n' --message -m --attach --file -a -f --name --subject -s --reply -r --react --edit --recall --expires --replace --wait -w --home
         case p2p-sendmail
             printf '%s\n' --set -o --errors -e --sender -f -r --full-name -F --body -B --notify -N --return -R --mode -b --home
     end
@@ -634,6 +634,7 @@ complete -c p2p-inbox -n '__p2p_argument p2p-inbox "" 0 0' -f -a cat -d 'print e
 complete -c p2p-inbox -n '__p2p_argument p2p-inbox cat 0 0' -f -k -a '(__p2p_read p2p-inbox received)'
 complete -c p2p-inbox -n '__p2p_argument p2p-inbox "" 0 0' -f -a save -d 'save the files of a message'
 complete -c p2p-inbox -n '__p2p_at p2p-inbox save --output -o' -l output -s o -r -f -a '(__fish_complete_directories (__p2p_value p2p-inbox))' -d 'into DIR (default: the current directory)'
+complete -c p2p-inbox -n '__p2p_at p2p-inbox save --unpack' -l unpack -d 'unpack archives into new directories, and only inside of them'
 complete -c p2p-inbox -n '__p2p_argument p2p-inbox save 0 0' -f -k -a '(__p2p_read p2p-inbox received)'
 complete -c p2p-inbox -n '__p2p_argument p2p-inbox "" 0 0' -f -a seen -d 'mark messages as seen'
 complete -c p2p-inbox -n '__p2p_argument p2p-inbox seen 0 9999' -f -k -a '(__p2p_read p2p-inbox received)'
@@ -725,10 +726,13 @@ complete -c p2p-send -n '__p2p_at p2p-send "*" --verbose -v' -l verbose -s v -d 
 complete -c p2p-send -n '__p2p_at p2p-send "*" --help -h' -l help -s h -d 'show this help'
 complete -c p2p-send -n '__p2p_at p2p-send "*" --version -V' -l version -s V -d 'show the version'
 complete -c p2p-send -n '__p2p_at p2p-send "*" --message -m' -l message -s m -r -f -d 'the text, instead of standard input'
-complete -c p2p-send -n '__p2p_at p2p-send "*"' -l attach -l file -s a -s f -r -F -d 'send FILE along (-: standard input)'
+complete -c p2p-send -n '__p2p_at p2p-send "*"' -l attach -l file -s a -s f -r -F -d 'send FILE along, or a directory as one archive (-: standard input)'
 complete -c p2p-send -n '__p2p_at p2p-send "*" --name' -l name -r -f -d 'the name of a file that comes from standard input'
 complete -c p2p-send -n '__p2p_at p2p-send "*" --subject -s' -l subject -s s -r -f -d 'a subject'
 complete -c p2p-send -n '__p2p_at p2p-send "*" --reply -r' -l reply -s r -r -f -k -a '(__p2p_read p2p-send received)' -d 'answer this message; without NAME to its sender'
+complete -c p2p-send -n '__p2p_at p2p-send "*" --react' -l react -r -f -d 'say only this about the message of --reply; \'\' takes it back'
+complete -c p2p-send -n '__p2p_at p2p-send "*" --edit' -l edit -r -f -d 'give an own message another text'
+complete -c p2p-send -n '__p2p_at p2p-send "*" --recall' -l recall -r -f -d 'take an own message back'
 complete -c p2p-send -n '__p2p_at p2p-send "*" --expires' -l expires -r -f -k -a '30s 5m 1h 1d 7d' -d 'give up after so long (default: never)'
 complete -c p2p-send -n '__p2p_at p2p-send "*" --replace' -l replace -r -f -d 'instead of a message of the same TAG that still waits'
 complete -c p2p-send -n '__p2p_at p2p-send "*" --dry-run -n' -l dry-run -s n -d 'check everything, queue nothing, tell what would be sent'

@@ -8,6 +8,7 @@ import { parseDuration, quote } from '../base/text.ts'
 import type { QueuedOptions } from '../disk/queued.ts'
 import type { Line } from '../edge/input.ts'
 import { parseStrict } from '../wire/strictjson.ts'
+import { checkWish, type Wish } from './about.ts'
 import type { Attachment, Letter } from './compose.ts'
 
 /** Bytes of one line: a text of 1 MiB with room for JSON's escapes. */
@@ -27,8 +28,8 @@ export interface Order {
   /** As typed; empty if the record does not say. */
   to: string[]
   letter: Letter
-  /** MSG, as typed. */
-  reply: string | undefined
+  /** Which message it is about, as typed. */
+  wish: Wish
 }
 
 /** The object in one line of NDJSON. Throws Failure 65. */
@@ -53,16 +54,25 @@ export function parseOrder(object: Record<string, unknown>, now: number): Order 
     textName: string(object, 'name'),
     attachments: files.map((path): Attachment => ({ path })),
     subject: string(object, 'subject'),
-    reaction: string(object, 'reaction'),
     expires: expiryOf(object, now),
     tag: tagOf(object),
   }
-  const reply = string(object, 'reply')
-  if (text === undefined && files.length === 0 && letter.reaction === undefined) {
-    throw new Failure(EX.DATA, "neither 'text' nor 'file'")
+  const wish = {
+    reply: string(object, 'reply'),
+    reaction: string(object, 'reaction'),
+    edit: string(object, 'edit'),
+    recall: string(object, 'recall'),
   }
-  if (letter.reaction !== undefined && reply === undefined) throw new Failure(EX.DATA, "'reaction' without 'reply'")
-  return { to: strings(object, 'to'), letter, reply }
+  try {
+    checkWish(wish, { reply: "'reply'", reaction: "'reaction'", edit: "'edit'", recall: "'recall'" })
+  } catch (error) {
+    throw error instanceof Failure ? new Failure(EX.DATA, error.message) : error
+  }
+  const whole = wish.reaction !== undefined ? 'reaction' : wish.recall !== undefined ? 'recall' : undefined
+  if (whole !== undefined && (text !== undefined || files.length > 0)) throw new Failure(EX.DATA, `'${whole}' is the whole message: not with 'text' and 'file'`)
+  if (wish.edit !== undefined && files.length > 0) throw new Failure(EX.DATA, "an edit changes text and subject: not with 'file'")
+  if (whole === undefined && text === undefined && files.length === 0) throw new Failure(EX.DATA, "neither 'text' nor 'file'")
+  return { to: strings(object, 'to'), letter, wish }
 }
 
 /** Unix ms from a duration from now; Infinity for `inf`. Throws Failure 64. */

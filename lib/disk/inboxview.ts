@@ -172,17 +172,18 @@ function sameKey(a: string | undefined, b: string): boolean {
 
 /**
  * The one message that `text` (MSG) names, with `key` counting @N among the messages of one sender. `boxes` says
- * where an id is looked for; @N is always of the inbox and passes over notices.
+ * where an id is looked for; @N counts in the inbox and passes over notices, or, with `latest`, in sent/ over reactions
+ * and recalls.
  * Throws Failure 64 (no MSG), 1 (unknown), 65 (ambiguous, with the candidates).
  */
 export async function findMessage(
   view: View,
   text: string,
-  options: { key?: string | undefined; boxes?: Box[] } = {},
+  options: { key?: string | undefined; boxes?: Box[]; latest?: Box } = {},
 ): Promise<Message> {
   const ref = parseMessageRef(text)
   const unknown = new Failure(EX.NEGATIVE, `no message ${quote(text)}`, 'p2p-inbox list')
-  if (ref.kind === 'latest') return (await latest(view, ref.nth, options.key)) ?? fail(unknown)
+  if (ref.kind === 'latest') return (await latest(view, ref.nth, options.key, options.latest)) ?? fail(unknown)
   const found = new Map<string, Message>()
   for (const box of options.boxes ?? ['inbox']) {
     for (const message of await byPrefix(view, box, ref.prefix)) {
@@ -203,11 +204,12 @@ function fail(failure: Failure): never {
   throw failure
 }
 
-async function latest(view: View, nth: number, key: string | undefined): Promise<Message | undefined> {
+async function latest(view: View, nth: number, key: string | undefined, box: Box = 'inbox'): Promise<Message | undefined> {
   let left = nth
-  for (const entry of (await listMaildir(view.home, 'inbox')).reverse()) {
-    const message = await describe(view, entry, 'headers')
+  for (const entry of (await listMaildir(view.home, box)).reverse()) {
+    const message = await describe(view, entry, box === 'sent' ? 'parts' : 'headers')
     const from = message?.info.key
+    if (box === 'sent' && message !== undefined && ['reaction', 'recall'].includes(typeOf(message.info))) continue
     if (from === undefined || (key !== undefined && !sameKey(from, key))) continue
     left -= 1
     if (left === 0) return message

@@ -195,7 +195,7 @@ test('usage errors are 64 and queue nothing', async () => {
 
 test('a file that cannot be read is 66 and nothing is queued', async () => {
   await mkdir(`${place}/dir`, { recursive: true })
-  for (const file of [`${place}/nope`, `${place}/dir`, `${place}/f/x`]) {
+  for (const file of [`${place}/nope`, `${place}/dir/nope`, `${place}/f/x`]) {
     const ran = await send(['bob', '-m', 'x', '-a', file])
     assert.is(ran.code, 66, ran.err)
     assert.match(ran.err, new RegExp(`cannot read '${file}': `))

@@ -178,7 +178,8 @@ test('records ask for the same, and each wrong wish is told by its line', async 
       input: lines.map((line) => `${JSON.stringify(line)}\n`).join(''),
     })
     assert.is(code, EX.DATA)
-    assert.equal(records(out).map(({ type, ref }) => [type, ref]).sort(), lines.map(({ ref }) => [ref <= 3 ? 'queued' : 'error', ref]).sort())
+    const told = records(out).map(({ type, ref }) => `${String(ref)} ${String(type)}`)
+    assert.equal(told.sort(), lines.map(({ ref }) => `${ref} ${ref <= 3 ? 'queued' : 'error'}`).sort())
     await carry(alice, bob)
     assert.equal((await bob.list()).map(({ edit, reaction, recall }) => [edit, reaction, recall]), [
       [undefined, undefined, undefined], [id, undefined, undefined], [undefined, '+1', undefined], [undefined, undefined, id]])

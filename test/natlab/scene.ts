@@ -1,7 +1,7 @@
 // Two people behind two NATs of a laboratory, with the built commands: homes, tokens, listeners and what those print.
 
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -18,15 +18,15 @@ import { Lab, type Node } from './lab.ts'
 
 export type Who = 'a' | 'b'
 
-/** Ports that the lab's `eim` translates, too. */
-const PORT = 40_001
+/** Ports that the lab's `eim` translates, too. Behind one NAT two have to be told apart. */
+const PORTS: Readonly<Record<Who, number>> = { a: 40_001, b: 40_002 }
 
 export interface SceneOptions {
   /** HAIRPIN=1 and the like, for natlab.sh. */
   env?: Record<string, string>
-  /** Addresses in the tokens; the outside one of each lab, or IPv6 for fw6, without. */
+  /** Addresses in the tokens; those at which the lab's outside sees each, without. */
   addresses?: Partial<Record<Who, string[]>>
-  /** No silence of the schedule for so long; as far as a period allows. */
+  /** No silence of the schedule for so long, as far as a period allows; 0: whatever comes. */
   calmMs?: number
 }
 
@@ -53,20 +53,38 @@ export class Scene {
     }
   }
 
-  /** Of both. */
-  get port(): number {
-    return PORT
+  port(who: Who): number {
+    return PORTS[who]
   }
 
   home(who: Who): string {
     return join(this.dir, who)
   }
 
-  /** Where the other side of the world sees it, as the tokens say. */
+  #type(who: Who): string {
+    const [a, b] = this.types
+    return who === 'a' && a !== 'same' ? a : b
+  }
+
+  /** Its IPv4 address outside, or IPv6 for fw6. */
   outside(who: Who): string {
     const { env } = this.lab
-    const [side, type] = who === 'a' ? (['A', this.types[0]] as const) : (['B', this.types[1]] as const)
-    return (type === 'fw6' ? `[${env[`${side}_V6`]}]` : env[`${side}_EXT`]) ?? ''
+    const side = who.toUpperCase()
+    return (this.#type(who) === 'fw6' ? env[`${side}_V6`] : env[`${side}_EXT`]) ?? ''
+  }
+
+  /** What a person there puts into the token: IPv4 with the port that a STUN server would see, IPv6 where there is. */
+  addresses(who: Who): string[] {
+    const [side, type] = [who.toUpperCase(), this.#type(who)]
+    const { [`${side}_EXT`]: v4 = '', [`${side}_V6`]: v6 = '' } = this.lab.env
+    const outer = type === 'eim' ? `:${this.#eimPort(who)}` : ''
+    return [...(v6 === '' ? [] : [`[${v6}]`]), `${v4}${outer}`]
+  }
+
+  /** The lab's eim translates for good: what a STUN server would say stands in its map. */
+  #eimPort(who: Who): string {
+    const map = this.lab.run(who === 'a' ? 'na' : 'nb', ['nft', 'list', 'map', 'ip', 'nat', 'eim'])
+    return new RegExp(`${PORTS[who]} : [0-9.]+ \\. (\\d+)`).exec(map)?.[1] ?? ''
   }
 
   /** Makes the two; again, should the pair be in its silence soon: two of three are not. */
@@ -74,13 +92,13 @@ export class Scene {
     for (;;) {
       for (const who of ['a', 'b'] as const) {
         rmSync(this.home(who), { recursive: true, force: true })
-        const listed = addresses?.[who] ?? [this.outside(who)]
+        const listed = addresses?.[who] ?? this.addresses(who)
         const args = listed.flatMap((address) => ['--addr', address])
-        this.run(who, 'p2p-id', ['init', '--name', who, '--no-passphrase', '--port', String(PORT), ...args])
+        this.run(who, 'p2p-id', ['init', '--name', who, '--no-passphrase', '--port', String(PORTS[who]), ...args])
       }
       this.tell('a', 'b')
       this.tell('b', 'a')
-      if (await this.#isCalm(calmMs)) return
+      if (calmMs === 0 || (await this.#isCalm(calmMs))) return
     }
   }
 
@@ -122,9 +140,22 @@ export class Scene {
     return { type, id, elapsed, reason }
   }
 
+  /** The same while other things go on; the command as it runs. */
+  async sending(who: Who, text: string, args: string[] = []): Promise<{ command: Running; id: string }> {
+    const command = this.start(who, 'p2p-send', ['--json', who === 'a' ? 'b' : 'a', '-m', text, ...args])
+    const { id } = await command.until('queued')
+    return { command, id: String(id) }
+  }
+
   /** Texts in the inbox, oldest first. */
   inbox(who: Who): string[] {
     return this.records(who, 'p2p-inbox', ['list']).map((record) => String(record['text']))
+  }
+
+  /** Whether this message waits, seen on the disk. */
+  queued(who: Who, id: string): boolean {
+    const queue = join(this.home(who), 'queue')
+    return readdirSync(queue, { recursive: true }).some((name) => String(name).endsWith(`.${id}`) && String(name).includes('/new/'))
   }
 
   /** Messages that wait. */

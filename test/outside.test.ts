@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert'
 
 import { loadSuite } from '../lib/crypto/suite.ts'
 import { OFFSET_MAX_MS } from '../lib/net/holes.ts'
-import { watchMoves } from '../lib/net/moves.ts'
+import { Moves } from '../lib/net/moves.ts'
 import { NAT_CLASS, Outside } from '../lib/net/outside.ts'
 import { holeOffset, rendezvousKey } from '../lib/net/rendezvous.ts'
 import type { Address } from '../lib/wire/address.ts'
@@ -62,25 +62,30 @@ test('moves are seen: other addresses, or a clock that ran on while ours stood s
   const sleeping = { ...clock, now: () => clock.now() + slept, after: clock.after.bind(clock) }
   const addresses = (port: number): Address[] => ips.map((host) => ({ host, port, tcp: true, udp: true }))
   let moves = 0
-  const stop = watchMoves(sleeping, () => moves++, addresses)
+  const watching = new Moves(sleeping, () => moves++, addresses)
   await clock.advance(60_000)
   assert.is(moves, 0)
   ips = ['fe80::1', '10.0.0.7'] // another order is no move
-  await clock.advance(10_000)
+  await clock.advance(20_000)
   assert.is(moves, 0)
   ips = ['10.0.9.9', 'fe80::1']
-  await clock.advance(10_000)
+  await clock.advance(20_000)
   assert.is(moves, 1)
   slept = 3_600_000
-  await clock.advance(10_000)
+  await clock.advance(20_000)
   assert.is(moves, 2)
   slept -= 60_000 // set back
-  await clock.advance(10_000)
+  await clock.advance(20_000)
   assert.is(moves, 3)
-  stop()
+  ips = ['10.0.7.7']
+  watching.look()
+  assert.is(moves, 4, 'whoever is awake looks')
+  watching.stop()
   ips = []
+  watching.look()
   await clock.advance(60_000)
-  assert.is(moves, 3)
+  assert.is(moves, 4)
+  assert.is(clock.timers, 0)
 })
 
 test('two contacts share a secret and an offset, and nobody else has it', () => {

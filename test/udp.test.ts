@@ -338,6 +338,41 @@ test('a side that has moved is followed', async () => {
   assert.equal([alice.faults, bob.faults], [[], []])
 })
 
+test('what was under way to a side that has moved is lost, and so is the link, a second later', async () => {
+  const all = await scene()
+  const { clock, alice, bob, net } = all
+  const [near, far] = await link(all)
+  const other: Endpoint = { ip: '203.0.113.50', port: PORT }
+  net.sticks = true
+  alice.move(other.ip)
+  await far.send(PING)
+  await settle()
+  await clock.advance(1000)
+  near.announce()
+  await clock.advance(900)
+  assert.equal([far.reason, far.displaced, far.remote], [undefined, false, other])
+  await clock.advance(200)
+  assert.is((await far.receive())?.type, 'ping')
+  assert.is(await far.receive(), undefined)
+  assert.ok(far.displaced)
+  assert.is(bob.port.counts.streams, 0)
+  assert.not.ok(near.displaced)
+})
+
+test('a mark from where the side is anyway changes nothing', async () => {
+  const all = await scene()
+  const { clock, net } = all
+  const [near, far] = await link(all)
+  net.sticks = true
+  near.announce()
+  await clock.advance(100)
+  await far.send(PING)
+  await settle()
+  near.announce()
+  await clock.advance(5000)
+  assert.equal([far.reason, far.displaced, (await near.receive())?.type], [undefined, false, 'ping'])
+})
+
 test('marks that are lost do not matter', async () => {
   const all = await scene()
   const { clock, alice, net } = all

@@ -19,6 +19,8 @@ export class UdpNet {
   readonly sent: Sent[] = []
   /** Milliseconds from one end to the other. */
   delay = 10
+  /** What is under way in a pipe keeps going to where it was sent first, as in udx. */
+  sticks = false
   /** What becomes of a datagram; undefined: it is lost. */
   way: (sent: Sent) => Sent | undefined = (sent) => (sent.hops === undefined ? sent : undefined)
   readonly #clock: Clock
@@ -156,9 +158,11 @@ export class MemoryPipe implements Pipe {
     this.#finish()
   }
 
-  redirect(to: Endpoint): void {
+  redirect(to: Endpoint): Promise<void> {
+    if (this.#net.sticks && this.#unsent.length > 0) return new Promise(() => undefined)
     this.#to = to
     this.#retry()
+    return Promise.resolve()
   }
 
   #finish(code?: string): void {

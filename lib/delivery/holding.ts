@@ -10,6 +10,7 @@ import { names } from '../disk/queue.ts'
 import { helloAt, type Hole, HOLE_RESENDS_MS, nextAct, PERIOD_MS, PERIOD_WAITING_MS } from '../net/holes.ts'
 import { isOnLink } from '../net/interfaces.ts'
 import type { Link } from '../net/link.ts'
+import type { Endpoint } from '../net/stream.ts'
 import { holeOffset, rendezvousKey } from '../net/rendezvous.ts'
 import type { UdpPort } from '../net/udp.ts'
 import { distinctAddresses } from '../wire/address.ts'
@@ -36,6 +37,8 @@ export interface HoldingOptions {
   only?: string | undefined
   /** A contact has answered our hello. */
   onLink: (link: Link) => void
+  /** A timer has run. */
+  awake?: () => void
   /** This side cannot go on. */
   fail: (error: unknown) => void
 }
@@ -153,6 +156,12 @@ export class Holding {
     }
   }
 
+  /** The contact has shown a moment ago that it is there: its NAT is open towards us. */
+  follow(key: string, { ip, port }: Endpoint): void {
+    const held = this.#held.get(key)
+    if (held !== undefined) void this.#hello(held, this.#stopped.signal, () => true, [{ ip, port, tcp: false }])
+  }
+
   /**
    * Something is to go to this contact now. Resolves when it has answered, or when that leads no further: it does not
    * answer, or a hello would do harm.
@@ -191,9 +200,11 @@ export class Holding {
     const act = nextAct(this.#hole(held), after)
     held.cancel = clock.after(act.at - clock.now(), () => {
       const late = clock.now() - act.at
+      this.#options.awake?.()
+      if (this.#options.isUp(held.key)) return // when it goes all begins anew
       if (late > LATE_MS) return this.restart(held.key)
       this.#schedule(held, act.at)
-      if (held.paused === 0 && !this.#options.isUp(held.key)) void this.#act(held, act.what)
+      if (held.paused === 0) void this.#act(held, act.what)
     })
   }
 
@@ -211,7 +222,12 @@ export class Holding {
   }
 
   /** Says hello to all places that fit, at once; the first answer counts. */
-  async #hello(held: Held, signal: AbortSignal, fits: (place: Place) => boolean = () => true): Promise<void> {
+  async #hello(
+    held: Held,
+    signal: AbortSignal,
+    fits: (place: Place) => boolean = () => true,
+    there?: Place[],
+  ): Promise<void> {
     const { station, port, isUp, onLink } = this.#options
     const contact = station.keyring.byKey(held.key)
     if (contact === undefined || signal.aborted || isUp(held.key)) return
@@ -219,7 +235,7 @@ export class Holding {
     const until = AbortSignal.any([over.signal, signal])
     try {
       const known = await placesOf(station.home, contact)
-      const places = (await this.places.of(known.addresses)).filter(fits)
+      const places = there ?? (await this.places.of(known.addresses)).filter(fits)
       const { greeting, forget } = await station.greeting(contact)
       const calls = places.map(async (place) => {
         const outcome = await port.call(greeting, place, until, HOLE_RESENDS_MS)

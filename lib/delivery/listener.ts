@@ -192,9 +192,9 @@ export class Listener {
     const fail = (error: unknown): void => this.#fail(error)
     const peers = new Peers(station, {
       up: (contact, link) => onPeer(contact, 'up', link),
-      down: (contact) => {
+      down: (contact, link) => {
         onPeer(contact, 'down')
-        udp.lost(contact.key)
+        udp.lost(contact.key, link)
       },
       unreachable: (contact, trouble, attempts, next) => onDeferred(contact, { ...trouble, attempts, next }),
       fatal: fail,

@@ -31,7 +31,8 @@ const LOOK_MS = 30_000
 
 export interface PeerEvents {
   up(contact: Contact, link: Link): void
-  down(contact: Contact): void
+  /** `link`: the last one. */
+  down(contact: Contact, link: Link): void
   unreachable(contact: Contact, trouble: DialTrouble, attempts: number, next: number): void
   /** This side cannot go on: its disk failed. */
   fatal(error: unknown): void
@@ -275,7 +276,7 @@ export class Peers {
       peer.sessions.delete(session)
       if (error !== undefined) this.#events.fatal(error)
       if (peer.sessions.size > 0 || this.#stopped.signal.aborted) return
-      this.#events.down(contact)
+      this.#events.down(contact, link)
       peer.broken = end === 'lost' && link.age < STEADY_MS ? peer.broken + 1 : 0
       const random = fraction(this.#station.home.random)
       if (end === 'worn' && link.initiator) this.#wake(contact.key)

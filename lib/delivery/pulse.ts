@@ -9,7 +9,7 @@ interface Rhythm {
   /** The other side is asked after these. */
   readonly asks: readonly number[]
   readonly dead: number
-  /** So often it is looked whether something is under way to which nothing is said. */
+  /** So often it is looked, while something is under way, whether nothing is said to it. */
   readonly look: number
 }
 
@@ -43,6 +43,8 @@ export class Pulse {
   #asked = 0
   #probed: number | undefined
   #stopped = false
+  /** The next look is no later than that of something under way. */
+  #alert = false
   #cancel = (): void => undefined
 
   constructor(options: PulseOptions) {
@@ -57,6 +59,11 @@ export class Pulse {
     this.#heard = this.#options.clock.monotonic()
     this.#asked = 0
     this.#probed = undefined
+  }
+
+  /** Something may have got under way: from then on it is looked more often, as long as that lasts. */
+  stir(): void {
+    if (!this.#alert && this.#rhythm.look < Infinity && this.#options.busy()) this.#wait(this.#silent)
   }
 
   /** This side has moved or slept: the other one is asked now. */
@@ -83,11 +90,15 @@ export class Pulse {
     this.#options.ask()
   }
 
+  get #silent(): number {
+    return this.#options.clock.monotonic() - this.#heard
+  }
+
   #look(): void {
     const { clock, dead, busy, announce } = this.#options
     const { asks, look } = this.#rhythm
     const now = clock.monotonic()
-    const silent = now - this.#heard
+    const silent = this.#silent
     const probed = this.#probed !== undefined && now - this.#probed >= PROBE_MS
     if (silent >= this.#rhythm.dead || probed) return dead()
     const due = asks.filter((ms) => ms <= silent).length
@@ -102,9 +113,10 @@ export class Pulse {
     const { asks, dead, look } = this.#rhythm
     const next = [...asks, dead].find((ms) => ms > silent) ?? dead
     const probe = this.#probed === undefined ? Infinity : this.#probed + PROBE_MS - this.#options.clock.monotonic()
-    const wait = Math.min(next - silent, look, probe)
     this.#cancel()
     if (this.#stopped) return
+    this.#alert = look < Infinity && this.#options.busy()
+    const wait = Math.min(next - silent, this.#alert ? look : Infinity, probe)
     this.#cancel = this.#options.clock.after(Math.max(wait, 100), () => this.#look(), true)
   }
 }

@@ -116,14 +116,16 @@ export class Requests {
   /** Offers what waits for a contact; resolves with the trouble when that leads no further. */
   async #offer(key: string, over: AbortSignal): Promise<Trouble> {
     const { peers } = this.#options
-    for (;;) {
+    for (let lost = false; ; ) {
       const reached = await this.#reach(key)
       if (!('contact' in reached)) return reached
       peers.poke(key)
       const { end } = await reached.ended
       // Of two sessions one ends, and an old one is renewed: neither is a loss. One that ends at once would end again.
       const broke = end === 'lost' || end === 'offended' || reached.link.age < YOUNG_MS
-      if (over.aborted || (broke && !peers.isUp(key))) {
+      if (end === 'lost' && !lost && reached.link.age >= YOUNG_MS && !over.aborted) {
+        lost = true // one of the two may have moved
+      } else if (over.aborted || (broke && !peers.isUp(key))) {
         return { reason: 'lost', text: `the connection to ${reached.contact.name} broke`, addresses: [] }
       }
     }

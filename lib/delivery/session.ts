@@ -111,6 +111,7 @@ export class Session {
   /** Something new waits for this contact. `all`: offer again what was refused for now, too. */
   poke(all = false): void {
     this.#offering?.poke(all)
+    this.#pulse?.stir()
   }
 
   /** Offers and asks for nothing more, finishes what is under way, says BYE. */
@@ -231,6 +232,7 @@ export class Session {
       if (frame === undefined) return
       this.#pulse?.heard()
       if (!(await this.#handle(frame))) return this.#offend(BYE.OUT_OF_TURN)
+      this.#pulse?.stir()
       if (this.#end !== undefined) return
       if (this.#receiving?.error !== undefined || this.#offering?.error !== undefined) return
       if (link.worn && !this.#stopping) this.stop()
@@ -262,7 +264,7 @@ export class Session {
     this.#offering.onProgress = () => this.#progress()
     this.tellPlace()
     if (this.#stopping) return this.stop()
-    this.#offering.poke()
+    this.poke()
   }
 
   /** False: out of turn. */
@@ -370,7 +372,7 @@ export class Session {
       carrier: this.link.carrier,
       ask: () => this.#say({ type: 'ping', bytes: random.bytes(8) }),
       announce: () => this.link.announce(),
-      busy: () => this.#offering?.sending === true || this.#receiving?.inFlight === true,
+      busy: () => this.#offering?.busy === true || this.#receiving?.inFlight === true,
       dead: () => this.abort(),
     })
     if (this.#replaced) this.#pulse.replace()

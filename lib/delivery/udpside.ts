@@ -3,7 +3,7 @@
 
 import type { Guard } from '../net/guard.ts'
 import type { Link } from '../net/link.ts'
-import { watchMoves } from '../net/moves.ts'
+import { Moves } from '../net/moves.ts'
 import type { Ending } from '../net/stream.ts'
 import type { UdpPort } from '../net/udp.ts'
 import { Holding } from './holding.ts'
@@ -36,7 +36,7 @@ export class UdpSide {
   #missing: string | undefined
   #started = false
   #waiting: Promise<void> | undefined
-  #unwatch = (): void => undefined
+  #moves: Moves | undefined
 
   constructor(options: UdpSideOptions) {
     this.#options = options
@@ -90,7 +90,8 @@ export class UdpSide {
   #take(owned: Owned): void {
     const { station, isUp, only, adopt, fail } = this.#options
     this.#owned = owned
-    this.#holding = new Holding({ station, port: owned.port, isUp, only, onLink: adopt, fail })
+    const awake = (): void => this.#moves?.look()
+    this.#holding = new Holding({ station, port: owned.port, isUp, only, onLink: adopt, awake, fail })
     if (this.#started) this.#holding.start()
   }
 
@@ -98,7 +99,7 @@ export class UdpSide {
   start(): void {
     this.#started = true
     this.#holding?.start()
-    this.#unwatch = watchMoves(this.#options.station.home.clock, () => {
+    this.#moves = new Moves(this.#options.station.home.clock, () => {
       this.#options.station.outside.forget()
       this.#holding?.restart()
       this.#options.moved()
@@ -111,18 +112,20 @@ export class UdpSide {
   }
 
   /** The contact is not there any more. */
-  lost(key: string): void {
+  lost(key: string, link: Link): void {
     this.#holding?.restart(key)
+    if (link.displaced) this.#holding?.follow(key, link.remote)
   }
 
   /** Something is to go to the contact now: resolves when it is there, or when UDP leads no further. */
   async hurry(key: string): Promise<void> {
+    this.#moves?.look()
     await this.#holding?.hurry(key)
   }
 
   /** The port is free once it resolves; sessions have ended before. */
   async close(): Promise<void> {
-    this.#unwatch()
+    this.#moves?.stop()
     this.#holding?.stop()
     this.#stop.abort()
     await this.#waiting

@@ -39,8 +39,11 @@ export interface Pipe {
   /** What was written is sent, then the end is. */
   end(): void
   destroy(): void
-  /** From now on what this side sends goes there. */
-  redirect(to: Endpoint): void
+  /**
+   * From now on what is written goes there. Resolves when what was under way has arrived, at the place it was sent to:
+   * what is lost on the way goes there again, not to the new place.
+   */
+  redirect(to: Endpoint): Promise<void>
 }
 
 /** The door to UDP: binds the port on all addresses, alone. Rejects with the system's error, EADDRINUSE above all. */

@@ -88,6 +88,11 @@ export class Link {
     return this.#stream.remote
   }
 
+  /** Lost because the other side moved while something was under way to it: it is at `remote`. */
+  get displaced(): boolean {
+    return this.#stream.displaced === true
+  }
+
   get carrier(): ByteStream['carrier'] {
     return this.#stream.carrier
   }

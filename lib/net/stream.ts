@@ -41,6 +41,8 @@ export interface ByteStream {
   end(): void
   /** Over, both ways, at once. Unread bytes make this a reset in TCP: see p2p-wire(7), SILENCE. Twice is fine. */
   destroy(): void
+  /** Lost because the other side has moved: it was at `remote` a moment ago. */
+  readonly displaced?: boolean
   /** Tells the other side where this one is now, should the address have changed; nothing over TCP. */
   announce?(): void
   /** Resolves when both directions are over and the system's resources are free. Never rejects. */

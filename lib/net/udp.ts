@@ -22,6 +22,7 @@ const PATIENCE_MS = 10_000 // an answer is waited for so long after the last tim
 const REMEMBER_MS = 20_000 // an answer is given again to the same hello from the same place
 const REMEMBER_MAX = 2048 // answers; the oldest goes
 const OPENER_HOPS = 5 // enough for a NAT at home and one at the carrier, too few for the other side's
+const MOVED_MS = 1000 // what is under way to a side that has moved is given so long to arrive where it was
 const LINGER_MS = 500 // last words may take so long when the port closes
 
 export interface UdpPortOptions extends AnswerOptions {
@@ -211,7 +212,15 @@ export class UdpPort {
     if (this.#closed) return
     for (const tell of this.#watchers) tell({ out: false, size: bytes.length, place: from })
     if (bytes.length === HELLO_SIZE) this.#hello(bytes, from)
-    else if (bytes.length === MARK_SIZE) this.#roll.take(bytes)?.redirect(from)
+    else if (bytes.length === MARK_SIZE) this.#mark(bytes, from)
+  }
+
+  /** A stream sends what is lost again to where it was sent first: what was under way to a place left is lost with it. */
+  #mark(bytes: Uint8Array, from: Endpoint): void {
+    const stream = this.#roll.take(bytes)
+    if (stream === undefined) return
+    const cancel = this.#options.clock.after(MOVED_MS, () => stream.displace(), true)
+    void stream.redirect(from).then(cancel)
   }
 
   #hello(bytes: Uint8Array, from: Endpoint): void {

@@ -20,6 +20,8 @@ export class UdpStream implements ByteStream {
   readonly #pipe: Pipe
   readonly #announce: (to: Endpoint) => void
   #remote: Endpoint
+  #redirecting = Promise.resolve()
+  #displaced = false
 
   #chunks: Uint8Array[] = []
   #buffered = 0
@@ -66,10 +68,21 @@ export class UdpStream implements ByteStream {
     return this.#remote
   }
 
-  /** The other side has shown that it is there now. */
-  redirect(to: Endpoint): void {
+  /** The other side has shown that it is there now. Resolves when nothing is under way to another place any more. */
+  redirect(to: Endpoint): Promise<void> {
+    if (to.ip !== this.#remote.ip || to.port !== this.#remote.port) this.#redirecting = this.#pipe.redirect(to)
     this.#remote = to
-    this.#pipe.redirect(to)
+    return this.#redirecting
+  }
+
+  get displaced(): boolean {
+    return this.#displaced
+  }
+
+  /** What was under way when the other side moved will never arrive. */
+  displace(): void {
+    if (this.#lost === undefined) this.#displaced = true
+    this.#cut('the other side has moved')
   }
 
   announce(): void {

@@ -68,7 +68,7 @@ class UdxPipe implements Pipe {
   readonly #remoteId: number
   readonly #socketFor: (to: Endpoint) => UdxSocket | undefined
   #to: Endpoint | undefined
-  #changing = false
+  #changing: Promise<void> | undefined
   #closed = false
 
   constructor(stream: UdxStream, remoteId: number, socketFor: (to: Endpoint) => UdxSocket | undefined) {
@@ -103,13 +103,13 @@ class UdxPipe implements Pipe {
     this.#stream.destroy()
   }
 
-  redirect(to: Endpoint): void {
+  redirect(to: Endpoint): Promise<void> {
     this.#to = to
-    if (!this.#changing) void this.#follow()
+    this.#changing ??= this.#follow().finally(() => (this.#changing = undefined))
+    return this.#changing
   }
 
   async #follow(): Promise<void> {
-    this.#changing = true
     while (this.#to !== undefined && !this.#closed && this.#stream.connected && !this.#stream.destroying) {
       const to = this.#to
       this.#to = undefined
@@ -121,7 +121,6 @@ class UdxPipe implements Pipe {
         break // it closed meanwhile
       }
     }
-    this.#changing = false
   }
 }
 

@@ -243,14 +243,14 @@ test('a stream goes on where it is redirected to', async () => {
     const [near, far] = streams(a, b)
     await near.write([new Uint8Array(10)])
     assert.is((await far.read())?.length, 10)
-    void near.redirect({ ip: '::1', port: b.door.port })
+    await pause(200) // nothing is under way
+    await near.redirect({ ip: '::1', port: b.door.port })
     assert.equal(near.remote, { ip: '::1', port: b.door.port })
     await near.write([new Uint8Array(20)])
     assert.is((await far.read())?.length, 20)
-    await pause(200) // nothing is under way any more
     void near.redirect(c.at)
     void near.redirect({ ip: '::1', port: b.door.port })
-    await near.redirect(b.at)
+    void near.redirect(b.at)
     await near.write([new Uint8Array(30)])
     assert.is((await far.read())?.length, 30)
     near.end()

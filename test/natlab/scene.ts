@@ -18,8 +18,8 @@ import { Lab, type Node } from './lab.ts'
 
 export type Who = 'a' | 'b'
 
-/** Ports that the lab's `eim` translates, too. Behind one NAT two have to be told apart. */
-const PORTS: Readonly<Record<Who, number>> = { a: 40_001, b: 40_002 }
+/** Ports that the lab's `eim` translates, too. */
+const PORT = 40_001
 
 export interface SceneOptions {
   /** HAIRPIN=1 and the like, for natlab.sh. */
@@ -53,8 +53,13 @@ export class Scene {
     }
   }
 
-  port(who: Who): number {
-    return PORTS[who]
+  /** Of both, unless they are behind one NAT, which has to tell them apart. */
+  get port(): number {
+    return PORT
+  }
+
+  #port(who: Who): number {
+    return who === 'b' && this.types[0] === 'same' ? PORT + 1 : PORT
   }
 
   home(who: Who): string {
@@ -84,7 +89,7 @@ export class Scene {
   /** The lab's eim translates for good: what a STUN server would say stands in its map. */
   #eimPort(who: Who): string {
     const map = this.lab.run(who === 'a' ? 'na' : 'nb', ['nft', 'list', 'map', 'ip', 'nat', 'eim'])
-    return new RegExp(`${PORTS[who]} : [0-9.]+ \\. (\\d+)`).exec(map)?.[1] ?? ''
+    return new RegExp(`${this.#port(who)} : [0-9.]+ \\. (\\d+)`).exec(map)?.[1] ?? ''
   }
 
   /** Makes the two; again, should the pair be in its silence soon: two of three are not. */
@@ -94,7 +99,7 @@ export class Scene {
         rmSync(this.home(who), { recursive: true, force: true })
         const listed = addresses?.[who] ?? this.addresses(who)
         const args = listed.flatMap((address) => ['--addr', address])
-        this.run(who, 'p2p-id', ['init', '--name', who, '--no-passphrase', '--port', String(PORTS[who]), ...args])
+        this.run(who, 'p2p-id', ['init', '--name', who, '--no-passphrase', '--port', String(this.#port(who)), ...args])
       }
       this.tell('a', 'b')
       this.tell('b', 'a')

@@ -9,6 +9,7 @@ import { sleep } from '../base/clock.ts'
 import { EX, Failure, isCode } from '../base/fail.ts'
 import { fraction } from '../base/random.ts'
 import { filesNow } from './age.ts'
+import { briefLock } from './brieflock.ts'
 import type { Stat } from './files.ts'
 import type { Home } from './home.ts'
 
@@ -90,7 +91,7 @@ export async function withLock<T>(
   { waitMs = WAIT_MS, overtake = false }: WaitOptions = {},
 ): Promise<T> {
   const deadline = home.clock.monotonic() + waitMs
-  let held = await tryLock(home, name, overtake)
+  let held = (await acquire(home, name, true)) ?? (await tryLock(home, name, overtake))
   while (held === undefined) {
     if (home.clock.monotonic() > deadline) {
       throw new Failure(EX.TEMPORARY, `another process holds the lock '${name}' of ${home.path}`)
@@ -105,10 +106,11 @@ export async function withLock<T>(
   }
 }
 
-async function acquire(home: Home, name: string): Promise<Held | undefined> {
+/** `brief`: for work of a moment. */
+async function acquire(home: Home, name: string, brief = false): Promise<Held | undefined> {
   const path = home.at('lock', name)
   const compromised = new AbortController()
-  const { lock } = await import('proper-lockfile')
+  const lock = brief ? briefLock(home) : (await import('proper-lockfile')).lock
   let release: () => Promise<void>
   try {
     release = await lock(path, {
@@ -124,7 +126,7 @@ async function acquire(home: Home, name: string): Promise<Held | undefined> {
     if (isFull(error, name)) return { lost: compromised.signal, release: () => Promise.resolve() }
     if (!isCode(error, 'ENOENT')) throw error
     // There was no lock/, which may be deleted. Or somebody with another clock has broken the lock that was just made.
-    return (await home.files.mkdir(home.at('lock'))) ? acquire(home, name) : undefined
+    return (await home.files.mkdir(home.at('lock'))) ? acquire(home, name, brief) : undefined
   }
   try {
     await noteOwner(home, `${path}.owner`)
@@ -168,10 +170,10 @@ async function breakLock(home: Home, name: string, seen: Stat | undefined): Prom
 
 /** Not durable: a note lost in a power cut belongs to a dead process. */
 export async function noteOwner(home: Home, path: string): Promise<void> {
-  await home.files.unlink(path)
+  if ((await home.files.stat(path)) !== undefined) await home.files.unlink(path)
   const handle = await home.files.open(path, 'append')
   try {
-    await handle.write(utf8(JSON.stringify(await identifyProcess(home, process.pid))))
+    await handle.write(utf8(JSON.stringify(await ourselves(home))))
   } finally {
     await handle.close()
   }
@@ -195,7 +197,7 @@ export async function judge(home: Home, path: string): Promise<'alive' | 'dead' 
   } catch {
     return 'unnoted' // or torn
   }
-  const here = await identifyProcess(home, process.pid)
+  const here = await ourselves(home)
   if (owner.boot !== here.boot) return 'dead'
   if (owner.space !== here.space) return 'unknown'
   try {
@@ -204,6 +206,15 @@ export async function judge(home: Home, path: string): Promise<'alive' | 'dead' 
     if (isCode(error, 'ESRCH')) return 'dead'
   }
   return (await identifyProcess(home, owner.pid)).start === owner.start ? 'alive' : 'dead'
+}
+
+const known = new WeakMap<Home, Owner>()
+
+/** This process; it stays who it is. */
+async function ourselves(home: Home): Promise<Owner> {
+  let owner = known.get(home)
+  if (owner === undefined) known.set(home, (owner = await identifyProcess(home, process.pid)))
+  return owner
 }
 
 /** A process beyond its number, which is used again: start time and boot from proc(5), empty where there is none. */

@@ -24,6 +24,8 @@ interface Tried {
 /** Those of the addresses that may be called now; each of them counts as called. */
 export async function mayTry(home: Home, key: string, told: readonly Address[]): Promise<Address[]> {
   if (told.length === 0) return []
+  const lately = await load(home, key, home.clock.now()) // the file is replaced as a whole: looking takes no lock
+  if (told.every((address) => lately.answered.includes(formatAddress(address)))) return [...told]
   return alone(home, async () => {
     const now = home.clock.now()
     const { answered, tried } = await load(home, key, now)
@@ -42,9 +44,12 @@ export async function mayTry(home: Home, key: string, told: readonly Address[]):
 
 /** The contact has answered at these: they are called as often as there is reason to. */
 export async function noteAnswered(home: Home, key: string, addresses: readonly Address[]): Promise<void> {
+  const texts = addresses.map(formatAddress)
+  const lately = await load(home, key, home.clock.now())
+  if (texts.every((text) => lately.answered.includes(text))) return
   await alone(home, async () => {
     const { answered, tried } = await load(home, key, home.clock.now())
-    const fresh = addresses.map(formatAddress).filter((text) => !answered.includes(text))
+    const fresh = texts.filter((text) => !answered.includes(text))
     if (fresh.length === 0) return
     for (const text of fresh) tried.delete(text)
     await store(home, key, { answered: [...answered, ...fresh].slice(-ANSWERED_MAX), tried })

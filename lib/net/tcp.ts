@@ -2,7 +2,6 @@
 // moment, is read only while somebody reads (and a little ahead), and never closes by itself when the other side
 // does: who fails a handshake must not be able to tell when.
 
-import { lookup } from 'node:dns/promises'
 import { connect as netConnect, createServer, type Socket } from 'node:net'
 
 import { formatIp, parseIp } from '../wire/ip.ts'
@@ -144,6 +143,7 @@ export function connect(to: Endpoint, signal: AbortSignal): Promise<ByteStream> 
 /** All addresses of a host name, in the resolver's order; an IP address gives itself. Empty if there are none. */
 export async function resolve(host: string): Promise<string[]> {
   if (parseIp(host) !== undefined) return [host]
+  const { lookup } = await import('node:dns/promises') // reads the system's settings as soon as it is loaded
   try {
     const found = await lookup(host, { all: true, verbatim: true })
     return found.map((entry) => canonical(entry.address))

@@ -22,8 +22,8 @@ export interface Cut {
 /** What the shipped code takes from node or the system other than by a door, and takes from SimFiles here. */
 const SYSTEM: Cut[] = [
   // A lock is a directory on the simulated disk; who lives is told by the model's table of processes.
-  { file: 'lib/disk/lock.ts', from: "const { lock } = await import('proper-lockfile')", to: 'const { lock } = home.files.locks' },
-  { file: 'lib/disk/lock.ts', from: 'process.pid', to: 'home.files.pid', times: 3 },
+  { file: 'lib/disk/lock.ts', from: "const lock = brief ? briefLock(home) : (await import('proper-lockfile')).lock", to: 'const { lock } = home.files.locks' },
+  { file: 'lib/disk/lock.ts', from: 'process.pid', to: 'home.files.pid', times: 2 },
   { file: 'lib/disk/lock.ts', from: 'process.kill(owner.pid, 0)', to: 'home.files.kill(owner.pid)' },
   { file: 'lib/disk/seenindex.ts', from: 'process.pid', to: 'this.#files.pid' },
   // After what can run now.

@@ -10,17 +10,20 @@ import type { Link } from '../net/link.ts'
 import { LIST_MAX, REFUSE } from '../wire/frame.ts'
 import { type Admission, fullDisk, isFullDisk, Recent, type Refusal, SETTLED } from './limits.ts'
 
-/** What may be asked for at once, p2p-wire(7): large messages by number, small ones by number and bytes. */
+/** What may be on its way at once, p2p-wire(7): large messages by number, small ones by number and bytes. */
 const LARGE_OPEN = 4
 const SMALL_OPEN = 256
 const SMALL_BYTES = 1 << 20
 const SMALL = 64 * 1024
 
+/** Bytes of small messages in memory: those on their way, and those that are here and wait for the disk. */
+const HELD_BYTES = 4 * SMALL_BYTES
+
 /** Offers of the other side that may be open. */
 const OFFERS_MAX = 1024
 
-/** Complete messages committed together, at most: as many as may be on their way. */
-const BATCH = SMALL_OPEN
+/** Complete messages committed together, at most. */
+const BATCH = 512
 
 export interface ReceiveOptions {
   inbox: Inbox
@@ -40,6 +43,8 @@ interface Incoming {
   release: () => void
   /** Frames of an earlier WANT may still come. */
   stale: boolean
+  /** A small one that is whole: while it is committed, others may come. */
+  here: boolean
 }
 
 export class Receiving {
@@ -53,9 +58,14 @@ export class Receiving {
   readonly #large = new Map<string, Offer>()
   /** Asked for. */
   readonly #open = new Map<string, Incoming>()
-  /** Of these the small ones, and their bytes. */
+  /** Of these the small ones that are not here yet, and their bytes. */
   #smallOpen = 0
   #smallBytes = 0
+  /** Bytes of the small ones that are. */
+  #hereBytes = 0
+  #largeOpen = 0
+  /** Others are asked for when half of what was on its way is here. */
+  #askAt = 0
   /** Offered and not answered for good, the above included. */
   readonly #offered = new Map<string, Offer>()
   /** Ids that are done with while their bytes may still be on the way. */
@@ -241,6 +251,7 @@ export class Receiving {
 
   /** Sends WANT for as much as the limits allow. */
   #ask(): void {
+    this.#askAt = -1 // once is enough
     this.#then(async () => {
       const wants: { id: string; offset: number }[] = []
       for (const queue of [this.#small, this.#large]) {
@@ -254,12 +265,15 @@ export class Receiving {
       for (let at = 0; at < wants.length; at += LIST_MAX) {
         await this.#link.send({ type: 'want', items: wants.slice(at, at + LIST_MAX) })
       }
+      this.#askAt = this.#smallOpen >> 1
     })
   }
 
   #roomFor(size: number): boolean {
-    if (size > SMALL) return this.#open.size - this.#smallOpen < LARGE_OPEN
-    return this.#smallOpen < SMALL_OPEN && (this.#smallOpen === 0 || this.#smallBytes + size <= SMALL_BYTES)
+    if (size > SMALL) return this.#largeOpen < LARGE_OPEN
+    if (this.#smallOpen === 0 && this.#hereBytes === 0) return true
+    const coming = this.#smallBytes + size
+    return this.#smallOpen < SMALL_OPEN && coming <= SMALL_BYTES && this.#hereBytes + coming <= HELD_BYTES
   }
 
   /** What to ask for, if that is still to be done. */
@@ -281,13 +295,13 @@ export class Receiving {
         arrived()
         place.release()
       }
-      incoming = { arrival: place.arrival, release, stale: false }
+      incoming = { arrival: place.arrival, release, stale: false, here: false }
     } catch (error) {
       if (!isFullDisk(error)) throw error
       return this.#refuse(id, fullDisk)
     }
     this.#open.set(id, incoming)
-    this.#countSmall(size, 1)
+    this.#count(size, 1)
     try {
       if (incoming.arrival.full) await this.#complete(incoming)
     } catch (error) {
@@ -308,6 +322,7 @@ export class Receiving {
     const verdict = await this.#onDisk(arrival.check())
     if (verdict === 'good') {
       this.#ready.push(incoming)
+      this.#arrived(incoming)
       this.#settle()
     } else if (verdict === 'again') {
       incoming.stale = true
@@ -392,12 +407,26 @@ export class Receiving {
     const incoming = this.#open.get(id)
     if (incoming === undefined) return
     this.#open.delete(id)
-    this.#countSmall(incoming.arrival.size, -1)
+    if (incoming.here) this.#hereBytes -= incoming.arrival.size
+    else this.#count(incoming.arrival.size, -1)
   }
 
-  #countSmall(size: number, by: 1 | -1): void {
+  /** Makes room for others to come while it is committed: neither the disk waits for the network nor the other way round. */
+  #arrived(incoming: Incoming): void {
+    const { size } = incoming.arrival
     if (size > SMALL) return
-    this.#smallOpen += by
-    this.#smallBytes += by * size
+    incoming.here = true
+    this.#count(size, -1)
+    this.#hereBytes += size
+    if (this.#smallOpen <= this.#askAt && this.#small.size > 0) this.#ask()
+  }
+
+  #count(size: number, by: 1 | -1): void {
+    if (size > SMALL) {
+      this.#largeOpen += by
+    } else {
+      this.#smallOpen += by
+      this.#smallBytes += by * size
+    }
   }
 }

@@ -67,8 +67,9 @@ export async function countCalls(cast: Cast, play: Play): Promise<Series[]> {
   })
   const start = all.findIndex(({ rest }) => rest.includes(cast.stage.dir) && rest.includes('home.json'))
   if (start < 0) throw new Error('the home is not named')
-  // V8's threads only ever wake the main one, and look at how the system gives memory.
-  const ours = all.slice(start).filter(({ call, rest }) => call !== 'write' && !rest.includes('"/proc/sys/vm/'))
+  // V8's threads only ever wake the main one, and look at how the system gives memory and how many processors it has.
+  const looks = /"\/(?:proc\/sys\/vm|sys\/devices\/system\/cpu)\//
+  const ours = all.slice(start).filter(({ call, rest }) => call !== 'write' && !looks.test(rest))
   const threads = new Set(ours.map(({ tid }) => tid))
   if (threads.size > 2) throw new Error(`${threads.size} threads make the calls`)
   const found: Series[] = []

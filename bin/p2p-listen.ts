@@ -41,6 +41,7 @@ async function listen(call: Call): Promise<void> {
     reread: () => loadConfig(home, process.env),
     once: call.flag('once'),
     exec: call.value('exec'),
+    stun: call.flag('stun') ? (call.value('stun') === 'any' ? 'any' : 'contacts') : undefined,
     signal: stop,
     onReady(addresses, udp) {
       const places = addresses.map(({ ip, port }) => formatAddress({ host: ip, port }))

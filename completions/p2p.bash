@@ -40,7 +40,7 @@ _p2p_table() {
       ;;
     p2p-listen)
       p2p_options=(--home=directory --json --text --quiet/-q --verbose/-v --help/-h --version/-V)
-      p2p_all=("${p2p_options[@]}" --once --exec=command --no-text)
+      p2p_all=("${p2p_options[@]}" --once --exec=command --no-text --stun)
       ;;
     p2p-pipe)
       p2p_options=(--home=directory --json --text --quiet/-q --verbose/-v --help/-h --version/-V)
@@ -171,7 +171,7 @@ _p2p_table() {
       p2p_arguments=('anyone')
       ;;
     'p2p-listen ')
-      p2p_options+=(--once --exec=command --no-text)
+      p2p_options+=(--once --exec=command --no-text --stun)
       ;;
     'p2p-pipe ')
       p2p_options+=(--timeout=duration)

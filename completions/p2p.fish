@@ -657,6 +657,7 @@ complete -c p2p-listen -n '__p2p_at p2p-listen "*" --version -V' -l version -s V
 complete -c p2p-listen -n '__p2p_at p2p-listen "*" --once' -l once -d 'end after the first message'
 complete -c p2p-listen -n '__p2p_at p2p-listen "*" --exec' -l exec -r -f -a '(complete -C (__p2p_value p2p-listen))' -d 'run COMMAND for each message, its body on standard input, its record on descriptor 3'
 complete -c p2p-listen -n '__p2p_at p2p-listen "*" --no-text' -l no-text -d 'leave the text out of message records'
+complete -c p2p-listen -n '__p2p_at p2p-listen "*" --stun' -l stun -d 'tell contacts that ask how they are seen (STUN); --stun=any: everybody'
 
 complete -c p2p-pipe -e
 complete -c p2p-pipe -f

@@ -60,6 +60,24 @@ test('every key of the manual is in the table, with its kind and default, and th
   assert.equal(variables, KEYS.filter(({ name }) => !name.includes('.')).map(({ name }) => `P2P_${name.toUpperCase()}`))
 })
 
+test('hosts: a list of them, in the environment apart by blanks', async () => {
+  const two = [
+    { host: 'stun.example.org', port: 3478, tcp: true, udp: true },
+    { host: '2001:db8::1', port: 99, tcp: true, udp: true },
+  ]
+  assert.equal((await load('stun = ["stun.example.org", "[2001:db8::1]:99"]')).stun, two)
+  assert.equal((await load('', { P2P_STUN: ' stun.example.org  [2001:db8::1]:99 ' })).stun, two)
+  assert.equal((await load('stun = []')).stun, [])
+  assert.match(await refusal('stun = "stun.example.org"'), /^FILE:1: 'stun' must be a list of HOST:PORT$/)
+  assert.match(await refusal('stun = ["a.example", 7]'), /must be a list/)
+  assert.match(await refusal('stun = ["a.example:0"]'), /^FILE:1: 'stun': address 'a\.example:0': the port is a number from 1 to 65535$/)
+  assert.match(await refusal(`stun = [${'"a.example",'.repeat(9)}]`), /at most 8 hosts/)
+  assert.match(await refusal('', { P2P_STUN: 'x y/z' }), /^\$P2P_STUN: address 'y\/z'/)
+  assert.equal((await load('map = true\nlan = true')).lan, true)
+  const quiet = await load('quiet_net = true\nmap = true\nlan = true')
+  assert.equal([quiet.map, quiet.lan], [false, false])
+})
+
 test('the example of the manual is accepted', async () => {
   const page = readFileSync('man/p2p-config.5', 'utf8')
   const [, example = ''] = /\.Sh EXAMPLES\n\.Bd[^\n]*\n([\s\S]*?)\.Ed/.exec(page) ?? []

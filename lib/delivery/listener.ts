@@ -3,7 +3,7 @@
 
 import { EX, Failure, ioFailure, isCode } from '../base/fail.ts'
 import type { Config } from '../disk/config.ts'
-import type { Contact } from '../disk/contact.ts'
+import { type Contact, isWelcome } from '../disk/contact.ts'
 import type { Home } from '../disk/home.ts'
 import type { Delivered } from '../disk/inbox.ts'
 import type { Keyring } from '../disk/keyring.ts'
@@ -45,6 +45,8 @@ export interface ListenerOptions {
   once: boolean
   /** A command for each message, in place of those of the settings. */
   exec: string | undefined
+  /** Who is told how it is seen, should it ask (STUN); nobody without. */
+  stun?: 'contacts' | 'any' | undefined
   /** False: nobody is called because the listener begins; what waits goes when its time has come. */
   call?: boolean
   /** Holes are held towards this KEY alone. */
@@ -212,6 +214,8 @@ export class Listener {
       only,
       isUp: (key) => peers.isUp(key),
       adopt: (link) => void peers.adopt(link).catch(fail),
+      answersStun: (ip) => this.#answersStun(station, ip),
+      seen: () => peers.tellPlace(),
       moved: () => {
         mapping.moved()
         peers.moved()
@@ -240,6 +244,13 @@ export class Listener {
       reload: () => this.reload(),
     })
     return { guard, station, peers, pipes, hooks, requests, udp, mapping }
+  }
+
+  #answersStun(station: Station, ip: string): boolean {
+    const { stun } = this.#options
+    const contacts = stun === 'contacts' ? station.keyring.all().filter(isWelcome) : []
+    const known = contacts.some(({ addresses, sessionAddresses }) => [...addresses, ...sessionAddresses].some(({ host }) => host === ip))
+    return stun === 'any' || known
   }
 
   /** Every message takes a number from queue/clock, so one watch tells of all of them. Returns how to end it. */

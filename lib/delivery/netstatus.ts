@@ -22,6 +22,8 @@ export interface NetStatus {
   /** As sessions and the token tell them, the best first. */
   addresses: string[]
   nat: 'unknown' | 'independent' | 'symmetric'
+  /** Who gets through the own NAT, as a STUN server with two addresses found out. */
+  filtering?: 'independent' | 'address' | 'address+port'
   /** Who sees this machine where: KEYs of contacts, or stun: and the server. */
   seen: { by: string; address: string; ago: number }[]
   mapping: MappingReport
@@ -38,6 +40,7 @@ export function netStatus(station: Station, mapping: PortMapping, udp: boolean):
     udp,
     addresses: station.place().addresses.map(formatAddress),
     nat: CLASSES[outside.natClass(localAddresses(home.port).map(({ host }) => host))],
+    ...(outside.filtering !== undefined && { filtering: outside.filtering }),
     seen: outside.sights().map(({ by, seen, ago }: Sight) => ({
       by,
       address: formatAddress({ host: seen.ip, port: seen.port }),

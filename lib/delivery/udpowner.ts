@@ -21,6 +21,8 @@ export interface OwnerOptions {
   guard: Guard<Ending>
   /** Gets every link of a contact that called. */
   onLink: (link: Link) => void
+  /** As UdpPortOptions has it. */
+  answersStun?: (ip: string) => boolean
   onFault: (error: unknown) => void
 }
 
@@ -40,7 +42,7 @@ export const noUdp = missingUdp
  * The port, or 'busy' while another process of this home has it. Throws Failure 78 if another program has it, and an
  * Error in words if there is no UDP here (noUdp).
  */
-export async function takePort({ station, guard, onLink, onFault }: OwnerOptions): Promise<Owned | 'busy'> {
+export async function takePort({ station, guard, onLink, onFault, answersStun }: OwnerOptions): Promise<Owned | 'busy'> {
   const { home } = station
   const lock = await tryLock(home, LOCK)
   if (lock === undefined) return 'busy'
@@ -55,6 +57,7 @@ export async function takePort({ station, guard, onLink, onFault }: OwnerOptions
       open: openUdx,
       onLink,
       onFault,
+      ...(answersStun !== undefined && { answersStun }),
     })
     return { port, release: () => release(port, lock) }
   } catch (error) {

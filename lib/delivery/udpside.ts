@@ -7,6 +7,7 @@ import { Moves } from '../net/moves.ts'
 import type { Ending } from '../net/stream.ts'
 import type { UdpPort } from '../net/udp.ts'
 import { Holding } from './holding.ts'
+import { Lookout } from './lookout.ts'
 import type { Station } from './station.ts'
 import { awaitPort, noUdp, type Owned, takePort, wantPort } from './udpowner.ts'
 
@@ -21,6 +22,10 @@ export interface UdpSideOptions {
   isUp: (key: string) => boolean
   /** A link with a contact, whoever began it. */
   adopt: (link: Link) => void
+  /** Who is told how it is seen (STUN). */
+  answersStun: (ip: string) => boolean
+  /** Others see this machine somewhere else. */
+  seen: () => void
   /** The machine has moved or woken. */
   moved: () => void
   /** Something a person should know; the listener goes on. */
@@ -34,6 +39,7 @@ export class UdpSide {
   #owned: Owned | undefined
   #holding: Holding | undefined
   #missing: string | undefined
+  #lookout: Lookout | undefined
   #started = false
   #waiting: Promise<void> | undefined
   #moves: Moves | undefined
@@ -88,27 +94,35 @@ export class UdpSide {
   }
 
   #take(owned: Owned): void {
-    const { station, isUp, only, adopt, fail } = this.#options
+    const { station, isUp, only, adopt, fail, seen } = this.#options
     this.#owned = owned
     const awake = (): void => this.#moves?.look()
     this.#holding = new Holding({ station, port: owned.port, isUp, only, onLink: adopt, awake, fail })
-    if (this.#started) this.#holding.start()
+    this.#lookout = new Lookout({ station, port: owned.port, changed: seen })
+    if (this.#started) this.#begin()
   }
 
   /** Holes are held from now on. */
   start(): void {
     this.#started = true
-    this.#holding?.start()
+    this.#begin()
     this.#moves = new Moves(this.#options.station.home.clock, () => {
       this.#options.station.outside.forget()
       this.#holding?.restart()
+      this.#lookout?.start()
       this.#options.moved()
     })
   }
 
-  /** The keyring changed. */
+  #begin(): void {
+    this.#holding?.start()
+    this.#lookout?.start()
+  }
+
+  /** Keyring or settings changed. */
   reload(): void {
     this.#holding?.reload()
+    this.#lookout?.start()
   }
 
   /** The contact is not there any more. */
@@ -127,6 +141,7 @@ export class UdpSide {
   async close(): Promise<void> {
     this.#moves?.stop()
     this.#holding?.stop()
+    this.#lookout?.stop()
     this.#stop.abort()
     await this.#waiting
     await this.#owned?.release()

@@ -4,18 +4,21 @@
 
 import { EX, Failure, ioFailure, Malformed } from '../base/fail.ts'
 import { foldName, nearest, parseDuration, parseSize, quote } from '../base/text.ts'
+import { type Address, parseAddress } from '../wire/address.ts'
 import { MESSAGE_MAX } from '../wire/envelope.ts'
+import { STUN_PORT } from '../wire/stun.ts'
 import type { Contact } from './contact.ts'
 import { readText } from './durable.ts'
 import type { Home } from './home.ts'
 import type { Keyring } from './keyring.ts'
 
 const FILE = 'config.toml'
+const HOSTS_MAX = 8
 const FILE_MAX = 64 * 1024 // bytes: far more than the table can fill
 const LINES_MAX = 1000 // the line of a key is only looked for in files up to this
 
-/** duration: seconds. size: bytes. */
-export type Kind = 'duration' | 'size' | 'bool' | 'text'
+/** duration: seconds. size: bytes. hosts: HOST[:PORT], any number of them. */
+export type Kind = 'duration' | 'size' | 'bool' | 'text' | 'hosts'
 
 export interface Key {
   /** With its table: `limits.message`; `contact.NAME.expires` stands for one contact's. */
@@ -34,6 +37,7 @@ export const KEYS: readonly Key[] = [
   { name: 'quiet_net', kind: 'bool', fallback: 'false' },
   { name: 'map', kind: 'bool', fallback: 'true' },
   { name: 'lan', kind: 'bool', fallback: 'true' },
+  { name: 'stun', kind: 'hosts', fallback: '[]' },
   { name: 'requests', kind: 'bool', fallback: 'false' },
   { name: 'udp', kind: 'bool', fallback: 'true' },
   { name: 'limits.message', kind: 'size', fallback: '1G' },
@@ -48,7 +52,7 @@ export const KEYS: readonly Key[] = [
 ]
 
 const CONTACT = 'contact'
-const WORDS: Record<Kind, string> = { duration: 'a duration', size: 'a size', bool: 'true or false', text: 'a text without NUL' }
+const WORDS: Record<Kind, string> = { duration: 'a duration', size: 'a size', bool: 'true or false', text: 'a text without NUL', hosts: 'a list of HOST:PORT' }
 const QUOTA = 8 * 2 ** 30
 const DURATION_MAX = 1e11 // seconds, as parseDuration: the end of it is still a date
 
@@ -124,6 +128,12 @@ export class Config {
   /** Contacts in the own network may notice that this home is there. */
   get lan(): boolean {
     return this.#get('lan', true) && !this.quietNet
+  }
+
+  /** Servers that are asked how they see this home. */
+  get stun(): Address[] {
+    const text = this.#get<string>('stun', '')
+    return text === '' ? [] : text.split(' ').map((each) => parseAddress(each, STUN_PORT))
   }
 
   /** Bytes that stay free on the disk; undefined: the usual floor. */
@@ -285,6 +295,9 @@ class Reader {
     const name = quote(at.join('.'))
     if (kind === 'bool' && typeof value === 'boolean') return value
     if (kind === 'text' && typeof value === 'string' && !value.includes('\0')) return value
+    if (kind === 'hosts' && Array.isArray(value) && value.every((each) => typeof each === 'string')) {
+      return this.#read(kind, value.join(' '), at)
+    }
     if (typeof value === 'number' && value >= 0) {
       if (kind === 'size' && Number.isSafeInteger(value)) return value
       if (kind === 'duration' && (value <= DURATION_MAX || value === Infinity)) return value
@@ -292,10 +305,14 @@ class Reader {
     if ((kind !== 'size' && kind !== 'duration') || typeof value !== 'string') {
       throw this.#wrong(at, `${name} must be ${WORDS[kind]}`)
     }
+    return this.#read(kind, value, at)
+  }
+
+  #read(kind: Kind, value: string, at: readonly string[]): Value {
     try {
       return readValue(kind, value)
     } catch (error) {
-      throw error instanceof Failure ? this.#wrong(at, `${name}: ${error.message}`) : error
+      throw error instanceof Failure ? this.#wrong(at, `${quote(at.join('.'))}: ${error.message}`) : error
     }
   }
 }
@@ -314,8 +331,17 @@ function readValue(kind: Kind, text: string): Value {
   if (kind === 'duration') return parseDuration(text)
   if (kind === 'size') return parseSize(text)
   if (kind === 'text') return text
+  if (kind === 'hosts') return readHosts(text)
   if (text === 'true' || text === 'false') return text === 'true'
   throw new Failure(EX.USAGE, `bad value ${quote(text)}: write true or false`)
+}
+
+/** As one text, the hosts apart by blanks. */
+function readHosts(text: string): string {
+  const hosts = text.split(/\s+/).filter((each) => each !== '')
+  if (hosts.length > HOSTS_MAX) throw new Failure(EX.USAGE, `at most ${HOSTS_MAX} hosts`)
+  for (const each of hosts) parseAddress(each, STUN_PORT)
+  return hosts.join(' ')
 }
 
 /** $P2P_WAIT and the like; an empty one counts as absent. */

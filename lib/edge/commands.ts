@@ -361,6 +361,7 @@ export const p2pListen: Command = {
           'run COMMAND for each message, its body on standard input, its record on descriptor 3',
         ),
         flag('no-text', 'leave the text out of message records'),
+        { name: 'stun', kind: 'flag', word: 'any', text: 'tell contacts that ask how they are seen (STUN); --stun=any: everybody' },
       ],
       examples: ['p2p-listen', 'p2p-listen -q --exec \'notify-send "message from $P2P_FROM"\''],
     },

@@ -92,7 +92,9 @@ export function readArguments(command: Command, argv: string[]): Request {
     }
     const option = taken(command, verb, spelled)
     if (option === undefined) throw usage(`unknown option ${quote(token.rawName)} for '${self}'`)
-    if (option.kind === 'flag' && token.value !== undefined) throw usage(`option '--${option.name}' takes no value`)
+    if (option.kind === 'flag' && token.value !== undefined && token.value !== option.word) {
+      throw usage(`option '--${option.name}' takes no value${option.word === undefined ? '' : ` but ${option.word}`}`)
+    }
     if (option.kind !== 'flag' && token.value === undefined) {
       throw usage(`option ${quote(token.rawName)} needs a value: ${option.value ?? 'VALUE'}`)
     }

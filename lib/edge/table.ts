@@ -32,6 +32,8 @@ export interface Option {
   aliases?: string[]
   /** flag: no value. value: one, the last given wins. list: repeatable. */
   kind: 'flag' | 'value' | 'list'
+  /** Of a flag: what may be attached to it with =, the one word that changes its meaning. */
+  word?: string
   /** What the value is, e.g. 'TEXT'. */
   value?: string
   /** Offered for the value, where that does not follow from what it is. */

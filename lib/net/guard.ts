@@ -65,7 +65,7 @@ export class Bucket {
 }
 
 /** A Bucket per source; the least recently used one is forgotten first. */
-class Buckets {
+export class Buckets {
   readonly #limit: Rate
   readonly #map = new Map<string, Bucket>()
 

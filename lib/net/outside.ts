@@ -21,8 +21,12 @@ export interface Sight {
   readonly ago: number
 }
 
+/** Who may send through a mapping: everybody, the address, or the address and port that it was made to. */
+export type Filtering = 'independent' | 'address' | 'address+port'
+
 export class Outside {
   readonly #clock: Clock
+  #filtering: Filtering | undefined
   readonly #sights = new Map<string, { at: number; seen: Endpoint }>()
 
   constructor(clock: Clock) {
@@ -43,8 +47,18 @@ export class Outside {
     if (!this.#sights.has(seer)) this.#sights.set(seer, { at: this.#clock.monotonic() - ageMs, seen })
   }
 
+  /** How the own NAT lets others in, in the words of RFC 4787, as a STUN server found out. */
+  get filtering(): Filtering | undefined {
+    return this.#filtering
+  }
+
+  noteFiltering(filtering: Filtering): void {
+    this.#filtering = filtering
+  }
+
   /** The machine has moved: nothing that was seen counts any more. */
   forget(): void {
+    this.#filtering = undefined
     this.#sights.clear()
   }
 

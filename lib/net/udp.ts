@@ -13,6 +13,7 @@ import { Intake } from './intake.ts'
 import { Link } from './link.ts'
 import { MARK_SIZE, Marks, Roll } from './roam.ts'
 import { type Endpoint, Lost } from './stream.ts'
+import { Stun } from './stun.ts'
 import { UdpStream } from './udpstream.ts'
 
 /** A hello is sent again, the same bytes, so long after the first time. */
@@ -29,6 +30,8 @@ export interface UdpPortOptions extends AnswerOptions {
   port: number
   /** The door to the network. */
   open: OpenDatagrams
+  /** Whether this address is told how it is seen, should it ask (STUN); nobody without. */
+  answersStun?: (ip: string) => boolean
   /** Gets every confirmed link of a caller, and must take care of it. */
   onLink: (link: Link) => void
   /** Hears of errors of this side (a failing disk, a bug); to the caller they are silence like all else. */
@@ -69,6 +72,8 @@ interface Answered {
 export class UdpPort {
   readonly #options: UdpPortOptions
   #datagrams!: Datagrams
+  /** Asks servers, and answers, from this very port. */
+  readonly stun: Stun
   #closed = false
   readonly #pending = new Set<Pending>()
   readonly #answered = new Map<string, Answered[]>()
@@ -79,6 +84,9 @@ export class UdpPort {
 
   private constructor(options: UdpPortOptions) {
     this.#options = options
+    const { clock, random, answersStun = () => false } = options
+    const send = (bytes: Uint8Array, to: Endpoint): boolean => !this.#closed && this.#datagrams.send(bytes, to)
+    this.stun = new Stun({ clock, random, send, answers: answersStun })
   }
 
   /** Binds the port, alone: EADDRINUSE if it is taken. Throws an Error in words if this machine can do no UDP. */
@@ -211,6 +219,7 @@ export class UdpPort {
   #arrived(bytes: Uint8Array, from: Endpoint): void {
     if (this.#closed) return
     for (const tell of this.#watchers) tell({ out: false, size: bytes.length, place: from })
+    if (this.stun.take(bytes, from)) return
     if (bytes.length === HELLO_SIZE) this.#hello(bytes, from)
     else if (bytes.length === MARK_SIZE) this.#mark(bytes, from)
   }

@@ -122,6 +122,11 @@ bench: cache
 silence: all
 	@SILENCE=full $(call q,$(NODE)) --import tsx test/uniform.test.ts
 
+# Lives in bad weather, one from each seed: SEED=123 replays one, SEEDS=100000 runs so many, FROM=1 on.
+export SEEDS FROM
+model:
+	@$(call q,$(NODE)) --import tsx test/model/seeds.ts
+
 # What takes minutes: make test has a sample of it. Variables: test/soak/run.ts.
 export MESSAGES KILLS BYTES CUTS SEED KEEP MINUTES
 soak resume: all
@@ -320,5 +325,5 @@ nodes: all
 clean:
 	rm -rf dist
 
-.PHONY: all node cache completions test bench silence crash soak resume demo lint install uninstall deb nodes clean
+.PHONY: all node cache completions test bench silence model crash soak resume demo lint install uninstall deb nodes clean
 .DELETE_ON_ERROR:

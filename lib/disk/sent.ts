@@ -68,7 +68,9 @@ export async function prepareSent(
   }
   await writeMail(home.files, prepared, mail)
   await home.files.utimes(prepared, mail.created)
-  await keepLargeParts(home, head, parts) // after the mail: by what it left in sent/tmp the sweep knows a dead one's files
+  // By what a dead one left in sent/tmp the sweep knows its files: that must be there as long as they are.
+  if (head.header.parts.some(isExternal)) await home.files.syncDir(home.at('sent', 'tmp'))
+  await keepLargeParts(home, head, parts)
   return { prepared, path }
 }
 

@@ -74,7 +74,9 @@ async function sweepSent(home: Home, now: number): Promise<void> {
   for (const name of copies.filter((copy) => !wanted.has(copy))) {
     const id32 = name.split('.')[1] ?? ''
     for (const id of id32.length === 32 && !kept.has(id32) ? await home.files.list(home.at('files')) : []) {
-      if (id.startsWith(id32)) await removeTree(home.files, home.at('files', id))
+      if (!id.startsWith(id32)) continue
+      await removeTree(home.files, home.at('files', id))
+      await home.files.syncDir(home.at('files')) // before the copy, by which they would be found again
     }
     await home.files.unlink(home.at('sent', 'tmp', name))
   }

@@ -54,8 +54,8 @@ export class CourseSide implements Kernel {
   opened = 0
   readonly locks = new Map<string, number>()
   readonly alive = new Set<number>()
-  /** Under way, by number, and how many there were. */
-  readonly syncs = new Map<number, () => void>()
+  /** Under way, by number, and how many there were; with the state they began in. */
+  readonly syncs = new Map<number, { end: () => void; path: string; state: number }>()
   synced = 0
   readonly minor = decidesNothing
   readonly told: Told[]
@@ -68,10 +68,10 @@ export class CourseSide implements Kernel {
   #pid = 100
 
   constructor(states: SideStates, state: number) {
-    const { disk, told } = states.get(state)
+    const { told } = states.get(state)
     this.states = states
     this.home = states.home
-    this.disk = disk.clone()
+    this.disk = states.diskOf(state) as Disk
     bury(this.disk.find(this.home))
     this.told = [...told]
     this.state = state
@@ -106,7 +106,7 @@ export class Course {
   readonly order: Index[] = []
   /** How many points each side had when it had opened its home. */
   readonly begun: [number, number] = [0, 0]
-  readonly #blow: Blow | undefined
+  readonly blow: Blow | undefined
   #struck = false
   /** What should not have been seen on the way. */
   readonly faults: string[] = []
@@ -115,7 +115,7 @@ export class Course {
 
   constructor(states: readonly [SideStates, SideStates], pair: readonly [number, number], blow?: Blow) {
     this.sides = [new CourseSide(states[0], pair[0]), new CourseSide(states[1], pair[1])]
-    this.#blow = blow
+    this.blow = blow
   }
 
   /** The answer; throws a DiskError. */
@@ -142,14 +142,15 @@ export class Course {
       case 'sync':
       case 'syncDir':
         if (!changes(side, event)) return execute(side, event)
-        side.syncs.set(++side.synced, beginSync(side, event))
+        side.syncs.set(++side.synced, { end: beginSync(side, event), path: event.path, state: side.state })
         return side.synced
       case 'synced': {
         const sync = side.syncs.get(event.number)
         if (sync === undefined) return undefined
         side.syncs.delete(event.number)
-        sync()
-        this.#point(index)
+        sync.end()
+        // Of what was written meanwhile nothing is durable: that is no step from the present state.
+        this.#point(index, sync.state === side.state ? `synced ${sync.path}` : undefined)
         return undefined
       }
       default: {
@@ -179,14 +180,14 @@ export class Course {
     const side = this.sides[index]
     side.state = step === undefined ? side.states.number(side.disk, side.told) : side.states.step(side, step)
     this.#add(index)
-    const blow = this.#blow
+    const { blow } = this
     if (blow === undefined || this.#struck || this.order.length < blow.after) return
     this.#struck = true
     if (blow.side !== undefined) {
       const hit = this.sides[blow.side]
       hit.die()
       if (blow.state !== undefined) {
-        hit.disk = hit.states.get(blow.state).disk.clone()
+        hit.disk = hit.states.diskOf(blow.state) as Disk
         bury(hit.disk.find(hit.home))
         hit.state = blow.state
         hit.boot++
@@ -263,10 +264,16 @@ function unused(disk: Disk, pattern: RegExp, above: number): number {
 
 // The tree
 
+/** An answer as a number: equal for equal answers. */
+type Reply = number
+
 interface Step {
   readonly index: Index
-  readonly event: Event
-  readonly next: Map<string, Step | End>
+  readonly ask: Ask
+  /** Mostly there is one answer: that stands here, and the others in a map. */
+  reply: Reply | undefined
+  next: Step | End | undefined
+  others: Map<Reply, Step | End> | undefined
 }
 
 /** A life is over. */
@@ -274,80 +281,191 @@ interface End {
   readonly faults: readonly string[]
 }
 
-/** An answer as a text; of a modification time nothing, since time stands still. */
-function textOfAnswer(answer: Answer): string {
-  if (answer === undefined || typeof answer === 'boolean' || typeof answer === 'number') return String(answer)
-  if (answer instanceof Uint8Array) return `#${numberOf(answer)}`
-  if (Array.isArray(answer)) return answer.join('/')
+/** What one side did and was answered, whatever the other did meanwhile: by its next event. */
+interface Past {
+  ask: Ask | undefined
+  others: Map<Event, Ask> | undefined
+}
+
+/**
+ * An event at a place in the past of its side. What the disk answers, and the state in which it is then, depend on that
+ * and on the state before, and on nothing else.
+ */
+interface Ask {
+  readonly event: Event
+  /** By the state before: the answer and the state after, in one number. */
+  readonly known: Map<number, number>
+  /** Mostly there is one answer. */
+  reply: Reply | undefined
+  then: Past | undefined
+  others: Map<Reply, Past> | undefined
+}
+
+/** States, as numbers, are fewer than this. */
+const STATES_MAX = 2 ** 24
+
+const replies = new Map<string, Reply>()
+
+/** Of a modification time nothing, since time stands still. */
+function replyOf(answer: Answer): Reply {
+  if (answer === undefined || typeof answer === 'boolean' || typeof answer === 'number') return numbered(String(answer))
+  if (answer instanceof Uint8Array) return numbered(`#${numberOf(answer)}`)
+  if (Array.isArray(answer)) return numbered(answer.join('/'))
   const { kind, size } = answer as Exclude<Look, undefined>
-  return kind === 'dir' ? 'dir' : `file ${size}`
+  return numbered(kind === 'dir' ? 'dir' : `file ${size}`)
+}
+
+function numbered(text: string): Reply {
+  let reply = replies.get(text)
+  if (reply === undefined) replies.set(text, (reply = replies.size))
+  return reply
+}
+
+function after(step: Step, reply: Reply): Step | End | undefined {
+  return step.reply === reply ? step.next : step.others?.get(reply)
 }
 
 /** All lives that were run with the same blow. */
 export class Tree {
-  readonly #top = new Map<string, Step | End>()
+  top: Step | End | undefined
+  readonly pasts: readonly [Past, Past] = [nothingYet(), nothingYet()]
 
   /** Goes through a life; the texts of its faults, or undefined if it must be run. */
   follow(course: Course): readonly string[] | undefined {
-    let node = this.#top.get('')
-    while (node !== undefined && 'event' in node) {
-      let answer: string
+    const { sides, blow } = course
+    let node = this.top
+    while (node !== undefined && 'ask' in node) {
+      const { event, known } = node.ask
+      const side = sides[node.index]
+      const { state } = side
+      let reply: Reply
       try {
-        answer = textOfAnswer(course.apply(node.index, node.event))
+        reply = replyOf(course.apply(node.index, event))
       } catch (error) {
         if (!(error instanceof DiskError)) throw error
-        answer = `!${error.code}`
+        reply = numbered(`!${error.code}`)
       }
-      node = node.next.get(answer)
+      // Where a blow falls more decides, and a fault is not to be passed over.
+      if (blow === undefined && course.faults.length === 0) known.set(state, reply * STATES_MAX + side.state)
+      node = after(node, reply)
     }
     return node?.faults
   }
 
+  /**
+   * The same by the numbers of states alone, without a disk. The faults and the states at the end; undefined where
+   * something on the way was not found out before.
+   */
+  jump(pair: readonly [number, number]): { faults: readonly string[]; pair: readonly [number, number] } | undefined {
+    const states: [number, number] = [...pair]
+    let node = this.top
+    while (node !== undefined && 'ask' in node) {
+      const found = node.ask.known.get(states[node.index])
+      if (found === undefined) return undefined
+      states[node.index] = found % STATES_MAX
+      node = after(node, Math.floor(found / STATES_MAX))
+    }
+    return node && { faults: node.faults, pair: states }
+  }
+
   recorder(): Recorder {
-    return new Recorder(this.#top)
+    return new Recorder(this)
   }
 }
 
 /** Notes down one life that is being run. */
 export class Recorder {
-  #at: Map<string, Step | End>
-  #answer = ''
+  readonly #tree: Tree
+  /** The last step and the answer to it. */
+  #at: Step | undefined
+  #reply: Reply = 0
+  readonly #pasts: [Past, Past]
 
-  constructor(top: Map<string, Step | End>) {
-    this.#at = top
+  constructor(tree: Tree) {
+    this.#tree = tree
+    this.#pasts = [...tree.pasts]
   }
 
   /** The answer of `course` to an event of the program. */
   apply(course: Course, index: Index, event: Event): Answer {
-    const there = this.#at.get(this.#answer)
+    const there = this.#at === undefined ? this.#tree.top : after(this.#at, this.#reply)
+    let step: Step
     if (there === undefined) {
-      const step: Step = { index, event, next: new Map() }
-      this.#at.set(this.#answer, step)
-      this.#at = step.next
+      step = { index, ask: this.#ask(index, event), reply: undefined, next: undefined, others: undefined }
+      this.#put(step)
     } else {
-      if (!('event' in there) || there.index !== index || !sameEvent(there.event, event)) {
-        throw new Error(`not deterministic: ${describe(event)} where it was ${'event' in there ? describe(there.event) : 'the end'}`)
+      if (!('ask' in there) || there.index !== index || !sameEvent(there.ask.event, event)) {
+        throw new Error(`not deterministic: ${describe(event)} where it was ${'ask' in there ? describe(there.ask.event) : 'the end'}`)
       }
-      this.#at = there.next
+      step = there
     }
+    this.#at = step
     try {
       const answer = course.apply(index, event)
-      this.#answer = textOfAnswer(answer)
+      this.#reply = replyOf(answer)
       return answer
     } catch (error) {
       if (!(error instanceof DiskError)) throw error
-      this.#answer = `!${error.code}`
+      this.#reply = numbered(`!${error.code}`)
       throw diskError(error.code)
+    } finally {
+      this.#pasts[index] = pastOf(step.ask, this.#reply)
     }
   }
 
+  #ask(index: Index, event: Event): Ask {
+    const one = interned(event)
+    const past = this.#pasts[index]
+    const there = past.ask?.event === one ? past.ask : past.others?.get(one)
+    if (there !== undefined) return there
+    const ask: Ask = { event: one, known: new Map(), reply: undefined, then: undefined, others: undefined }
+    if (past.ask === undefined) past.ask = ask
+    else (past.others ??= new Map()).set(one, ask)
+    return ask
+  }
+
   end(faults: readonly string[]): void {
-    this.#at.set(this.#answer, { faults })
+    this.#put({ faults })
+  }
+
+  #put(next: Step | End): void {
+    const at = this.#at
+    if (at === undefined) this.#tree.top = next
+    else if (at.next === undefined) [at.reply, at.next] = [this.#reply, next]
+    else (at.others ??= new Map()).set(this.#reply, next)
   }
 }
 
+function nothingYet(): Past {
+  return { ask: undefined, others: undefined }
+}
+
+function pastOf(ask: Ask, reply: Reply): Past {
+  const there = ask.reply === reply ? ask.then : ask.others?.get(reply)
+  if (there !== undefined) return there
+  const past = nothingYet()
+  if (ask.then === undefined) [ask.reply, ask.then] = [reply, past]
+  else (ask.others ??= new Map()).set(reply, past)
+  return past
+}
+
+const events = new Map<string, Event>()
+
+/** One for all that are equal. */
+function interned(event: Event): Event {
+  const text = describe(event)
+  const there = events.get(text)
+  if (there === undefined) events.set(text, event)
+  return there ?? event
+}
+
 function sameEvent(a: Event, b: Event): boolean {
-  return a.do === b.do && describe(a) === describe(b)
+  for (const name in a) {
+    const [one, other] = [a[name as keyof Event], b[name as keyof Event]] as unknown[]
+    if (one === other) continue
+    if (!(one instanceof Uint8Array && other instanceof Uint8Array && numberOf(one) === numberOf(other))) return false
+  }
+  return true
 }
 
 export function describe(event: Event): string {

@@ -4,10 +4,11 @@
 // what a power cut makes of that, in every legal way. Equal states are one. Beside these come crashes of one side, or
 // of the connection, that the other side lives to see.
 
-import { type Blow, Course, type Point, Tree } from './course.ts'
+import { type Blow, Course, type Index, type Point, Tree } from './course.ts'
 import type { Disk } from './disk.ts'
-import { type Fault, faultOf, judge } from './judge.ts'
+import { type Fault, faultOf, type Judged, judge } from './judge.ts'
 import { seeded } from './homes.ts'
+import { keyOf } from './sidestate.ts'
 import { Trial, type World } from './trial.ts'
 
 export interface Limits {
@@ -34,9 +35,14 @@ export interface Found {
   blows: number
   /** Lives that were run; all others got the same answers from their disks as one of these. */
   run: number
+  /** Lives that were found by what is known of their two sides: see Tree.jump(). */
+  jumped: number
   complete: boolean
   faults: { fault: Fault; story: string[] }[]
 }
+
+/** Of so many lives that were found without a disk one is gone through on disks as well. */
+const SPOT_CHECK = 50
 
 /** Two numbers as one. */
 const FACTOR = 2 ** 24
@@ -50,8 +56,10 @@ export class Explorer {
   /** By pair: from where it was reached. */
   readonly #known = new Map<number, number>()
   readonly #trees = new Map<string, Tree>()
+  /** By the pair of states at the end of a life. */
+  readonly #judged = new Map<number, Fault[]>()
   #next: number[] = []
-  readonly found: Found = { pairs: 0, byCrashes: [], states: [], blows: 0, run: 0, complete: true, faults: [] }
+  readonly found: Found = { pairs: 0, byCrashes: [], states: [], blows: 0, run: 0, jumped: 0, complete: true, faults: [] }
 
   constructor(world: World, limits: Limits) {
     this.#world = world
@@ -83,18 +91,46 @@ export class Explorer {
   }
 
   async #live(a: number, b: number, depth: number): Promise<void> {
+    const last = depth >= this.#limits.crashes
+    for (const states of this.#world.states) states.keeping = !last
+    if (last && (await this.#jump(a, b))) return
     const course = await this.#pass(a, b)
-    if (depth >= this.#limits.crashes) return
+    if (last) return
     this.#expandAll(course, a, b)
     if (depth < this.#limits.blows) await this.#strike(course, a, b)
+  }
+
+  /** A life of which only the end counts, and whose way there is known. False if it is not. */
+  async #jump(a: number, b: number): Promise<boolean> {
+    const there = this.#tree().jump([a, b])
+    if (there === undefined || !this.#canJudge(there.pair)) return false
+    this.found.jumped++
+    if (this.found.jumped % SPOT_CHECK === 0) await this.#check(a, b, there)
+    await this.#judge(a, b, undefined, there.faults, there.pair)
+    return true
+  }
+
+  /** On the disks themselves it must come to the same. */
+  async #check(a: number, b: number, there: { faults: readonly string[]; pair: readonly [number, number] }): Promise<void> {
+    const course = new Course(this.#world.states, [a, b])
+    const faults = this.#tree().follow(course)
+    const ends = course.sides.map(({ state }) => state)
+    if (faults !== there.faults || ends[0] !== there.pair[0] || ends[1] !== there.pair[1]) {
+      throw new Error(`life from ${a} and ${b} ends in ${ends.join(' and ')}, not ${there.pair.join(' and ')}`)
+    }
+  }
+
+  #tree(blow?: Blow): Tree {
+    const key = blow === undefined ? '' : `${blow.after} ${blow.side} ${blow.state !== undefined}`
+    let tree = this.#trees.get(key)
+    if (tree === undefined) this.#trees.set(key, (tree = new Tree()))
+    return tree
   }
 
   /** One life, run only as far as it is new. */
   async #pass(a: number, b: number, blow?: Blow): Promise<Course> {
     const { states } = this.#world
-    const key = blow === undefined ? '' : `${blow.after} ${blow.side} ${blow.state !== undefined}`
-    let tree = this.#trees.get(key)
-    if (tree === undefined) this.#trees.set(key, (tree = new Tree()))
+    const tree = this.#tree(blow)
     let course = new Course(states, [a, b], blow)
     let faults = tree.follow(course)
     if (faults === undefined) {
@@ -102,12 +138,30 @@ export class Explorer {
       faults = await new Trial(this.#world, course, tree.recorder()).run()
       this.found.run++
     }
-    const all = [...faults, ...course.faults].map(faultOf)
-    if (all.length === 0) all.push(...(await judge(this.#world, course.sides)))
+    const [first, second] = course.sides
+    for (const { states: own, state, disk } of course.sides) own.lend(state, disk)
+    await this.#judge(a, b, blow, [...faults, ...course.faults], [first.state, second.state])
+    return course
+  }
+
+  /** What is at the end of it. */
+  async #judge(
+    a: number,
+    b: number,
+    blow: Blow | undefined,
+    faults: readonly string[],
+    pair: readonly [number, number],
+  ): Promise<void> {
+    const all = faults.map(faultOf)
+    const key = pairOf(...pair)
+    if (all.length === 0) {
+      let own = this.#judged.get(key)
+      if (own === undefined) this.#judged.set(key, (own = await judge(this.#world, [this.#side(0, pair[0]), this.#side(1, pair[1])])))
+      all.push(...own)
+    }
     for (const fault of all) {
       if (this.found.faults.length < 20) this.found.faults.push({ fault, story: this.#story(a, b, blow) })
     }
-    return course
   }
 
   /** All pairs of points that can have been at the same time: what one side has heard, the other has done. */
@@ -167,6 +221,16 @@ export class Explorer {
     }
   }
 
+  #canJudge(pair: readonly [number, number]): boolean {
+    const { states } = this.#world
+    return this.#judged.has(pairOf(...pair)) || pair.every((number, i) => states[i as Index].get(number).kept !== undefined)
+  }
+
+  #side(index: Index, number: number): Judged {
+    const states = this.#world.states[index]
+    return { disk: states.diskOf(number) as Disk, told: states.get(number).told, home: states.home }
+  }
+
   /** The states on the way to a fault, the first last. */
   #story(a: number, b: number, blow?: Blow): string[] {
     const lines: string[] = blow === undefined ? [] : [JSON.stringify(blow)]
@@ -174,12 +238,16 @@ export class Explorer {
     for (let pair = pairOf(a, b); pair >= 0; pair = this.#known.get(pair) ?? -1) {
       const x = Math.floor(pair / FACTOR)
       const y = pair % FACTOR
-      lines.push(`a${x}: ${states[0].get(x).key}`, `b${y}: ${states[1].get(y).key}`)
+      const keys = [x, y].map((number, i) => {
+        const { disk, told, home } = this.#side(i as Index, number)
+        return keyOf(disk, home, told)
+      })
+      lines.push(`a${x}: ${keys[0]}`, `b${y}: ${keys[1]}`)
       const show = (node: ReturnType<Disk['find']>, path: string): void => {
         if (node?.kind === 'dir') for (const [name, inner] of node.entries) show(inner, `${path}/${name}`)
         else if (node !== undefined) lines.push(`   ${path.replace(/[0-9a-zA-Z]{30,}/g, (x) => x.slice(0, 6))} ${node.data.length} ${JSON.stringify(Buffer.from(node.data).toString('latin1').replace(/\0+/g, (z) => `<${z.length}>`)).slice(0, 150)} ${node.writes.length}`)
       }
-      show(states[1].get(y).disk.find('/b/part'), '')
+      show(states[1].diskOf(y)?.find('/b/part'), '')
     }
     return lines
   }

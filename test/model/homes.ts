@@ -40,7 +40,7 @@ export async function settle(machines: readonly [Machine, Machine], addresses: r
   for (const [i, machine] of machines.entries()) {
     const process = machine.start(seeded(1000 + i))
     const host = addresses[i]
-    const list: Address[] = host === undefined ? [] : [{ host, port: PORT, tcp: true, udp: true }]
+    const list: Address[] = host === undefined ? [] : [{ host, port: PORT, tcp: true, udp: false }]
     const fields = { name: machine.name, port: PORT, addresses: list, passphrase: undefined }
     const location = { path: machine.home, source: 'model' }
     made.push({ process, ...(await createIdentity(location, fields, nodeSuite, process.doors)) })

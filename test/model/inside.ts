@@ -1,7 +1,9 @@
 // What the model offers once it is loaded around the shipped code (seams.ts).
 
 import { Explorer, type Found, type Limits } from './explore.ts'
-import { scenarios, worldOf } from './scenarios.ts'
+import type { Disk } from './disk.ts'
+import { scenarios, twoHomes, worldOf } from './scenarios.ts'
+import { Storm } from './storm.ts'
 
 Error.stackTraceLimit = 0 // thousands of lives end by an error that nobody reads
 
@@ -11,6 +13,14 @@ export async function explore(name: string, limits: Limits): Promise<Found> {
   if (scenario === undefined) throw new Error(`no scenario ${name}`)
   return new Explorer(await worldOf(scenario), limits).run()
 }
+
+/** A storm from this seed; what should not have been. `trace` hears of every step on a disk. */
+export async function storm(seed: number, trace?: (line: string) => void): Promise<readonly string[]> {
+  disks ??= twoHomes()
+  return new Storm(seed, await disks, trace).run()
+}
+
+let disks: Promise<[Disk, Disk]> | undefined
 
 // Its seam belongs to the model as well.
 export { SeenIndex } from '../../lib/disk/seenindex.ts'

@@ -2,8 +2,8 @@
 // the inbox is what was sent, byte for byte, with its files.
 
 import { readMail } from '../../lib/wire/mailread.ts'
-import type { CourseSide } from './course.ts'
 import type { Disk, DirNode } from './disk.ts'
+import type { Told } from './sidestate.ts'
 import type { World } from './trial.ts'
 
 /**
@@ -22,7 +22,14 @@ export function faultOf(text: string): Fault {
   return { kind: kind ?? 'error', text }
 }
 
-export async function judge(world: World, sides: readonly [CourseSide, CourseSide]): Promise<Fault[]> {
+/** One side when nothing is left to do. */
+export interface Judged {
+  readonly disk: Disk
+  readonly home: string
+  readonly told: readonly Told[]
+}
+
+export async function judge(world: World, sides: readonly [Judged, Judged]): Promise<Fault[]> {
   const faults: Fault[] = []
   for (const [number, post] of world.scenario.batches.flat().entries()) {
     const id = world.ids[number] ?? 'none'
@@ -41,7 +48,7 @@ export async function judge(world: World, sides: readonly [CourseSide, CourseSid
 }
 
 /** At the sender nothing waits, and nothing says that it does. */
-function waiting({ disk, home }: CourseSide, id: string, number: number, times: number): Fault[] {
+function waiting({ disk, home }: Judged, id: string, number: number, times: number): Fault[] {
   const faults: Fault[] = []
   for (const [key, queue] of disk.dir(`${home}/queue`).entries) {
     for (const state of ['new', 'hold', 'failed']) {
@@ -64,6 +71,17 @@ async function mailsOf(disk: Disk, home: string, id: string): Promise<string[]> 
     const dir = disk.find(`${home}/inbox/${folder}`) as DirNode
     for (const [name, node] of dir.entries) {
       if (node.kind === 'file' && name.includes(id)) found.push(await contentOf(disk, home, node.data))
+    }
+  }
+  return found
+}
+
+/** All mail of an inbox: its file name, and its parts as one text. */
+export async function mailsIn(disk: Disk, home: string): Promise<{ name: string; text: string }[]> {
+  const found: { name: string; text: string }[] = []
+  for (const folder of ['new', 'cur']) {
+    for (const [name, node] of disk.dir(`${home}/inbox/${folder}`).entries) {
+      if (node.kind === 'file') found.push({ name, text: await contentOf(disk, home, node.data) })
     }
   }
   return found

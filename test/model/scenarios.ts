@@ -52,6 +52,13 @@ const host: Host = {
   soon: (_, run) => queueMicrotask(run),
 }
 
+/** Two homes that know each other and where to find each other, and have exchanged nothing. */
+export async function twoHomes(): Promise<[Machine['disk'], Machine['disk']]> {
+  const machines: [Machine, Machine] = [new Machine('a', host, () => false), new Machine('b', host, () => false)]
+  await settle(machines, ['10.0.0.1', '10.0.0.2'])
+  return [machines[0].disk, machines[1].disk]
+}
+
 /** A world in which nothing of the scenario has happened yet. */
 export async function worldOf(scenario: Scenario): Promise<World> {
   const machines: [Machine, Machine] = [new Machine('a', host, () => false), new Machine('b', host, () => false)]

@@ -28,6 +28,9 @@ const SYSTEM: Cut[] = [
   { file: 'lib/disk/seenindex.ts', from: 'process.pid', to: 'this.#files.pid' },
   // After what can run now.
   { file: 'lib/net/link.ts', from: 'setImmediate(() => {', to: 'this.#clock.soon(() => {' },
+  // The doors to the network.
+  { file: 'lib/delivery/reach.ts', from: 'clock: home.clock,\n      addresses,', to: 'clock: home.clock,\n      connect: home.files.connect,\n      addresses,' },
+  { file: 'lib/delivery/listener.ts', from: 'port: home.port,\n        onLink', to: 'port: home.port,\n        listen: home.files.listen,\n        onLink' },
   // The ciphers are those of suite.ts, which need no known answer.
   { file: 'lib/crypto/suite.ts', from: 'worksHere(nodeSuite)', to: 'true' },
 ]
@@ -51,6 +54,8 @@ const REPLACED: Record<string, string> = {
   'lib/crypto/suite-node.ts': 'test/model/suite.ts',
   'lib/net/interfaces.ts': 'test/model/interfaces.ts',
   'lib/delivery/control.ts': 'test/model/control.ts',
+  'lib/delivery/udpside.ts': 'test/model/noudp.ts',
+  'lib/delivery/callport.ts': 'test/model/noudp.ts',
 }
 
 const TOP = resolve(import.meta.dirname, '../..')

@@ -1,15 +1,18 @@
 // States of one side, each known by a number: a disk, durable or not, and what its user was told. Two disks that differ
 // in nothing that decides about delivery are one state. Not told apart: the time, logs, locks, the replay window.
 
-import { type Change, type Disk, DirNode, type FileNode, type Node } from './disk.ts'
+import { createHash } from 'node:crypto'
+
+import { type Change, Disk, type DirNode, type FileNode, type Node } from './disk.ts'
+import { type Frozen, freeze, thaw } from './frozen.ts'
 import { allOutcomes } from './outcomes.ts'
 
 /** What became of the promise for a message: 0 not begun, 1 begun and not given, 2 given. */
 export type Told = 0 | 1 | 2
 
 export interface SideState {
-  readonly key: string
-  readonly disk: Disk
+  /** Ask diskOf() for a disk. Undefined: nobody will want it, see SideStates.keeping. */
+  kept: Frozen | Disk | undefined
   /** By message, in the order of the scenario. */
   readonly told: readonly Told[]
   /** What a power cut makes of it, and it itself, which is what a killed process leaves; found when first asked for. */
@@ -100,6 +103,9 @@ export class SideStates {
   readonly #numbers = new Map<string, number>()
   readonly #reader: boolean
 
+  /** Whether the disks of new states are kept that are not durable as a whole: from these more states may be found. */
+  keeping = true
+
   /** Of each state so many outcomes at most: Infinity to explore, fewer to hunt. */
   most = Infinity
 
@@ -110,12 +116,13 @@ export class SideStates {
 
   /** The number of a state; the disk is copied if it is new, unless it is given away. */
   number(disk: Disk, told: readonly Told[], given = false): number {
-    const key = keyOf(disk, this.home, told)
+    // Its hash: the texts of all states would be most of the memory.
+    const key = createHash('sha1').update(keyOf(disk, this.home, told)).digest('base64')
     let number = this.#numbers.get(key)
     if (number === undefined) {
       number = this.all.length
       this.#numbers.set(key, number)
-      this.all.push({ key, disk: given ? disk : disk.clone(), told: [...told], after: undefined })
+      this.all.push({ kept: this.#keep(disk, given), told: [...told], after: undefined })
     }
     return number
   }
@@ -134,13 +141,29 @@ export class SideStates {
     return this.all[number] as SideState
   }
 
+  #keep(disk: Disk, given: boolean): Frozen | Disk | undefined {
+    return freeze(disk) ?? (this.keeping ? (given ? disk : disk.clone()) : undefined)
+  }
+
+  /** The disk of this state, so that diskOf() has one. */
+  lend(number: number, disk: Disk): void {
+    this.get(number).kept ??= disk.clone()
+  }
+
+  /** A disk of one's own in this state; undefined if none was kept. */
+  diskOf(number: number): Disk | undefined {
+    const { kept } = this.get(number)
+    return kept instanceof Disk ? kept.clone() : kept && thaw(kept)
+  }
+
   /** The states in which a crash may leave this one. */
   after(number: number): readonly number[] {
     const state = this.get(number)
     if (state.after === undefined) {
       const found = new Set([number])
-      for (const outcome of thinned(allOutcomes(state.disk), this.most)) {
-        const disk = state.disk.after(outcome)
+      const now = this.diskOf(number) as Disk
+      for (const outcome of thinned(allOutcomes(now), this.most)) {
+        const disk = now.after(outcome)
         for (const read of this.#reader ? readings(disk, this.home) : [disk]) found.add(this.number(read, state.told, true))
       }
       state.after = [...found]

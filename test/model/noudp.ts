@@ -1,0 +1,33 @@
+// In the place of lib/delivery/udpside.ts and callport.ts: in the model everything goes over TCP.
+
+export class UdpSide {
+  readonly port = undefined
+  open(): Promise<void> {
+    return Promise.resolve()
+  }
+  start(): void {}
+  reload(): void {}
+  lost(): void {}
+  hurry(): Promise<void> {
+    return Promise.resolve()
+  }
+  close(): Promise<void> {
+    return Promise.resolve()
+  }
+}
+
+export class CallPort {
+  readonly wanted = new AbortController().signal
+  get(): Promise<undefined> {
+    return Promise.resolve(undefined)
+  }
+  incoming(_: string, signal: AbortSignal): Promise<undefined> {
+    return new Promise((resolve) => {
+      if (signal.aborted) resolve(undefined)
+      else signal.addEventListener('abort', () => resolve(undefined), { once: true })
+    })
+  }
+  close(): Promise<void> {
+    return Promise.resolve()
+  }
+}

@@ -1,0 +1,66 @@
+// What the storms must find: the shipped code with one order or one rule wrong that only a network, or a second process,
+// brings to light. Those of mutations.ts with a letter of the design are hunted by storms as well.
+
+import { mutations } from './mutations.ts'
+import type { Cut } from './seams.ts'
+
+export interface Wrong {
+  name: string
+  cuts: Cut[]
+  /** The beginning of a fault that shows it. */
+  shows: RegExp
+}
+
+const cut = (file: string, from: string, to: string, times = 1): Cut => ({ file, from, to, times })
+
+const ordered: Wrong[] = mutations
+  .filter(({ name, shows }) => /^[A-G]: /.test(name) && shows !== 'nothing')
+  .map(({ name, cuts }) => ({ name, cuts, shows: /^(?:lost|doubled|changed)\b/ }))
+
+export const wrongs: Wrong[] = [
+  ...ordered,
+  {
+    name: 'what a second session offers is not looked up',
+    cuts: [
+      cut('lib/delivery/receive.ts', 'if (await this.#inbox.has(this.#contact.key, item.id)) {', 'if (false) {'),
+      cut('lib/disk/inbox.ts', 'won = await this.#commitRecords(records)', 'await this.#commitRecords(records)\n      won = records.map(() => true)'),
+    ],
+    shows: /^doubled/,
+  },
+  {
+    name: 'two sessions of a process take in the same message at once',
+    cuts: [cut('lib/disk/inbox.ts', 'if (this.#active.has(name)) return undefined', '')],
+    shows: /^(?:doubled|lost|changed|error|stuck)/,
+  },
+  {
+    name: 'a message is done with when it was sent',
+    cuts: [
+      cut(
+        'lib/delivery/offer.ts',
+        'if (isSmall) for (const pad of padFrames(outgoing.size)) await this.#link.send(pad)',
+        'this.acknowledge([queued.id])',
+      ),
+    ],
+    shows: /^lost/,
+  },
+  {
+    name: 'the loser of a glare is not closed',
+    cuts: [cut('lib/delivery/peers.ts', 'if (other !== session) (this.#keeps(session, other) ? other : session).replace()', '')],
+    shows: /^glare/,
+  },
+  {
+    name: 'a hello is answered whenever it comes',
+    cuts: [cut('lib/disk/hellos.ts', 'if (times.includes(ts) || (full && ts <= (times[0] as bigint))) return false', '')],
+    shows: /^replay/,
+  },
+  {
+    name: 'a hello is answered before it is noted durably',
+    cuts: [cut('lib/disk/hellos.ts', 'appendRecords(this.#home.files, path, lines, true)', 'appendRecords(this.#home.files, path, lines, false)')],
+    shows: /^replay/,
+  },
+  {
+    name: 'a connection that nobody answers on is kept for ever',
+    cuts: [cut('lib/delivery/session.ts', 'dead: () => this.abort(),', 'dead: () => undefined,')],
+    shows: /^(?:glare|stuck|lost)/,
+  },
+]

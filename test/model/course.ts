@@ -297,7 +297,7 @@ interface Ask {
   readonly known: Map<number, number>
   /** Mostly there is one answer. */
   reply: Reply | undefined
-  then: Past | undefined
+  past: Past | undefined
   others: Map<Reply, Past> | undefined
 }
 
@@ -418,7 +418,7 @@ export class Recorder {
     const past = this.#pasts[index]
     const there = past.ask?.event === one ? past.ask : past.others?.get(one)
     if (there !== undefined) return there
-    const ask: Ask = { event: one, known: new Map(), reply: undefined, then: undefined, others: undefined }
+    const ask: Ask = { event: one, known: new Map(), reply: undefined, past: undefined, others: undefined }
     if (past.ask === undefined) past.ask = ask
     else (past.others ??= new Map()).set(one, ask)
     return ask
@@ -441,10 +441,10 @@ function nothingYet(): Past {
 }
 
 function pastOf(ask: Ask, reply: Reply): Past {
-  const there = ask.reply === reply ? ask.then : ask.others?.get(reply)
+  const there = ask.reply === reply ? ask.past : ask.others?.get(reply)
   if (there !== undefined) return there
   const past = nothingYet()
-  if (ask.then === undefined) [ask.reply, ask.then] = [reply, past]
+  if (ask.past === undefined) [ask.reply, ask.past] = [reply, past]
   else (ask.others ??= new Map()).set(reply, past)
   return past
 }

@@ -1,4 +1,5 @@
-// In the place of lib/delivery/udpside.ts and callport.ts: in the model everything goes over TCP.
+// In the place of lib/delivery/udpside.ts, callport.ts and portmapping.ts: in the model everything goes over TCP, and no
+// router is in the way.
 
 export class UdpSide {
   readonly port = undefined
@@ -28,6 +29,17 @@ export class CallPort {
     })
   }
   close(): Promise<void> {
+    return Promise.resolve()
+  }
+}
+
+export class PortMapping {
+  readonly addresses = []
+  start(): Promise<void> {
+    return Promise.resolve()
+  }
+  moved(): void {}
+  stop(): Promise<void> {
     return Promise.resolve()
   }
 }

@@ -56,6 +56,7 @@ const REPLACED: Record<string, string> = {
   'lib/delivery/control.ts': 'test/model/control.ts',
   'lib/delivery/udpside.ts': 'test/model/noudp.ts',
   'lib/delivery/callport.ts': 'test/model/noudp.ts',
+  'lib/delivery/portmapping.ts': 'test/model/noudp.ts',
 }
 
 const TOP = resolve(import.meta.dirname, '../..')

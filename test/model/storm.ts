@@ -150,7 +150,7 @@ export class Storm implements Host {
         const outcome = someOutcome(machine.disk, (probability) => this.#chance(probability))
         machine.powerCut(machine.disk.after(outcome))
       } else if (crash.kind === 'kill') {
-        for (const one of [...machine.processes.values()]) one.die()
+        for (const one of machine.processes.values()) one.die()
       } else {
         process.die()
       }
@@ -255,10 +255,10 @@ export class Storm implements Host {
   /** A mail reader: what it has read it moves, what it has moved it deletes. */
   #read({ machine }: Side): void {
     const { disk, home } = machine
-    for (const name of [...disk.dir(`${home}/inbox/cur`).entries.keys()]) {
+    for (const name of disk.dir(`${home}/inbox/cur`).entries.keys()) {
       if (this.#chance(0.5)) disk.unlink(`${home}/inbox/cur/${name}`, true)
     }
-    for (const name of [...disk.dir(`${home}/inbox/new`).entries.keys()]) {
+    for (const name of disk.dir(`${home}/inbox/new`).entries.keys()) {
       if (this.#chance(0.5)) disk.rename(`${home}/inbox/new/${name}`, `${home}/inbox/cur/${name}:2,S`, true)
     }
   }
@@ -356,7 +356,7 @@ export class Storm implements Host {
   async #stopAll(): Promise<void> {
     const listeners = this.#sides.flatMap(({ listener }) => listener ?? [])
     for (const { stop } of listeners) stop.abort()
-    const all = Promise.all([...this.#busy])
+    const all = Promise.all(this.#busy)
     const late = this.#sleep(60_000).then(() => 'late')
     if ((await Promise.race([all, late])) === 'late') this.#faults.push('stuck: processes do not end')
   }

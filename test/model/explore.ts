@@ -92,6 +92,10 @@ export class Explorer {
 
   async #live(a: number, b: number, depth: number): Promise<void> {
     const last = depth >= this.#limits.crashes
+    for (const [i, number] of [a, b].entries()) {
+      const { torn } = this.#world.states[i as Index].get(number)
+      if (torn !== undefined) this.#fault(faultOf(torn), a, b)
+    }
     for (const states of this.#world.states) states.keeping = !last
     if (last && (await this.#jump(a, b))) return
     const course = await this.#pass(a, b)
@@ -159,9 +163,11 @@ export class Explorer {
       if (own === undefined) this.#judged.set(key, (own = await judge(this.#world, [this.#side(0, pair[0]), this.#side(1, pair[1])])))
       all.push(...own)
     }
-    for (const fault of all) {
-      if (this.found.faults.length < 20) this.found.faults.push({ fault, story: this.#story(a, b, blow) })
-    }
+    for (const fault of all) this.#fault(fault, a, b, blow)
+  }
+
+  #fault(fault: Fault, a: number, b: number, blow?: Blow): void {
+    if (this.found.faults.length < 20) this.found.faults.push({ fault, story: this.#story(a, b, blow) })
   }
 
   /** All pairs of points that can have been at the same time: what one side has heard, the other has done. */

@@ -8,9 +8,9 @@ import type { World } from './trial.ts'
 
 /**
  * lost, doubled, changed: a message. unnoted: its sender is told wrong things. rest: something is left that nobody would
- * remove. stuck: they are never done. error: a program failed.
+ * remove. torn: mail names a file that is not there. stuck: they are never done. error: a program failed.
  */
-export type Kind = 'lost' | 'doubled' | 'changed' | 'unnoted' | 'rest' | 'stuck' | 'error'
+export type Kind = 'lost' | 'doubled' | 'changed' | 'unnoted' | 'rest' | 'torn' | 'stuck' | 'error'
 
 export interface Fault {
   kind: Kind
@@ -18,7 +18,7 @@ export interface Fault {
 }
 
 export function faultOf(text: string): Fault {
-  const kind = /^(?:stuck|unnoted|rest)\b/.exec(text)?.[0] as Kind | undefined
+  const kind = /^(?:stuck|unnoted|rest|torn)\b/.exec(text)?.[0] as Kind | undefined
   return { kind: kind ?? 'error', text }
 }
 

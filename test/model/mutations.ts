@@ -166,6 +166,13 @@ const receiver: Mutation[] = [
     crashes: 1,
   },
   {
+    name: 'R4a: files/ID is not durable before the mail that names it',
+    cuts: [cut('lib/disk/place.ts', 'if (moved || (await files.stat(target)) !== undefined) await files.syncDir(target)', 'await files.stat(target)')],
+    shows: 'torn',
+    scenario: 'file',
+    crashes: 1,
+  },
+  {
     name: 'somebody else’s record is answered with HAVE before it is durable',
     cuts: [cut('lib/disk/seen.ts', 'if (entry !== undefined && entry.offset >= this.#durable) await', 'if (entry === null) await')],
     shows: 'doubled',
@@ -235,6 +242,13 @@ const sender: Mutation[] = [
       cut('lib/disk/accept.ts', "(key) => home.files.syncDir(queuePath(home, key, 'new')))", "(key) => home.files.syncDir(queuePath(home, key, 'new')))\n    await syncParents(home, pending)"),
     ],
     shows: 'lost',
+    scenario: 'file',
+    crashes: 1,
+  },
+  {
+    name: 'S1: files/ID is not durable before the copy in sent/ that names it',
+    cuts: [cut('lib/disk/sent.ts', "  await home.files.syncDir(directory)\n  await home.files.syncDir(home.at('files'))", '')],
+    shows: 'torn',
     scenario: 'file',
     crashes: 1,
   },

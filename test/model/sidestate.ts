@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto'
 import { type Change, Disk, type DirNode, type FileNode, type Node } from './disk.ts'
 import { type Frozen, freeze, thaw } from './frozen.ts'
 import { allOutcomes } from './outcomes.ts'
+import { tornOf } from './torn.ts'
 
 /** What became of the promise for a message: 0 not begun, 1 begun and not given, 2 given. */
 export type Told = 0 | 1 | 2
@@ -17,6 +18,8 @@ export interface SideState {
   readonly told: readonly Told[]
   /** What a power cut makes of it, and it itself, which is what a killed process leaves; found when first asked for. */
   after: number[] | undefined
+  /** What a crash must not leave: see torn.ts. */
+  torn: string | undefined
 }
 
 const SKIPPED = new Set(['contacts', 'lock', 'hello', 'clock', 'log', 'log.0', 'home.json', 'identity.key', 'transport.key', 'token'])
@@ -122,7 +125,7 @@ export class SideStates {
     if (number === undefined) {
       number = this.all.length
       this.#numbers.set(key, number)
-      this.all.push({ kept: this.#keep(disk, given), told: [...told], after: undefined })
+      this.all.push({ kept: this.#keep(disk, given), told: [...told], after: undefined, torn: undefined })
     }
     return number
   }
@@ -164,7 +167,12 @@ export class SideStates {
       const now = this.diskOf(number) as Disk
       for (const outcome of thinned(allOutcomes(now), this.most)) {
         const disk = now.after(outcome)
-        for (const read of this.#reader ? readings(disk, this.home) : [disk]) found.add(this.number(read, state.told, true))
+        for (const read of this.#reader ? readings(disk, this.home) : [disk]) {
+          const count = this.all.length
+          const left = this.number(read, state.told, true)
+          if (left === count) this.get(left).torn = tornOf(read, this.home)
+          found.add(left)
+        }
       }
       state.after = [...found]
     }

@@ -20,6 +20,7 @@ import { someOutcome } from './outcomes.ts'
 import { aftermath, type Letter, verdict } from './stormjudge.ts'
 import { nodeSuite } from './suite.ts'
 import { Timeline } from './timeline.ts'
+import { tornOf } from './torn.ts'
 
 export const ADDRESSES = ['10.0.0.1', '10.0.0.2'] as const
 
@@ -149,6 +150,8 @@ export class Storm implements Host {
       if (crash.kind === 'power') {
         const outcome = someOutcome(machine.disk, (probability) => this.#chance(probability))
         machine.powerCut(machine.disk.after(outcome))
+        const torn = tornOf(machine.disk, machine.home)
+        if (torn !== undefined) this.#faults.push(torn)
       } else if (crash.kind === 'kill') {
         for (const one of machine.processes.values()) one.die()
       } else {

@@ -20,9 +20,14 @@ for (const path of process.argv.slice(2)) {
 
 console.log('The programs contain these packages, each under its licence.')
 for (const folder of [...folders].sort()) {
-  const { name, version, license } = JSON.parse(readFileSync(`${folder}/package.json`, 'utf8')) as Record<string, string>
+  const { name, version, license, author } = JSON.parse(readFileSync(`${folder}/package.json`, 'utf8')) as Record<string, string>
   const file = readdirSync(folder).find((entry) => /^licen[cs]e(?:\.(?:md|txt))?$/i.test(entry))
-  if (file === undefined) throw new Error(`${folder} has no licence text`)
-  const text = readFileSync(`${folder}/${file}`, 'utf8').replaceAll('\r\n', '\n').trim()
+  const text = file === undefined ? standardText(folder, license, author) : readFileSync(`${folder}/${file}`, 'utf8').replaceAll('\r\n', '\n').trim()
   console.log(`\n${'-'.repeat(80)}\n${name} ${version} (${license})\n\n${text}`)
+}
+
+/** Of a package that names its licence and author and has no file: our own LICENSE has the same words. */
+function standardText(folder: string, license: string | undefined, author: unknown): string {
+  if (license !== 'MIT' || typeof author !== 'string') throw new Error(`${folder} has no licence text`)
+  return readFileSync('LICENSE', 'utf8').replace(/^Copyright .*$/m, `Copyright (c) ${author}`).trim()
 }

@@ -4,16 +4,20 @@
 # several candidates and never becomes part of the command line.
 # shellcheck shell=bash
 
-p2p_commands=(p2p p2p-id p2p-inbox p2p-listen p2p-pipe p2p-punch p2p-queue p2p-send p2p-sendmail)
+p2p_commands=(p2p p2p-chat p2p-id p2p-inbox p2p-listen p2p-pipe p2p-punch p2p-queue p2p-send p2p-sendmail)
 
 # What a COMMAND and, behind it, a VERB takes: `--spelling/-s=OFFER`, a + in front of what may be repeated.
 _p2p_table() {
   p2p_verbs=() p2p_all=() p2p_options=() p2p_arguments=()
   case $1 in
     p2p)
-      p2p_verbs=(id inbox listen pipe punch queue send sendmail help)
+      p2p_verbs=(chat id inbox listen pipe punch queue send sendmail help)
       p2p_options=(--home=directory --json --text --quiet/-q --verbose/-v --help/-h --version/-V)
       p2p_all=("${p2p_options[@]}")
+      ;;
+    p2p-chat)
+      p2p_options=(--home=directory --json --text --quiet/-q --verbose/-v --help/-h --version/-V)
+      p2p_all=("${p2p_options[@]}" --plain)
       ;;
     p2p-id)
       p2p_verbs=(
@@ -73,7 +77,11 @@ _p2p_table() {
   esac
   case "$1 $2" in
     'p2p help')
-      p2p_arguments=(':id|inbox|listen|pipe|punch|queue|send|sendmail')
+      p2p_arguments=(':chat|id|inbox|listen|pipe|punch|queue|send|sendmail')
+      ;;
+    'p2p-chat ')
+      p2p_options+=(--plain)
+      p2p_arguments=('recipient')
       ;;
     'p2p-id init')
       p2p_options+=(--name= --port= +--addr= --no-passphrase --passphrase-file=file --passphrase-fd=)

@@ -138,6 +138,8 @@ function __p2p_valued
     switch $argv[1]
         case p2p
             printf '%s\n' --home
+        case p2p-chat
+            printf '%s\n' --home
         case p2p-id
             printf '%s\n' --name --port --addr --passphrase-file --passphrase-fd --successor-of --old-passphrase-file --old-passphrase-fd --expires --query --words --new-passphrase-file --new-passphrase-fd --output -o --home
         case p2p-inbox
@@ -507,6 +509,7 @@ complete -c p2p -n '__p2p_at p2p "" --quiet -q' -l quiet -s q -d 'nothing on sta
 complete -c p2p -n '__p2p_at p2p "" --verbose -v' -l verbose -s v -d 'say more on standard error'
 complete -c p2p -n '__p2p_at p2p "" --help -h' -l help -s h -d 'show this help'
 complete -c p2p -n '__p2p_at p2p "" --version -V' -l version -s V -d 'show the version'
+complete -c p2p -n '__p2p_argument p2p "" 0 0' -f -a chat -d 'a conversation on a terminal'
 complete -c p2p -n '__p2p_argument p2p "" 0 0' -f -a id -d 'identity and keyring'
 complete -c p2p -n '__p2p_argument p2p "" 0 0' -f -a inbox -d 'read what came'
 complete -c p2p -n '__p2p_argument p2p "" 0 0' -f -a listen -d 'be reachable: receive messages and deliver waiting ones'
@@ -516,8 +519,20 @@ complete -c p2p -n '__p2p_argument p2p "" 0 0' -f -a queue -d 'the outgoing queu
 complete -c p2p -n '__p2p_argument p2p "" 0 0' -f -a send -d 'accept a message, deliver it if the peer is up'
 complete -c p2p -n '__p2p_argument p2p "" 0 0' -f -a sendmail -d 'send a mail of a mail program to contacts'
 complete -c p2p -n '__p2p_argument p2p "" 0 0' -f -a help -d 'the manual of a command'
-complete -c p2p -n '__p2p_argument p2p help 0 0' -f -a 'id inbox listen pipe punch queue send sendmail'
-complete -c p2p -n '__p2p_at p2p id; or __p2p_at p2p inbox; or __p2p_at p2p listen; or __p2p_at p2p pipe; or __p2p_at p2p punch; or __p2p_at p2p queue; or __p2p_at p2p send; or __p2p_at p2p sendmail' -f -k -a '(__p2p_other)'
+complete -c p2p -n '__p2p_argument p2p help 0 0' -f -a 'chat id inbox listen pipe punch queue send sendmail'
+complete -c p2p -n '__p2p_at p2p chat; or __p2p_at p2p id; or __p2p_at p2p inbox; or __p2p_at p2p listen; or __p2p_at p2p pipe; or __p2p_at p2p punch; or __p2p_at p2p queue; or __p2p_at p2p send; or __p2p_at p2p sendmail' -f -k -a '(__p2p_other)'
+
+complete -c p2p-chat -e
+complete -c p2p-chat -f
+complete -c p2p-chat -n '__p2p_at p2p-chat "*" --home' -l home -r -f -a '(__fish_complete_directories (__p2p_value p2p-chat))' -d 'the home directory instead of $P2P_HOME'
+complete -c p2p-chat -n '__p2p_at p2p-chat "*" --json' -l json -d 'records as NDJSON (the rule unless on a terminal)'
+complete -c p2p-chat -n '__p2p_at p2p-chat "*" --text' -l text -d 'human lines'
+complete -c p2p-chat -n '__p2p_at p2p-chat "*" --quiet -q' -l quiet -s q -d 'nothing on standard output, only errors that need a person'
+complete -c p2p-chat -n '__p2p_at p2p-chat "*" --verbose -v' -l verbose -s v -d 'say more on standard error'
+complete -c p2p-chat -n '__p2p_at p2p-chat "*" --help -h' -l help -s h -d 'show this help'
+complete -c p2p-chat -n '__p2p_at p2p-chat "*" --version -V' -l version -s V -d 'show the version'
+complete -c p2p-chat -n '__p2p_at p2p-chat "*" --plain' -l plain -d 'line by line, for screen readers and programs (the rule unless on a terminal)'
+complete -c p2p-chat -n '__p2p_argument p2p-chat "" 0 0' -f -a '(__p2p_read p2p-chat recipient)'
 
 complete -c p2p-id -e
 complete -c p2p-id -f

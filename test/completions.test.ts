@@ -227,7 +227,7 @@ for (const [shell, ask] of [
       assert.equal(sorted(ask(`${name} --home /x -q `)), sorted(verbs.map((verb) => verb.name)), name)
     }
     assert.equal(sorted(ask('p2p-id un')), ['unblock', 'unretire'])
-    assert.equal(sorted(ask('p2p ')), ['help', 'id', 'inbox', 'listen', 'pipe', 'punch', 'queue', 'send', 'sendmail'])
+    assert.equal(sorted(ask('p2p ')), ['chat', 'help', 'id', 'inbox', 'listen', 'pipe', 'punch', 'queue', 'send', 'sendmail'])
     assert.equal(ask('p2p help inb'), ['inbox'])
     assert.equal(ask('p2p inbox sho'), ['show'])
     assert.equal(ask('p2p --json send bobb'), ['bobby'])

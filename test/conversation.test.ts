@@ -12,7 +12,7 @@ import { Conversation } from '../lib/disk/conversation.ts'
 import type { Home } from '../lib/disk/home.ts'
 import type { Self } from '../lib/disk/identity.ts'
 import { describe, listMessages, type View } from '../lib/disk/inboxview.ts'
-import { listMaildir } from '../lib/disk/maildir.ts'
+import { listMaildir, setFlags } from '../lib/disk/maildir.ts'
 import type { MessageInfo } from '../lib/wire/record.ts'
 import { runCommand, type Ran } from './command.ts'
 import { BOB, bytesOf, deliver, EVE, freshId, mailOf, withHome, writeSent, type Draft } from './mailbox.ts'
@@ -192,6 +192,33 @@ test('the index is made again where it is missing, damaged or out of date, and n
     await of(BOB.key)
     assert.is(readFileSync(index, 'utf8').trim().split('\n').length, 3, 'lines of mails that are gone go as well')
     assert.is(existsSync(`${index}.tmp`), false)
+    appendFileSync(index, Array.from({ length: 1100 }, (_, i) => `other${i}\tx\n`).join(''))
+    for await (const _ of listMessages(view, { key: BOB.key, since: 2500 }, 'headers')) break
+    await Conversation.read(view, 2_000_000n)
+    assert.is(readFileSync(index, 'utf8').trim().split('\n').length, 1103, 'a look at some forgets none of the others')
+  })
+})
+
+test('what comes while a conversation is open finds its place in it', async () => {
+  await withPlace(async ({ view, got, sent }) => {
+    const id = await got({ text: 'see you at 8\n' })
+    const talk = await Conversation.read(view)
+    assert.equal(await talk.fresh('inbox'), [])
+    await sent({ reaction: UP, reply: id, text: '' })
+    await got({ text: 'see you at 9\n', edit: id })
+    const [edit] = await talk.fresh('inbox')
+    const [reaction] = await talk.fresh('sent')
+    assert.ok(edit && reaction && !talk.has(edit))
+    assert.is((await talk.add(edit))?.digest.target, id)
+    assert.is(await talk.add(edit), await talk.add(edit), 'once')
+    await talk.add(reaction)
+    assert.equal([...(await talk.fresh('inbox')), ...(await talk.fresh('sent'))], [])
+    const message = await describe(view, talk.nodes[0]?.entry ?? edit, 'text')
+    assert.ok(message)
+    await talk.fold(message.info)
+    assert.equal([said(message.info), message.info.edited?.subject], [[`alice ${UP}`], 'see you at 9'])
+    const moved = await setFlags(view.home, edit, { add: 'S' })
+    assert.equal((await talk.fresh('inbox')).map(({ path }) => path), [moved?.path])
   })
 })
 

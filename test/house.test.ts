@@ -22,7 +22,8 @@ const FLOORS: Record<string, number> = {
   'lib/net': 3,
   'lib/edge': 3,
   'lib/delivery': 4,
-  bin: 5,
+  'lib/chat': 5,
+  bin: 6,
 }
 
 /** Who may import a package or a part of node that touches the world. What is not listed is for nobody. */
@@ -45,6 +46,8 @@ const DOORS: [RegExp, RegExp][] = [
   [/^proper-lockfile$/, /^lib\/disk\/lock\.ts$/],
   [/^udx-native$/, /^lib\/net\/udx\.ts$/],
   [/^smol-toml$/, /^lib\/disk\/config\.ts$/],
+  [/^@earendil-works\/pi-tui$/, /^lib\/chat\/screen\.ts$/],
+  [/^gemoji$/, /^lib\/chat\/emoji\.ts$/],
   [/^citty$/, /^lib\/edge\/(?:cli|usage)\.ts$/],
 ]
 

@@ -70,6 +70,21 @@ export class Terminal {
     this.#run('send-keys', '--', ...keys)
   }
 
+  resize(columns: number, rows: number): void {
+    this.#run('resize-window', '-x', `${columns}`, '-y', `${rows}`)
+  }
+
+  /** Of the program that was started. */
+  pid(): number {
+    return Number(this.#run('display-message', '-p', '#{pane_pid}').stdout.trim())
+  }
+
+  /** Kills it as nothing can prevent. */
+  async kill(): Promise<void> {
+    process.kill(this.pid(), 'SIGKILL')
+    await until('it was killed', () => this.#run('display-message', '-p', '#{pane_dead}').stdout.trim() === '1', PATIENCE_MS)
+  }
+
   /** Waits until the program has ended, and gives its exit code. */
   async ended(): Promise<number> {
     await until('the program has ended', () => existsSync(this.#code), PATIENCE_MS).catch((error: unknown) => {

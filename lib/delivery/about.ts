@@ -14,7 +14,7 @@ import type { Letter } from './compose.ts'
 export type Recipient = Contact | Self
 
 /** What a message says to whoever does not know recalls: it stands below the one that it takes back. */
-const RECALLED = 'I take this message back.\n'
+export const RECALLED = 'I take this message back.\n'
 
 /** As typed: MSG and the rest. */
 export interface Wish {

@@ -193,9 +193,13 @@ export class Listener {
     const { exec, only, onPeer, onDeferred, onNotice } = this.#options
     const fail = (error: unknown): void => this.#fail(error)
     const peers = new Peers(station, {
-      up: (contact, link) => onPeer(contact, 'up', link),
+      up: (contact, link) => {
+        onPeer(contact, 'up', link)
+        requests.tellPeer(contact.key, 'up')
+      },
       down: (contact, link) => {
         onPeer(contact, 'down')
+        requests.tellPeer(contact.key, 'down')
         udp.lost(contact.key, link)
       },
       unreachable: (contact, trouble, attempts, next) => onDeferred(contact, { ...trouble, attempts, next }),

@@ -155,6 +155,11 @@ export class Peers {
     return this.#peer(key).sessions.size > 0
   }
 
+  /** KEYs of those there is a session with. */
+  up(): string[] {
+    return [...this.#peers.values()].filter(({ sessions }) => sessions.size > 0).map(({ key }) => key)
+  }
+
   /** Something new waits for this contact. */
   poke(key: string): void {
     for (const session of this.#peer(key).sessions) session.poke()

@@ -40,6 +40,8 @@ export class Requests {
   readonly #watchers = new Set<Watcher>()
   /** Delivered not long ago. */
   readonly #lately = new Recent()
+  /** Programs that show who is there. */
+  readonly #onlookers = new Set<Write>()
 
   constructor(options: RequestsOptions) {
     this.#options = options
@@ -68,9 +70,25 @@ export class Requests {
         return write({ type: 'status', ...this.#options.status() })
       case 'reload':
         return this.#options.reload()
+      case 'watch':
+        return this.#show(write, gone)
       default:
         write({ type: 'error', text: 'unknown request' })
     }
+  }
+
+  /** A contact came or went, for whoever shows it. */
+  tellPeer(key: string, state: 'up' | 'down'): void {
+    for (const write of this.#onlookers) write({ type: 'peer', key, state })
+  }
+
+  /** Who is there, and who comes and goes, until nobody looks any more. */
+  async #show(write: Write, gone: AbortSignal): Promise<void> {
+    for (const key of this.#options.peers.up()) write({ type: 'peer', key, state: 'up' })
+    write({ type: 'watching' })
+    this.#onlookers.add(write)
+    await aborted(gone)
+    this.#onlookers.delete(write)
   }
 
   /** Offers these messages now and tells what becomes of each, until all have their outcome or the wait is over. */

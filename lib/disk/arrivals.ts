@@ -138,13 +138,14 @@ class Bell {
   async wait(ms: number, signal: AbortSignal): Promise<void> {
     if (!this.#rung && !signal.aborted) {
       await new Promise<void>((done) => {
-        const cancel = this.#home.clock.after(ms, done)
         const wake = (): void => {
           cancel()
+          signal.removeEventListener('abort', wake)
           done()
         }
+        const cancel = this.#home.clock.after(ms, wake)
         this.#ring = wake
-        signal.addEventListener('abort', wake, { once: true })
+        signal.addEventListener('abort', wake)
       })
     }
     this.#ring = undefined

@@ -6,8 +6,8 @@ import { isId } from '../wire/mailtext.ts'
 import { EDITED } from '../wire/mail.ts'
 import type { MessageInfo, Reaction } from '../wire/record.ts'
 import { describe, type Depth, type Message, type View } from './inboxview.ts'
-import { listMaildir, type MailEntry } from './maildir.ts'
-import { digestsOf, type Digest } from './mailindex.ts'
+import { type Box, listMaildir, type MailEntry } from './maildir.ts'
+import { digestOf, digestsOf, type Digest } from './mailindex.ts'
 
 export interface Node {
   entry: MailEntry
@@ -25,37 +25,37 @@ const DEPTH_MAX = 100
 const OVERTAKEN_US = 86_400_000_000n
 
 export class Conversation {
-  readonly #view: View
+  /** Names may be given anew. */
+  view: View
   readonly #byId = new Map<string, Node>()
   /** By id of the message they are about, oldest first. */
   readonly #about = new Map<string, Node[]>()
   readonly #answers = new Map<string, Node[]>()
-  /** By the name of the entry, of both boxes. */
+  /** By box and name of the entry. */
+  readonly #byBase = new Map<string, Node>()
+  /** Of both boxes, oldest first. */
   readonly nodes: Node[] = []
 
   private constructor(view: View) {
-    this.#view = view
+    this.view = view
   }
 
   /** All that is in inbox and sent/; with `since` (Unix us) what may be about messages of that time or later. */
   static async read(view: View, since?: bigint): Promise<Conversation> {
     const all = new Conversation(view)
     const from = since === undefined ? undefined : since - OVERTAKEN_US
+    const fresh: Node[] = []
     for (const box of ['inbox', 'sent'] as const) {
       const entries = (await listMaildir(view.home, box)).filter(({ time }) => from === undefined || time >= from)
-      const digests = await digestsOf(view.home, box, entries, (entry) => describe(view, entry, 'parts'))
+      const digests = await digestsOf(view.home, box, entries, from === undefined, (entry) => describe(view, entry, 'parts'))
       for (const entry of entries) {
         const digest = digests.get(entry.base)
-        if (digest !== undefined) all.nodes.push({ entry, digest })
+        if (digest !== undefined) fresh.push({ entry, digest })
       }
     }
-    all.nodes.sort((a, b) => (a.entry.time < b.entry.time ? -1 : a.entry.time > b.entry.time ? 1 : 0))
-    for (const node of all.nodes) all.#take(node)
-    // What somebody says of a message of others is an answer like any.
-    for (const node of all.nodes) {
-      const { target, id } = node.digest
-      if (target !== undefined && all.#byId.get(id ?? '') === node && !all.isAbout(node.digest)) push(all.#answers, target, node)
-    }
+    fresh.sort((a, b) => (a.entry.time < b.entry.time ? -1 : a.entry.time > b.entry.time ? 1 : 0))
+    for (const node of fresh) all.#add(node)
+    for (const node of fresh) all.#answer(node)
     return all
   }
 
@@ -65,6 +65,39 @@ export class Conversation {
     this.#byId.set(id, node)
     if (target !== undefined) push(this.#about, target, node)
     else if (reply !== undefined) push(this.#answers, reply, node)
+  }
+
+  /** A mail that has come since; undefined if it is gone. */
+  async add(entry: MailEntry): Promise<Node | undefined> {
+    const known = this.#byBase.get(nameOf(entry))
+    if (known !== undefined) return known
+    const message = await describe(this.view, entry, 'parts')
+    if (message === undefined) return undefined
+    const node = { entry: message.entry, digest: digestOf(message.info) }
+    this.#add(node)
+    this.#answer(node)
+    return node
+  }
+
+  /** What has come into a box or was renamed in it since it was last looked at: the entries as they are now. */
+  async fresh(box: Box): Promise<MailEntry[]> {
+    return (await listMaildir(this.view.home, box)).filter((entry) => this.#byBase.get(nameOf(entry))?.entry.path !== entry.path)
+  }
+
+  has(entry: MailEntry): boolean {
+    return this.#byBase.has(nameOf(entry))
+  }
+
+  #add(node: Node): void {
+    this.nodes.push(node)
+    this.#byBase.set(nameOf(node.entry), node)
+    this.#take(node)
+  }
+
+  /** What somebody says of a message of others is an answer like any. */
+  #answer(node: Node): void {
+    const { target, id } = node.digest
+    if (target !== undefined && this.#byId.get(id ?? '') === node && !this.isAbout(node.digest)) push(this.#answers, target, node)
   }
 
   /** True if this message says something about another one that is there, and may. */
@@ -80,7 +113,7 @@ export class Conversation {
   }
 
   #mayReact({ key, toKey }: Digest, by: string | undefined): boolean {
-    const { self } = this.#view
+    const { self } = this.view
     return by !== undefined && [key, toKey, self].some((party) => sameKey(party, by))
   }
 
@@ -89,7 +122,7 @@ export class Conversation {
     const reactions = new Map<string, Reaction>()
     for (const { entry, digest } of this.#about.get(info.id ?? '') ?? []) {
       if (!this.isAbout(digest)) continue
-      const said = (await describe(this.#view, entry, 'text'))?.info
+      const said = (await describe(this.view, entry, 'text'))?.info
       if (said === undefined || said.id !== digest.id || said.key === undefined || !sameKey(digest.key, said.key)) continue
       const { id = '', from, key, created } = said
       if (digest.type === 'edit' && said.edit === info.id && later(info.edited, created)) {
@@ -135,8 +168,12 @@ export class Conversation {
 
   /** Of a message that is in the inbox or in sent/. */
   message(node: Node, depth: Depth): Promise<Message | undefined> {
-    return describe(this.#view, node.entry, depth)
+    return describe(this.view, node.entry, depth)
   }
+}
+
+function nameOf({ box, base }: MailEntry): string {
+  return `${box}/${base}`
 }
 
 function push(map: Map<string, Node[]>, key: string, node: Node): void {

@@ -92,10 +92,11 @@ function sentInfo(view: View, headers: Headers, flags: string): Pick<MessageInfo
 
 /** The messages that pass, oldest first. */
 export async function* listMessages(view: View, filter: Filter, depth: Depth, box: Box = 'inbox'): AsyncGenerator<Message> {
-  let entries = (await listMaildir(view.home, box)).filter((entry) => passes(entry, filter))
+  const all = await listMaildir(view.home, box)
+  let entries = all.filter((entry) => passes(entry, filter))
   const { key, types, grep, last } = filter
   if (key !== undefined || types !== undefined) {
-    const digests = await digestsOf(view.home, box, entries, (entry) => describe(view, entry, 'parts'))
+    const digests = await digestsOf(view.home, box, entries, entries.length === all.length, (entry) => describe(view, entry, 'parts'))
     entries = entries.filter(({ base }) => fits(digests.get(base), filter))
   }
   if (grep !== undefined) entries = await withWords(view, entries, grep, last)

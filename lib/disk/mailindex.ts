@@ -38,8 +38,17 @@ type Describe = (entry: MailEntry) => Promise<{ info: MessageInfo } | undefined>
 
 const COLUMNS = 9
 
-/** The digests of these mails by the names of their entries; of one that has vanished there is none. */
-export async function digestsOf(home: Home, box: Box, entries: MailEntry[], describe: Describe): Promise<Map<string, Digest>> {
+/**
+ * The digests of these mails by the names of their entries; of one that has vanished there is none. `whole`: they are
+ * all that the box has, so that what else is in the file is of no use any more.
+ */
+export async function digestsOf(
+  home: Home,
+  box: Box,
+  entries: MailEntry[],
+  whole: boolean,
+  describe: Describe,
+): Promise<Map<string, Digest>> {
   const path = home.at('mail.index', box)
   const { known, lines } = await readLines(home, path, new Set(entries.map(({ base }) => base)))
   const fresh = entries.filter(({ base }) => !known.has(base))
@@ -52,11 +61,12 @@ export async function digestsOf(home: Home, box: Box, entries: MailEntry[], desc
     for (const { base, digest } of added) known.set(base, digest)
     await add(home, path, added.flatMap(({ base, digest }) => format(base, digest) ?? []))
   }
-  if (lines - known.size > known.size + DEAD_MAX) await rewrite(home, path, known)
+  if (whole && lines - known.size > known.size + DEAD_MAX) await rewrite(home, path, known)
   return known
 }
 
-function digestOf(info: MessageInfo): Digest {
+/** What a mail that was described with its parts says. */
+export function digestOf(info: MessageInfo): Digest {
   const type = typeOf(info)
   const target = type === 'reaction' ? info.reply : type === 'edit' ? info.edit : type === 'recall' ? info.recall : undefined
   const media = info.parts.map((part) => part.type.toLowerCase())

@@ -623,6 +623,24 @@ export const p2pInbox: Command = {
   ],
 }
 
+export const p2pChat: Command = {
+  name: 'p2p-chat',
+  text: 'a conversation on a terminal',
+  options: [],
+  verbs: [
+    {
+      name: '',
+      usage: '[NAME]',
+      offer: 'recipient',
+      min: 0,
+      max: 1,
+      text: 'a conversation on a terminal, over the same files as the other commands',
+      options: [flag('plain', 'line by line, for screen readers and programs (the rule unless on a terminal)')],
+      examples: ['p2p-chat', 'p2p-chat bob', 'p2p-chat --plain bob'],
+    },
+  ],
+}
+
 export const p2p: Command = {
   name: 'p2p',
   text: 'how things stand, and the next step; or run a command: p2p send is p2p-send',
@@ -640,4 +658,4 @@ export const p2p: Command = {
   ],
 }
 
-export const COMMANDS: Command[] = [p2p, p2pId, p2pInbox, p2pListen, p2pPipe, p2pPunch, p2pQueue, p2pSend, p2pSendmail]
+export const COMMANDS: Command[] = [p2p, p2pChat, p2pId, p2pInbox, p2pListen, p2pPipe, p2pPunch, p2pQueue, p2pSend, p2pSendmail]

@@ -1,0 +1,108 @@
+// The listener beside a conversation: the one of this home if it runs, else one in this process for as long as the
+// conversation is open. Who is there is learnt from it over its socket in either case, as any other command would.
+
+import { sleep } from '../base/clock.ts'
+import { EX, Failure } from '../base/fail.ts'
+import { ask, findListener } from '../delivery/control.ts'
+import { Listener } from '../delivery/listener.ts'
+import type { Config } from '../disk/config.ts'
+import type { Home } from '../disk/home.ts'
+import { loadKeyring } from '../disk/keyring.ts'
+
+/** Between two looks for a listener that has ended. */
+const AGAIN_MS = 1000
+
+export interface CompanyOptions {
+  home: Home
+  reread: () => Promise<Config>
+  signal: AbortSignal
+  /** A contact came or went. */
+  onPeer: (key: string, up: boolean) => void
+  /** The listener came or went; `own`: it is in this process. */
+  onListener: (here: boolean, own: boolean) => void
+  /** Something a person should know. */
+  onNotice: (text: string) => void
+}
+
+export class Company {
+  readonly #options: CompanyOptions
+  readonly #online = new Set<string>()
+  #own: Promise<void> | undefined
+  #reload: () => Promise<void> = () => Promise.resolve()
+
+  constructor(options: CompanyOptions) {
+    this.#options = options
+  }
+
+  isOnline(key: string): boolean {
+    return this.#online.has(key)
+  }
+
+  /** Until the signal fires; then resolves when the own listener, if there is one, has ended cleanly. */
+  async keep(): Promise<void> {
+    const { home, signal, onListener, onNotice } = this.#options
+    while (!signal.aborted) {
+      const other = await findListener(home)
+      if (other === undefined && this.#own === undefined) this.#start()
+      await this.#watch()
+      for (const key of this.#online) this.#options.onPeer(key, false)
+      this.#online.clear()
+      if (!signal.aborted) onListener(false, this.#own !== undefined)
+      await sleep(home.clock, AGAIN_MS, signal)
+    }
+    await this.#own?.catch((error: unknown) => onNotice(String(error)))
+  }
+
+  async #watch(): Promise<void> {
+    const { home, signal, onPeer, onListener } = this.#options
+    await ask(home, { op: 'watch' }, { signal }, ({ type, key, state }) => {
+      if (type === 'watching') onListener(true, this.#own !== undefined)
+      if (type !== 'peer' || typeof key !== 'string') return
+      if (state === 'up') this.#online.add(key)
+      else this.#online.delete(key)
+      onPeer(key, state === 'up')
+    })
+  }
+
+  #start(): void {
+    this.#own = this.#run()
+      .catch((error: unknown) => {
+        // Another one was faster: it serves as well.
+        if (error instanceof Failure && error.exit === EX.TEMPORARY) return
+        this.#options.onNotice(error instanceof Error ? error.message : String(error))
+      })
+      .finally(() => {
+        this.#own = undefined
+      })
+  }
+
+  async #run(): Promise<void> {
+    const { home, reread, signal, onNotice } = this.#options
+    const nothing = (): void => undefined
+    const listener = new Listener({
+      home,
+      keyring: await loadKeyring(home),
+      config: await reread(),
+      reread,
+      once: false,
+      exec: undefined,
+      signal,
+      onReady: nothing,
+      onMessage: nothing,
+      onDelivered: nothing,
+      onDeferred: nothing,
+      onFailed: nothing,
+      onPeer: nothing,
+      onContact: nothing,
+      onRequest: nothing,
+      onNotice,
+    })
+    this.#reload = () => listener.reload()
+    await listener.run()
+  }
+
+  /** Settings and contacts were changed by this process. */
+  async reload(): Promise<void> {
+    await this.#reload()
+  }
+}

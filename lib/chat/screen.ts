@@ -1,0 +1,519 @@
+// The full screen of p2p-chat: contacts at the left, the conversation, a place to type. Only drawing and keys are here;
+// what there is comes from the Room, and what a typed line does from the Doing. The terminal library is loaded with
+// this file and nothing else of the program.
+
+import {
+  type AutocompleteItem,
+  CombinedAutocompleteProvider,
+  type Component,
+  Editor,
+  getCapabilities,
+  HStack,
+  Image,
+  matchesKey,
+  MouseRegion,
+  ProcessTerminal,
+  ScrollView,
+  TuiAltScreen,
+  truncateToWidth,
+  visibleWidth,
+  VStack,
+  wrapTextWithAnsi,
+} from '@earendil-works/pi-tui'
+
+import type { Clock } from '../base/clock.ts'
+import { printable } from '../base/text.ts'
+import type { Doing } from './doing.ts'
+import { dayLine, dayName, type Look, messageLines, personLine, presence, type Role } from './lines.ts'
+import type { ChatMessage } from './message.ts'
+import { WORDS } from './order.ts'
+import type { Picture } from './pictures.ts'
+import type { Room } from './room.ts'
+
+/** Columns of the list of contacts, and those below which there is none. */
+const LIST_WIDTH = 22
+const LIST_FROM = 80
+/** Lines of a picture, and the longest editor. */
+const PICTURE_LINES = 12
+const TOLD_MS = 8000
+
+const SGR: Record<Role, string> = { plain: '', quiet: '2', mine: '36', theirs: '33', alert: '31', strong: '1', chosen: '7' }
+
+export interface ScreenOptions {
+  room: Room
+  doing: Doing
+  clock: Clock
+  /** For what the library would write if it failed: a private folder. */
+  folder: string
+  colour: boolean
+  /** Sends the bytes of a picture, once for each; undefined if it is none that can be shown. */
+  picture: (message: ChatMessage) => Promise<Picture | undefined>
+  emoji: (start: string) => { name: string; emoji: string }[]
+  /** The program is to end. */
+  leave: () => void
+}
+
+/** What the keys do now. */
+type Mode = { readonly kind: 'type' } | { readonly kind: 'choose'; readonly id: string }
+
+export class Screen {
+  readonly #options: ScreenOptions
+  readonly #tui: TuiAltScreen
+  readonly #editor: Editor
+  readonly #scroll: ScrollView
+  readonly #talk: Talk
+  #mode: Mode = { kind: 'type' }
+  #told: string[] = []
+  #stopTold: () => void = () => undefined
+  #page: string[] | undefined
+  #key = ''
+  /** Of the conversation that keys lead to. */
+  #bound = ''
+  #reaching = false
+
+  constructor(options: ScreenOptions) {
+    this.#options = options
+    const { room, folder } = options
+    const paint = painter(options.colour)
+    this.#tui = new TuiAltScreen(new ProcessTerminal(), true, folder, {
+      mouse: true,
+      scrollToEndIndicator: () => (this.#page === undefined ? paint('chosen', ' to the latest ') : ''),
+      copyOnSelect: true,
+    })
+    const quiet = (text: string): string => paint('quiet', text)
+    const chosen = (text: string): string => paint('chosen', text)
+    this.#editor = new Editor(this.#tui, {
+      borderColor: quiet,
+      selectList: { selectedPrefix: chosen, selectedText: chosen, description: quiet, scrollInfo: quiet, noMatch: quiet },
+    })
+    this.#editor.setAutocompleteProvider(new Completion(room, options.emoji))
+    this.#editor.onSubmit = (text) => this.#submit(text)
+    this.#editor.onChange = (text) => options.doing.draft(text)
+    this.#talk = new Talk(this, options, paint)
+    this.#scroll = new Scroll(this.#talk, () => this.#reachBack())
+    const list = new MouseRegion(new Drawn((width) => this.#people(width, paint)), (event) => {
+      const person = event.type === 'click' ? room.people[event.y] : undefined
+      if (person === undefined) return undefined
+      this.run(() => options.doing.enter(person.key))
+      return { handled: true }
+    })
+    const right = new VStack([
+      { component: new Drawn((width) => this.#head(width, paint)) },
+      { component: this.#scroll, basis: 0, grow: 1, minSize: 1 },
+      { component: new Drawn((width) => this.#foot(width, paint)) },
+      { component: this.#editor, basis: 'auto', shrink: 1, minSize: 3 },
+    ])
+    this.#tui.setLayoutRoot(
+      new HStack([
+        { component: list, basis: LIST_WIDTH, visible: ({ width }) => width >= LIST_FROM },
+        { component: right, basis: 0, grow: 1 },
+      ]),
+    )
+    this.#tui.addInputListener((data) => (this.#onKey(data) ? { consume: true } : undefined))
+  }
+
+  start(): void {
+    this.#tui.start()
+    this.#tui.setFocus(this.#editor)
+    this.#tui.setSuspendSignalHandler(undefined)
+    this.changed()
+  }
+
+  /** Gives the terminal back as it was. */
+  async stop(): Promise<void> {
+    this.#stopTold()
+    await this.#tui.terminal.drainInput(200, 20)
+    this.#tui.stop({ preserveScreen: true })
+  }
+
+  get chosen(): string | undefined {
+    return this.#mode.kind === 'choose' ? this.#mode.id : undefined
+  }
+
+  changed(): void {
+    const { room, doing } = this.#options
+    const { current } = room
+    if (current.key !== this.#key) {
+      this.#key = this.#bound = current.key
+      this.#mode = { kind: 'type' }
+      this.#editor.setText(doing.drafted)
+      this.#scroll.scrollToEnd()
+    }
+    this.#tui.terminal.setTitle(titleOf(room))
+    if (this.#scroll.isFollowingEnd && this.#page === undefined) this.run(() => room.markSeen())
+    this.#tui.requestRender()
+  }
+
+  /** One sentence, for a while. */
+  tell(text: string): void {
+    this.#told = [...this.#told, printable(text)].slice(-3)
+    this.#stopTold()
+    this.#stopTold = this.#options.clock.after(TOLD_MS, () => {
+      this.#told = []
+      this.#tui.requestRender()
+    }, true)
+    this.#tui.requestRender()
+  }
+
+  /** A page in place of the conversation, until a key is pressed. */
+  show(lines: string[]): void {
+    this.#page = lines
+    this.#scroll.scrollTo(0, { disableFollow: true })
+    this.#tui.requestRender()
+  }
+
+  get page(): readonly string[] | undefined {
+    return this.#page
+  }
+
+  bell(): void {
+    this.#tui.terminal.write('\u0007')
+  }
+
+  run(work: () => Promise<unknown>): void {
+    work().catch((error: unknown) => this.tell(error instanceof Error ? error.message : String(error)))
+  }
+
+  redraw(): void {
+    this.#tui.requestRender()
+  }
+
+  #submit(text: string): void {
+    const { doing } = this.#options
+    const target = this.chosen
+    this.#mode = { kind: 'type' }
+    this.#editor.setText('')
+    this.run(async () => {
+      try {
+        await doing.line(text, target)
+        this.#scroll.scrollToEnd()
+      } catch (error) {
+        if (this.#editor.getText() === '') this.#editor.setText(text) // nothing typed is lost
+        throw error
+      }
+    })
+  }
+
+  /** True if the key is no business of the editor. */
+  #onKey(data: string): boolean {
+    const { doing, leave } = this.#options
+    const is = (key: Parameters<typeof matchesKey>[1]): boolean => matchesKey(data, key)
+    if (is('ctrl+c')) {
+      leave()
+      return true
+    }
+    if (this.#page !== undefined) {
+      if (is('pageUp') || is('pageDown') || is('up') || is('down') || data.startsWith('\u001b[<')) return false
+      this.#page = undefined
+      this.#scroll.scrollToEnd()
+      this.changed()
+      return true
+    }
+    if (is('f1')) {
+      this.run(() => doing.line('/help'))
+      return true
+    }
+    if (is('ctrl+z')) {
+      this.#suspend()
+      return true
+    }
+    if (is('ctrl+n') || is('alt+down') || is('ctrl+p') || is('alt+up')) {
+      this.#next(is('ctrl+n') || is('alt+down') ? 1 : -1)
+      return true
+    }
+    if (this.#mode.kind === 'choose') return this.#onChoice(this.#mode.id, is)
+    const empty = this.#editor.getText() === ''
+    if (empty && is('up')) return this.#choose(-1)
+    if (empty && is('ctrl+d')) {
+      leave()
+      return true
+    }
+    return false
+  }
+
+  #onChoice(id: string, is: (key: Parameters<typeof matchesKey>[1]) => boolean): boolean {
+    const message = this.#options.room.byId(id)
+    const start = (text: string): true => {
+      this.#editor.setText(text)
+      this.#tui.requestRender()
+      return true
+    }
+    if (is('up')) return this.#choose(-1)
+    if (is('down')) return this.#choose(1)
+    if (is('escape') || message === undefined) {
+      this.#mode = { kind: 'type' }
+      return start('')
+    }
+    if (this.#editor.getText() !== '') return false
+    if (is('r') || is('enter')) return start('/reply ')
+    if (is('e')) return start('/react ')
+    if (is('s')) {
+      this.run(() => this.#options.doing.line('/save', id))
+      return true
+    }
+    if (is('c') && message.mine) return start(`/edit ${message.text}`)
+    if (is('d') && message.mine) return start('/recall')
+    return true
+  }
+
+  /** The next message up or down; below the last one is the editor. */
+  #choose(step: number): boolean {
+    const ids = this.#options.room.messages.flatMap(({ id }) => id ?? [])
+    const at = this.#mode.kind === 'choose' ? ids.indexOf(this.#mode.id) : ids.length
+    const id = ids[at + step]
+    if (id === undefined && step < 0) return true
+    this.#mode = id === undefined ? { kind: 'type' } : { kind: 'choose', id }
+    if (id !== undefined) this.#scroll.scrollTo(Math.max(0, this.#talk.rowOf(id) - 2))
+    else this.#scroll.scrollToEnd()
+    this.#tui.requestRender()
+    return true
+  }
+
+  /** Scrolled to the top: what is earlier comes in above, and what was read stays where it is. */
+  #reachBack(): void {
+    const { room } = this.#options
+    const [first] = room.messages
+    if (this.#reaching || this.#page !== undefined || room.earlier === 0 || this.#scroll.scrollTop > 0 || this.#scroll.isFollowingEnd) return
+    this.#reaching = true
+    this.run(async () => {
+      try {
+        await room.older()
+        this.#tui.renderNow()
+        if (first?.id !== undefined) this.#scroll.scrollTo(Math.max(0, this.#talk.rowOf(first.id) - 1))
+      } finally {
+        this.#reaching = false
+        this.#tui.requestRender()
+      }
+    })
+  }
+
+  /** Counted from where the last key leads: entering takes a moment. */
+  #next(step: number): void {
+    const { room, doing } = this.#options
+    const { people } = room
+    const at = people.findIndex(({ key }) => key === this.#bound)
+    const person = people[(at + step + people.length) % people.length]
+    if (person === undefined) return
+    this.#bound = person.key
+    this.run(() => doing.enter(person.key))
+  }
+
+  #suspend(): void {
+    this.#tui.stop({ preserveScreen: true })
+    process.once('SIGCONT', () => this.start())
+    process.kill(process.pid, 'SIGTSTP')
+  }
+
+  #people(width: number, paint: Look['paint']): string[] {
+    const look = lookOf(width - 2, paint)
+    const { room } = this.#options
+    const lines = room.people.map((person) => personLine(person, look, person.key === room.current.key))
+    const height = Math.max(this.#tui.terminal.rows, lines.length)
+    return Array.from({ length: height }, (_, at) => `${lines[at] ?? ' '.repeat(width - 2)}${paint('quiet', ' │')}`)
+  }
+
+  #head(width: number, paint: Look['paint']): string[] {
+    const { room, clock } = this.#options
+    const { current } = room
+    const trust = current.verified ? '' : '  not verified: /words'
+    const others = room.people.filter(({ key }) => key !== current.key).reduce((sum, { unread }) => sum + unread, 0)
+    const elsewhere = others > 0 && width + LIST_WIDTH < LIST_FROM ? `  ${others} new elsewhere` : ''
+    const line = `${paint('strong', current.name)}  ${paint('quiet', presence(current, clock.now()))}${paint('quiet', trust)}${paint('alert', elsewhere)}`
+    return [truncateToWidth(line, width, '…')]
+  }
+
+  #foot(width: number, paint: Look['paint']): string[] {
+    const { room } = this.#options
+    const message = this.chosen === undefined ? undefined : room.byId(this.chosen)
+    const own = message?.mine === true ? '  c change  d take back' : ''
+    const hint =
+      message !== undefined
+        ? `r reply  e emoji  s save${own}  Esc`
+        : `${room.listener === undefined ? 'not listening  ' : ''}Enter send  ↑ messages  Ctrl-N next  F1 help  Ctrl-C leave`
+    const told = this.#told.flatMap((text) => wrapTextWithAnsi(text, width)).slice(-3)
+    return [...told.map((text) => paint('alert', truncateToWidth(text, width, '…'))), paint('quiet', truncateToWidth(hint, width, '…'))]
+  }
+}
+
+/** The conversation, at its end unless somebody scrolls; tells when its top is reached. */
+class Scroll extends ScrollView {
+  readonly #onTop: () => void
+
+  constructor(talk: Component, onTop: () => void) {
+    super(talk, { follow: 'end', primary: true, scrollbar: 'auto' })
+    this.#onTop = onTop
+  }
+
+  override scrollBy(lines: number): number {
+    const moved = super.scrollBy(lines)
+    if (lines < 0 && this.scrollTop === 0) this.#onTop()
+    return moved
+  }
+
+  override scrollToStart(): void {
+    super.scrollToStart()
+    this.#onTop()
+  }
+}
+
+/** Lines that a function makes anew each time: few, and they change. */
+class Drawn implements Component {
+  readonly #draw: (width: number) => string[]
+
+  constructor(draw: (width: number) => string[]) {
+    this.#draw = draw
+  }
+
+  render(width: number): string[] {
+    return this.#draw(width)
+  }
+
+  invalidate(): void {
+    // Nothing is kept.
+  }
+}
+
+/** The messages, each drawn once for a width and as long as it stays the same. */
+class Talk implements Component {
+  readonly #screen: Screen
+  readonly #options: ScreenOptions
+  readonly #paint: Look['paint']
+  readonly #drawn = new Map<ChatMessage, { width: number; answered: ChatMessage | undefined; lines: readonly string[] }>()
+  readonly #pictures = new Map<string, Image | 'none'>()
+  readonly #rows = new Map<string, number>()
+
+  constructor(screen: Screen, options: ScreenOptions, paint: Look['paint']) {
+    this.#screen = screen
+    this.#options = options
+    this.#paint = paint
+  }
+
+  /** The line on which a message starts. */
+  rowOf(id: string): number {
+    return this.#rows.get(id) ?? 0
+  }
+
+  invalidate(): void {
+    this.#drawn.clear()
+  }
+
+  render(width: number): string[] {
+    const { room, clock } = this.#options
+    const { page } = this.#screen
+    const look = lookOf(width, this.#paint)
+    if (page !== undefined) return page.flatMap((line) => hanging(line, width))
+    const lines: string[] = []
+    if (room.earlier > 0) lines.push(this.#paint('quiet', look.fit(`${room.earlier} earlier`, width)))
+    let day = ''
+    const now = clock.now()
+    const alive = new Set<ChatMessage>(room.messages)
+    for (const old of this.#drawn.keys()) if (!alive.has(old)) this.#drawn.delete(old)
+    for (const message of room.messages) {
+      const name = dayName(message.at, now)
+      if (name !== day) lines.push(dayLine(message.at, now, look))
+      day = name
+      if (message.id !== undefined) this.#rows.set(message.id, lines.length)
+      const drawn = this.#draw(message, look)
+      const chosen = this.#screen.chosen !== undefined && this.#screen.chosen === message.id
+      lines.push(...(chosen ? drawn.map((line, at) => (at === 0 ? `${this.#paint('chosen', '>')}${line.slice(0)}` : line)) : drawn))
+      lines.push(...this.#picture(message, width))
+    }
+    if (room.messages.length === 0) lines.push(this.#paint('quiet', look.fit('nothing yet: type below and press Enter', width)))
+    return lines
+  }
+
+  #draw(message: ChatMessage, look: Look): readonly string[] {
+    const answered = message.reply === undefined ? undefined : this.#options.room.byId(message.reply)
+    const known = this.#drawn.get(message)
+    if (known?.width === look.width && known.answered === answered) return known.lines
+    const lines = messageLines(message, lookOf(look.width - 1, this.#paint), answered)
+    this.#drawn.set(message, { width: look.width, answered, lines })
+    return lines
+  }
+
+  #picture(message: ChatMessage, width: number): readonly string[] {
+    if (getCapabilities().images === null || message.recalled || !message.files.some(({ type }) => type.startsWith('image/'))) return []
+    const { base } = message.entry
+    const known = this.#pictures.get(base)
+    if (known instanceof Image) return known.render(width)
+    if (known === undefined) {
+      this.#pictures.set(base, 'none')
+      this.#screen.run(async () => {
+        const picture = await this.#options.picture(message)
+        if (picture === undefined) return
+        const look = { maxWidthCells: 60, maxHeightCells: PICTURE_LINES }
+        this.#pictures.set(base, new Image(picture.base64, picture.type, { fallbackColor: (text) => this.#paint('quiet', text) }, look))
+        this.#screen.redraw()
+      })
+    }
+    return []
+  }
+}
+
+/** Commands after `/`, paths after Tab, emoji after `:`. */
+class Completion extends CombinedAutocompleteProvider {
+  readonly triggerCharacters = [':']
+  readonly #emoji: ScreenOptions['emoji']
+
+  constructor(room: Room, emoji: ScreenOptions['emoji']) {
+    const names = (start: string): AutocompleteItem[] =>
+      room.people.filter(({ name }) => name.startsWith(start)).map(({ name }) => ({ value: name, label: name }))
+    super(
+      WORDS.map(({ word, takes, text }) => ({
+        name: word,
+        description: text,
+        ...(takes !== '' && { argumentHint: takes }),
+        ...(word === 'to' && { getArgumentCompletions: names }),
+      })),
+      process.cwd(),
+    )
+    this.#emoji = emoji
+  }
+
+  override async getSuggestions(
+    ...[lines, line, column, options]: Parameters<CombinedAutocompleteProvider['getSuggestions']>
+  ): ReturnType<CombinedAutocompleteProvider['getSuggestions']> {
+    const [, start] = /(?:^|\s)(:[a-z0-9_+-]{2,})$/.exec((lines[line] ?? '').slice(0, column)) ?? []
+    if (start === undefined) return super.getSuggestions(lines, line, column, options)
+    const items = this.#emoji(start.slice(1)).map(({ name, emoji }) => ({ value: emoji, label: emoji, description: name }))
+    return items.length === 0 ? null : { items, prefix: start }
+  }
+
+  override applyCompletion(
+    ...[lines, line, column, item, prefix]: Parameters<CombinedAutocompleteProvider['applyCompletion']>
+  ): ReturnType<CombinedAutocompleteProvider['applyCompletion']> {
+    if (!prefix.startsWith(':')) return super.applyCompletion(lines, line, column, item, prefix)
+    const text = lines[line] ?? ''
+    const before = text.slice(0, column - prefix.length) + item.value
+    return { lines: lines.with(line, before + text.slice(column)), cursorLine: line, cursorCol: before.length }
+  }
+}
+
+/** Wrapped, further lines below the text of the first. */
+function hanging(line: string, width: number): string[] {
+  const indent = /^ *(?:\S+ )*? {2,}(?=\S)/.exec(line)?.[0].length ?? 0
+  const [first = '', ...rest] = wrapTextWithAnsi(line, width)
+  if (rest.length === 0) return [first]
+  const below = ' '.repeat(Math.min(indent, Math.floor(width / 2)))
+  return [first, ...wrapTextWithAnsi(line.slice(first.length).trimStart(), width - below.length).map((part) => below + part)]
+}
+
+function painter(colour: boolean): Look['paint'] {
+  return (role, text) => (SGR[role] === '' || text === '' || (!colour && role !== 'chosen') ? text : `\u001b[${SGR[role]}m${text}\u001b[0m`)
+}
+
+function lookOf(width: number, paint: Look['paint']): Look {
+  const columns = Math.max(1, width)
+  return {
+    width: columns,
+    paint,
+    wrap: wrapTextWithAnsi,
+    fit: (text, size, fill = false) => truncateToWidth(text, size, '…', fill),
+    columns: visibleWidth,
+  }
+}
+
+function titleOf(room: Room): string {
+  const unread = room.people.reduce((sum, person) => sum + person.unread, 0)
+  return `${unread > 0 ? `(${unread}) ` : ''}p2p: ${room.current.name}`
+}

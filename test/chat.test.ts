@@ -1,0 +1,189 @@
+// p2p-chat: what typed lines mean, how messages read, and two people who talk line by line. The full screen is in
+// chatscreen.test.ts.
+// test timeout: 300 s
+
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+
+import { Failure } from '../lib/base/fail.ts'
+import { readDraft, writeDraft } from '../lib/chat/drafts.ts'
+import { emojify } from '../lib/chat/emoji.ts'
+import { bytes, dayLine, type Look, messageLines, personLine } from '../lib/chat/lines.ts'
+import { chatMessage, type ChatMessage } from '../lib/chat/message.ts'
+import { numbered, parseOrder, WORDS } from '../lib/chat/order.ts'
+import type { MailEntry } from '../lib/disk/maildir.ts'
+import type { MessageInfo } from '../lib/wire/record.ts'
+import { withHome } from './mailbox.ts'
+import { type Running, Stage, until } from './peer.ts'
+
+const LOOK: Look = {
+  width: 40,
+  paint: (_, text) => text,
+  wrap: (text, width) => text.match(new RegExp(`.{1,${width}}`, 'gu')) ?? [''],
+  fit: (text, width, fill = false) => (fill ? text.padEnd(width) : text).slice(0, width),
+  columns: (text) => text.length,
+}
+
+const ID = 'ab'.repeat(32)
+
+function message(info: Partial<MessageInfo>, box: 'inbox' | 'sent' = 'inbox', flags = ''): ChatMessage {
+  const time = BigInt(new Date(2026, 10, 29, 14, 3).getTime()) * 1000n
+  const entry: MailEntry = { box, base: 'x', path: '/x', flags, time, id32: ID.slice(0, 32) }
+  return chatMessage({ entry, info: { id: ID, from: 'bob', parts: [], ...info } }, 'SELF')
+}
+
+const text = (words: string): Uint8Array => new TextEncoder().encode(words)
+
+test('a line is a text unless it begins with one slash; commands may be shortened as long as one is meant', () => {
+  assert.equal(parseOrder('hello /help'), { do: 'say', text: 'hello /help' })
+  assert.equal(parseOrder('//etc is a folder'), { do: 'say', text: '/etc is a folder' })
+  assert.equal(parseOrder('/reply 2 yes\nno'), { do: 'reply', rest: '2 yes\nno' })
+  assert.equal(parseOrder('/q'), { do: 'quit', rest: '' })
+  for (const { word } of WORDS) assert.is(parseOrder(`/${word} x`).do, word)
+  for (const [line, said] of [
+    ['/nix', /^no command '\/nix'/],
+    ['/hepl', /did you mean \/help\?/],
+    ['/s x', /^no command/], // save or search
+    ['/', /^no command/],
+    ['/file  ', /^\/file takes PATH/],
+  ] as const) {
+    assert.throws(() => parseOrder(line), (error: unknown) => error instanceof Failure && error.exit === 64 && said.test(error.message), line)
+  }
+  assert.equal(numbered('3 yes'), { number: 3, rest: 'yes' })
+  assert.equal(numbered('3yes'), { number: undefined, rest: '3yes' })
+  assert.equal(numbered('12'), { number: 12, rest: '' })
+})
+
+test('a message reads as who said what and what became of it, and nothing of it can move a cursor', () => {
+  assert.equal(messageLines(message({ text: text('see you\nat 8\n') }), LOOK), ['14:03 bob  see you', '      at 8'])
+  const own = message({ from: 'alice', key: 'SELF', text: text('yes'), state: 'waiting' }, 'sent')
+  assert.equal(messageLines(own, LOOK), ['14:03 you  yes  …'])
+  const delivered = message({ from: 'alice', key: 'SELF', text: text('yes'), state: 'delivered' }, 'sent')
+  assert.equal(messageLines(delivered, LOOK), ['14:03 you  yes  ✓'])
+  const answer = message({ text: text('at 9'), reply: ID })
+  assert.equal(messageLines(answer, LOOK, own), ['14:03 bob  │ you: yes', '      at 9'])
+  assert.match(messageLines(answer, LOOK)[0] ?? '', /a message that is not her/)
+  const evil = '\u001b[2J\u001b]0;x\u0007\u202ecod.exe\r\n\u009b31m'
+  const nasty = message({
+    text: text(evil),
+    from: 'bob\u001b[7m',
+    subject: `re: ${evil}`,
+    parts: [{ type: 'image/png\u001b[0m', name: `${evil}.png`, size: 1234 }],
+    reactions: [{ id: ID, from: 'eve\u0007', key: 'K', reaction: '\u001b[5m' }],
+  })
+  for (const line of messageLines(nasty, { ...LOOK, width: 400 })) assert.not.match(line, /[\p{Cc}\p{Bidi_Control}]/u)
+  const edited = message({ text: text('at 8'), edited: { id: ID, text: text('at 9') } })
+  assert.equal(messageLines(edited, LOOK), ['14:03 bob  at 9', '      (edited)'])
+  const recalled = message({ text: text('at 8'), recalled: { id: ID } })
+  assert.equal(messageLines(recalled, LOOK), ['14:03 bob  (taken back)', '      at 8'])
+  const files = message({ subject: 'cat.png', parts: [{ type: 'image/png', name: 'cat.png', size: 1_234_567 }] })
+  assert.equal(messageLines(files, LOOK), ['14:03 bob  [cat.png]  image/png, 1.2 MB'])
+  assert.is(message({ subject: 'see you at 8, then', text: text('see you at 8, then\nbye') }).subject, undefined, 'made from the text')
+  assert.is(message({ subject: 'the plan', text: text('see you at 8') }).subject, 'the plan')
+  assert.equal([0, 999, 1000, 123_456, 5e9].map(bytes), ['0 bytes', '999 bytes', '1.0 kB', '123 kB', '5.0 GB'])
+})
+
+test('days and people take one line of the width there is', () => {
+  const at = new Date(2026, 10, 29, 14, 3).getTime()
+  assert.match(dayLine(at, at + 60_000, LOOK), /^─+ today ─+$/)
+  assert.match(dayLine(at, at + 86_400_000, LOOK), /^─+ yesterday ─+$/)
+  assert.match(dayLine(at, at + 9 * 86_400_000, LOOK), /^─+ Sunday, 2026-11-29 ─+$/)
+  const person = { key: 'K', name: 'bob', me: false, verified: true, online: true, seen: at, unread: 12, last: at, moved: false }
+  assert.is(personLine(person, { ...LOOK, width: 12 }, false), '● bob     12')
+})
+
+test('emoji have names; what is no name stays', async () => {
+  assert.is(await emojify('I :heart: it, :+1:, at 10:30:00 :nosuch: :constructor:'), 'I ❤️ it, 👍, at 10:30:00 :nosuch: :constructor:')
+})
+
+test('a draft is kept for each contact until it is sent or cleared', async () => {
+  await withHome(async (home) => {
+    assert.is(await readDraft(home, 'K1'), '')
+    await writeDraft(home, 'K1', 'half a\nthought')
+    await writeDraft(home, 'K2', 'other')
+    assert.equal([await readDraft(home, 'K1'), await readDraft(home, 'K2')], ['half a\nthought', 'other'])
+    await writeDraft(home, 'K1', '')
+    assert.equal([await readDraft(home, 'K1'), existsSync(home.at('chat', 'K1.draft'))], ['', false])
+    writeFileSync(home.at('chat', 'K2.draft'), new Uint8Array([0xff, 0xfe]))
+    assert.is(await readDraft(home, 'K2'), '', 'a damaged one is none')
+  })
+})
+
+const said = (chat: Running, what: RegExp): Promise<void> => until(`${what} in:\n${chat.out}`, () => what.test(chat.out))
+
+function type(chat: Running, line: string): void {
+  chat.child.stdin?.write(`${line}\n`)
+}
+
+test('two people talk line by line without a listener of their own, answer, react, and send a file', async () => {
+  await Stage.with(async (stage) => {
+    const [alice, bob] = await stage.pair()
+    const a = alice.start('p2p-chat', ['bob'], { stdin: 'pipe' })
+    await said(a, /^-- bob: never met, not verified$/m)
+    type(a, 'hello\u001b[2J :heart:')
+    await said(a, /^\d\d:\d\d you: hello\\x1b\[2J ❤️ {2}\(waiting\)$/m)
+    const b = bob.start('p2p-chat', ['--plain', 'alice'], { stdin: 'pipe' })
+    await said(b, /^\d\d:\d\d alice: hello\\x1b\[2J ❤️$/m)
+    await said(a, /^-- delivered: hello/m)
+    type(b, '/reply yes?')
+    await said(a, /^ {3}answers you: hello.*\n\d\d:\d\d bob: yes\?$/m)
+    type(a, '/react :+1:')
+    await said(b, /^-- 👍 from alice: your message yes\?$/m)
+    await said(a, /^-- 👍 from you: the message of bob yes\?$/m)
+    type(b, '/edit yes, at 9')
+    await said(a, /^-- edited: the message of bob yes, at 9$/m)
+    const path = alice.file('a photo.txt', 'hello')
+    type(a, `/file '${path}'`)
+    await said(a, /you: file a photo\.txt, text\/plain, 5 bytes/)
+    await said(b, /^\d\d:\d\d alice: file a photo\.txt, text\/plain, 5 bytes$/m)
+    type(b, `/save ${stage.dir}/got`)
+    await said(b, /^-- saved: .*a photo\.txt$/m)
+    assert.is(readFileSync(join(stage.dir, 'got', 'a photo.txt'), 'utf8'), 'hello')
+    type(b, '/save 9')
+    type(b, '/nix')
+    await said(b, /^-- there is no message 9$/m)
+    await said(b, /^-- no command '\/nix'/m)
+    type(b, '/search PHOTO')
+    await said(b, /^ +1 {2}\d{4}-\d\d-\d\d \d\d:\d\d {2}alice: a photo\.txt$/m)
+    type(a, '/recall')
+    await said(b, /^-- taken back: the message of alice taken back$/m)
+    // What others send meanwhile is seen as well, and what is shown counts as read.
+    await alice.send('bob', ['-m', 'from a shell'])
+    await said(a, /^\d\d:\d\d you: from a shell/m)
+    await said(b, /^\d\d:\d\d alice: from a shell$/m)
+    await until('all is seen', async () => (await bob.good('p2p-inbox', ['list', '--new'])).length === 0)
+    b.child.stdin?.end()
+    assert.is((await b.ended).code, 0)
+    type(a, '/quit')
+    assert.is((await a.ended).code, 0)
+    assert.equal([a.err, b.err], ['', ''])
+    const kept = (await bob.box('inbox')).map(({ text: words }) => Buffer.from(words ?? []).toString())
+    assert.ok(kept.includes('from a shell'))
+  })
+})
+
+test('killed in the middle it has lost nothing, and a contact elsewhere is only told of', async () => {
+  await Stage.with(async (stage) => {
+    const [alice, bob] = await stage.pair()
+    const carol = await stage.peer('carol')
+    await alice.meet(carol)
+    const listener = await alice.listen()
+    const a = alice.start('p2p-chat', ['bob'], { stdin: 'pipe' })
+    await said(a, /^-- bob: /m)
+    type(a, 'while you are away')
+    await said(a, /while you are away {2}\(waiting\)$/m)
+    await carol.send('alice', ['-m', 'psst'])
+    await said(a, /^-- carol wrote$/m)
+    assert.not.match(a.out, /psst/)
+    await a.kill()
+    assert.is((await alice.good('p2p-inbox', ['list', '--new'])).length, 1, 'of another conversation: not read')
+    const received = await bob.listen()
+    await received.until('message', ({ text: words }) => words === 'while you are away')
+    await listener.stop()
+  })
+})
+
+test.run()

@@ -261,6 +261,25 @@ test('addresses start 150 ms apart, or as soon as the last one failed; the same 
   assert.is(clock.timers, 0)
 })
 
+test('where a connection was taken up the answer is waited for before the next address has its turn', async () => {
+  const mute = await rude((socket) => void socket.resume())
+  const clock = new FakeClock()
+  const log: string[] = []
+  const first: typeof connect = (to, signal) => {
+    log.push(`${Math.round(clock.time)} ${to.ip}`)
+    return to.ip === '127.0.0.1' ? connect(to, signal) : Promise.reject(Object.assign(new Error(), { code: 'ECONNREFUSED' }))
+  }
+  const addresses = [at('127.0.0.1', mute.port), at('192.0.2.2', 1)]
+  const outcome = reasons({ clock, addresses, connect: first, timeoutMs: 5000 })
+  while (mute.sockets.length === 0) await new Promise((done) => setTimeout(done, 5))
+  await new Promise((done) => setTimeout(done, 50)) // this side knows, too
+  await clock.advance(5000)
+  assert.equal(await outcome, ['silent', 'refused'])
+  assert.equal(log, ['0 127.0.0.1', '1000 192.0.2.2'])
+  await left(mute)
+  mute.close()
+})
+
 test('all addresses of a name are tried, the most telling reason is kept', async () => {
   const tried: string[] = []
   const dead: typeof connect = (to) => {
@@ -325,11 +344,11 @@ test('a link that comes too late is closed', async () => {
   const [one, two] = [at('192.0.2.1', 1), at('192.0.2.2', 1)]
   let calls = 0
   const slowStamp = async (): Promise<bigint> => {
-    if (++calls === 1) await new Promise<void>((done) => clock.after(200, done))
+    if (++calls === 1) await new Promise<void>((done) => clock.after(1200, done))
     return stamp()
   }
   const outcome = dial(options({ clock, addresses: [one, two], connect: both, stamp: slowStamp }))
-  await clock.advance(1000)
+  await clock.advance(2000)
   assert.ok('link' in (await outcome))
   assert.is(ends.length, 2)
   await ends[0]?.closed

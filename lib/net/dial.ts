@@ -15,6 +15,7 @@ import { type ByteStream, type Endpoint, Lost } from './stream.ts'
 import { connect, resolve } from './tcp.ts'
 
 const STAGGER_MS = 150 // between two addresses: the better one, which stands first, wins if both work
+const ANSWER_MS = 1000 // from a connection on: where somebody took it up, the answer is most likely on its way
 
 /** Most telling first: an address with several IPs reports the first of these that occurred. */
 const REASONS = ['silent', 'lost', 'refused', 'timeout', 'unroutable', 'unresolved'] as const
@@ -67,7 +68,7 @@ export async function dial(options: DialOptions): Promise<{ link: Link } | { fai
   try {
     const attempt = new Attempt(options, stop.signal, options.clock.monotonic() + options.timeoutMs)
     const ways = waysOf(options)
-    const outcome = await race(ways, (way) => attempt.way(way), options.clock, stop.signal)
+    const outcome = await race(ways, (way, connected) => attempt.way(way, connected), options.clock, stop.signal)
     if (outcome instanceof Link) return { link: outcome }
     const failures = distinctAddresses(ways.map(({ address }) => address)).map((address) => ({
       address,
@@ -106,7 +107,8 @@ class Attempt {
     this.#deadline = deadline
   }
 
-  async way({ address: { host, port }, over }: Way): Promise<Link | DialReason> {
+  /** `connected` is called when there is a connection, and the handshake begins. */
+  async way({ address: { host, port }, over }: Way, connected: () => void): Promise<Link | DialReason> {
     const { clock, permit = (ip) => acceptFromPeer({ host: ip, port }, isOnLink(ip)) } = this.#options
     let ips = [host]
     if (parseIp(host) === undefined) {
@@ -114,8 +116,13 @@ class Attempt {
       ips = [...new Set(found)].filter((ip) => permit(ip, port)).slice(0, ADDRESSES_MAX)
     }
     if (ips.length === 0) return 'unresolved'
-    const endpoint = (ip: string): Promise<Link | DialReason> =>
-      over === 'tcp' ? this.#overTcp({ ip, port }) : this.#overUdp({ ip, port })
+    const endpoint = (ip: string, taken: () => void): Promise<Link | DialReason> => {
+      if (over === 'udp') return this.#overUdp({ ip, port })
+      return this.#overTcp({ ip, port }, () => {
+        taken()
+        connected()
+      })
+    }
     const outcome = await race(ips, endpoint, clock, this.#signal)
     return outcome instanceof Link ? outcome : telling(outcome)
   }
@@ -137,7 +144,7 @@ class Attempt {
     return port.call(this.#options, to, this.#signal)
   }
 
-  async #overTcp(to: Endpoint): Promise<Link | DialReason> {
+  async #overTcp(to: Endpoint, connected: () => void): Promise<Link | DialReason> {
     let stream: ByteStream
     try {
       stream = await (this.#options.connect ?? connect)(to, this.#signal)
@@ -146,6 +153,7 @@ class Attempt {
       if (reason === 'refused' && isOnLink(to.ip)) this.#refused.add(to.ip)
       return reason
     }
+    connected()
     const drop = (): void => stream.destroy()
     this.#signal.addEventListener('abort', drop, { once: true })
     let link: Link | DialReason = 'lost'
@@ -181,12 +189,13 @@ function reasonOf(error: unknown): DialReason {
 }
 
 /**
- * Runs the items in order, the next one when the last has failed or after STAGGER_MS, all of them side by side. The
- * first Link ends it; without one, the reasons in the order of the items. Later links are closed. Throws what an item throws.
+ * Runs the items in order, the next one when the last has failed or after STAGGER_MS, or ANSWER_MS after the last was
+ * connected, all of them side by side. The first Link ends it; without one, the reasons in the order of the items. Later
+ * links are closed. Throws what an item throws.
  */
 function race<T>(
   items: readonly T[],
-  run: (item: T) => Promise<Link | DialReason>,
+  run: (item: T, connected: () => void) => Promise<Link | DialReason>,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<Link | DialReason[]> {
@@ -205,7 +214,13 @@ function race<T>(
       const index = started++
       const item = items[index]
       if (over || item === undefined) return
-      run(item).then(
+      const next = (ms: number): void => {
+        if (index !== started - 1) return // of those that run the last one decides
+        cancel()
+        if (started < items.length && !over && !signal.aborted) cancel = clock.after(ms, start)
+      }
+      next(STAGGER_MS)
+      run(item, () => next(ANSWER_MS)).then(
         (outcome) => {
           if (outcome instanceof Link) {
             if (over) outcome.close()
@@ -218,7 +233,6 @@ function race<T>(
         },
         (error: unknown) => finish(() => fail(error)),
       )
-      if (started < items.length && !signal.aborted) cancel = clock.after(STAGGER_MS, start)
     }
     if (items.length === 0) return done([])
     start()

@@ -1,9 +1,10 @@
-# make all completions test bench silence crash soak resume lint demo install uninstall deb nodes clean
+# make all completions test bench bench-quick silence crash soak resume lint demo install uninstall deb nodes clean
 #
 #   make demo                        two identities in a temporary place exchange a message
 #   make test T='token queue'        only the test files whose names contain these words
 #   make test NODE=/opt/node/bin/node    with another node than the first in $PATH
-#   make bench T='ndjson flush'      only these figures; all of them take some minutes and 4 GiB in $TMPDIR
+#   make bench T='ndjson flush'      only these figures; all of them take a quarter of an hour and 13 GiB in $TMPDIR
+#   make bench-quick                 less of each, in less than three minutes
 #   make silence                     what strangers learn, with thousands of callers; some minutes
 #   make soak KILLS=1000 MESSAGES=10000    two people write while their processes are killed
 #   make resume BYTES=4G CUTS=100    one large file over a link that breaks; both with KEEP=DIR MINUTES=5 in shares
@@ -116,8 +117,8 @@ test: all
 	@$(call q,$(NODE)) --import tsx test/run.ts $(T)
 
 # Speed is told, never asserted: it fails only if something could not be run.
-bench: cache
-	@$(call q,$(NODE)) --import tsx test/bench/run.ts $(T)
+bench bench-quick: cache
+	@$(call q,$(NODE)) --import tsx test/bench/run.ts $(if $(filter bench-quick,$@),--quick) $(T)
 
 # The long form of a test: more callers of each kind than make test has time for, and all probes of a scanner.
 silence: all
@@ -326,5 +327,5 @@ nodes: all
 clean:
 	rm -rf dist
 
-.PHONY: all node cache completions test bench silence model crash soak resume demo lint install uninstall deb nodes clean
+.PHONY: all node cache completions test bench bench-quick silence model crash soak resume demo lint install uninstall deb nodes clean
 .DELETE_ON_ERROR:

@@ -6,16 +6,18 @@ import { join } from 'node:path'
 import { noise, port, type Running, until } from '../peer.ts'
 import type { Figure, Side } from './figure.ts'
 import { warm } from './ground.ts'
-import { missing, processCpuMs, timed, type Took } from './measure.ts'
+import { listens, missing, processCpuMs, timed, type Took } from './measure.ts'
 import { DEADLINE_S, missingNncp, Nncp } from './nncp.ts'
 import { People } from './people.ts'
+import { scaled } from './scale.ts'
 
-const MESSAGES = 10_000
-const NNCP_FILES = 100 // a round; each is a process of its own
-const NNCP_CARRIED = 1000 // a round; its cost grows with the count, ours is compared per message
-const ROUNDS = 3
-const FILE_BYTES = 2 ** 30
-const WARM_BYTES = 1.5 * 2 ** 30
+const MESSAGES = scaled(10_000, 2000)
+const NNCP_FILES = scaled(100, 50) // a round; each is a process of its own
+const NNCP_CARRIED = scaled(1000, 200) // a round; its cost grows with the count, ours is compared per message
+export const ROUNDS = scaled(3, 1)
+export const FILE_BYTES = scaled(2 ** 30, 2 ** 28)
+export const WARM_BYTES = 1.5 * FILE_BYTES
+export const SIZE = `${FILE_BYTES / 2 ** 20} MiB`
 
 /** Lines for p2p-send --ndjson, in a file. */
 function ordersFile(people: People): string {
@@ -41,7 +43,7 @@ async function flushTo(people: People, listener: Running): Promise<Took> {
   return { ms, cpuMs: cpuMs + processCpuMs(listener.pid) - before }
 }
 
-function expect(what: string, found: number, expected: number): void {
+export function expect(what: string, found: number, expected: number): void {
   if (found !== expected) throw new Error(`${what}: ${found}, not ${expected}`)
 }
 
@@ -104,7 +106,8 @@ export async function flush(): Promise<Figure[]> {
   return [without === undefined ? { ...figure, peer, note } : { ...figure, note: `${without} is not installed: no peer` }]
 }
 
-function largeFile(path: string): void {
+/** A file of FILE_BYTES that does not repeat within the span of any compression. */
+export function largeFile(path: string): void {
   const page = noise(16 << 20, 7)
   const fd = openSync(path, 'wx')
   for (let at = 0; at < FILE_BYTES; at += page.length) {
@@ -117,8 +120,8 @@ function largeFile(path: string): void {
 /** Row 6: one large file from the queue into a durable inbox, against the same bytes through ncat --ssl. */
 export async function file(): Promise<Figure[]> {
   const without = missing('ncat')
-  const ours: Side = { what: 'p2p-queue flush, 1 GiB in the queue', samples: [], cpuMs: [] }
-  const peer: Side = { what: 'ncat --ssl, 1 GiB', samples: [], cpuMs: [] }
+  const ours: Side = { what: `p2p-queue flush, ${SIZE} in the queue`, samples: [], cpuMs: [] }
+  const peer: Side = { what: `ncat --ssl, ${SIZE}`, samples: [], cpuMs: [] }
   for (let round = 0; round < ROUNDS; round++) {
     await People.with(async (people) => {
       const source = join(people.stage.dir, 'large')
@@ -143,12 +146,12 @@ export async function file(): Promise<Figure[]> {
   }
   const goal = { kind: 'ratio', good: 'less', least: 1, aim: 0.6 } as const
   const note = 'ncat promises nothing: no fsync, no check, and its file is not flushed when the clock stops'
-  const figure: Figure = { row: 'file', what: '1 GiB, queue to durable inbox, wire part', unit: 's', ours, goal }
+  const figure: Figure = { row: 'file', what: `${SIZE}, queue to durable inbox, wire part`, unit: 's', ours, goal }
   return [without === undefined ? { ...figure, peer, note } : { ...figure, note: 'ncat is not installed: no peer' }]
 }
 
 /** Writes what is dirty on this disk to it, so that no side pays for what was written before. */
-async function settle(people: People): Promise<void> {
+export async function settle(people: People): Promise<void> {
   await timed(['sync', '-f', people.stage.dir])
 }
 
@@ -156,21 +159,16 @@ async function settle(people: People): Promise<void> {
  * The whole file through ncat --ssl into another file; ends when both processes have. The listening side sends: when the
  * calling side does, the tail is lost at times, since it resets a connection on which it left TLS tickets unread.
  */
-async function ncat(people: People, source: string): Promise<{ ms: number; cpuMs: number }> {
+export async function ncat(people: People, source: string): Promise<Took> {
   const own = await port()
   const sink = join(people.stage.dir, 'sink')
   const sender = timed(['ncat', '--ssl', '--send-only', '-l', '127.0.0.1', String(own)], { stdin: source })
   await until('ncat', () => listens(own)) // it makes a key first
   const start = performance.now()
   await timed(['ncat', '--ssl', '--recv-only', '127.0.0.1', String(own)], { stdout: sink })
-  const sent = await sender
+  const { cpuMs } = await sender // of both: what ended since it began
   const ms = performance.now() - start
   expect('bytes through ncat', statSync(sink).size, FILE_BYTES)
-  return { ms, cpuMs: sent.cpuMs }
-}
-
-/** True if somebody waits for connections at this port of 127.0.0.1: proc_net_tcp(5). Asking uses none up. */
-function listens(own: number): boolean {
-  const place = `0100007F:${own.toString(16).toUpperCase().padStart(4, '0')} 00000000:0000 0A`
-  return readFileSync('/proc/net/tcp', 'latin1').includes(place)
+  rmSync(sink)
+  return { ms, cpuMs }
 }

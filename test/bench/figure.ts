@@ -25,7 +25,8 @@ export interface Figure {
   ours: Side
   /** Absent if the peer is not installed; `note` says so. */
   peer?: Side
-  goal: Goal
+  /** Absent if nothing is held against it. */
+  goal?: Goal
   /** Whatever a reader must know: smaller counts, what was subtracted. */
   note?: string
 }
@@ -81,8 +82,8 @@ export function describe(figure: Figure): string {
     return `    ${side.what.padEnd(width)}  ${short(min)} / ${short(middle)} / ${short(max)} ${unit}${cpu}`
   }
   const lines = [`${row}: ${what} (min / median / max of ${ours.samples.length})`, line(ours)]
-  if (peer !== undefined) {
-    lines.push(line(peer))
+  if (peer !== undefined) lines.push(line(peer))
+  if (peer !== undefined && goal !== undefined) {
     const value = compared(goal, ours.samples, peer.samples)
     const sign = goal.kind === 'ratio' ? ' x' : ` ${unit} over`
     const word = holds(goal, value, goal.aim) ? 'aim reached' : holds(goal, value, goal.least) ? 'holds' : 'DOES NOT HOLD'
@@ -104,19 +105,18 @@ export function record(figure: Figure): string {
     ...rounded(samples),
     ...(cpuMs !== undefined && { cpu_ms: round(mean(cpuMs)) }),
   })
-  const value = peer === undefined ? undefined : compared(goal, ours.samples, peer.samples)
+  const value = peer === undefined || goal === undefined ? undefined : compared(goal, ours.samples, peer.samples)
   return JSON.stringify({
     row,
     figure: what,
     unit,
     ours: side(ours),
     ...(peer !== undefined && { peer: side(peer) }),
-    ...(value !== undefined && { [goal.kind]: round(value) }),
+    ...(goal !== undefined && value !== undefined && { [goal.kind]: round(value) }),
     ...(peer?.cpuMs !== undefined && { cpu_ratio: round(cpuRatio(figure) ?? NaN) }),
-    bound: goal.good === 'less' ? 'at most' : 'at least',
-    least: goal.least,
-    aim: goal.aim,
-    ...(value !== undefined && { holds: holds(goal, value, goal.least), aim_reached: holds(goal, value, goal.aim) }),
+    ...(goal !== undefined && { bound: goal.good === 'less' ? 'at most' : 'at least', least: goal.least, aim: goal.aim }),
+    ...(goal !== undefined &&
+      value !== undefined && { holds: holds(goal, value, goal.least), aim_reached: holds(goal, value, goal.aim) }),
     ...(note !== undefined && { note }),
   })
 }

@@ -2,7 +2,7 @@
 // from /proc/self/stat, in ticks of 10 ms, so that it means something over many runs only.
 
 import { spawn } from 'node:child_process'
-import { accessSync, closeSync, constants, openSync, readFileSync } from 'node:fs'
+import { accessSync, closeSync, constants, existsSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 export interface Took {
@@ -81,4 +81,20 @@ function executable(path: string): boolean {
 export function residentMiB(pid: number): number {
   const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
   return Number(kib) / 1024
+}
+
+/** The most resident memory a process has had so far, in MiB: VmHWM of proc(5). */
+export function peakMiB(pid: number): number {
+  const kib = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+  return Number(kib) / 1024
+}
+
+/** True if somebody waits for connections at this port: proc_net_tcp(5). Asking uses none up. */
+export function listens(port: number): boolean {
+  const place = `:${port.toString(16).toUpperCase().padStart(4, '0')} `
+  const tables = ['/proc/net/tcp', '/proc/net/tcp6'].filter((path) => existsSync(path))
+  return tables.some((path) => {
+    const rows = readFileSync(path, 'latin1').split('\n')
+    return rows.some((row) => row.includes(place) && / 0A /.test(row))
+  })
 }

@@ -4,9 +4,9 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-import { type Peer, type Running, Stage } from '../peer.ts'
+import { type Peer, type Running, Stage, until } from '../peer.ts'
 import { ground } from './ground.ts'
-import { timed, type TimedOptions, type Took } from './measure.ts'
+import { listens, timed, type TimedOptions, type Took } from './measure.ts'
 
 const DIST = fileURLToPath(new URL('../../dist', import.meta.url))
 
@@ -50,10 +50,11 @@ export class People {
     return readdirSync(this.bob.at('inbox', 'new')).length
   }
 
-  /** A listener of `peer`, up and idle. */
+  /** A listener of `peer`, up and idle, that prints nothing, as the unit for systemd has it: nobody pays for reading it. */
   async listen(peer: Peer): Promise<Running> {
-    const running = this.stage.start('p2p-listen', ['--json', '--no-text'], { home: peer.path })
-    await running.until('listening')
+    const running = this.stage.start('p2p-listen', ['-q'], { home: peer.path })
+    await until('p2p-listen', () => running.over || listens(peer.home.port))
+    if (running.over) throw new Error(`p2p-listen: ${running.err}`)
     return running
   }
 }

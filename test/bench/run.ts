@@ -2,22 +2,58 @@
 // minutes. Prints min / median / max of both sides, their ratio and whether it holds, then one JSON line per figure.
 // Exits 0 whatever the figures say, 1 if a row could not be run.
 //
-//   node --import tsx test/bench/run.ts [ROW...]       rows: start deliver look memory ndjson flush file
+//   node --import tsx test/bench/run.ts [--quick] [ROW...]
+//
+// Rows: start deliver latency look memory ndjson flush file pipe peak. --quick: less of each, under three minutes.
 
-import { cpus, loadavg, release } from 'node:os'
+import { execFileSync } from 'node:child_process'
+import { cpus, loadavg, release, totalmem } from 'node:os'
 
 import { file, flush, ndjson } from './bulk.ts'
 import { describe, type Figure, record } from './figure.ts'
+import { latency } from './latency.ts'
+import { quick } from './scale.ts'
 import { deliver, look, memory, start } from './start.ts'
+import { peak, pipe } from './stream.ts'
 
-const ROWS: Record<string, () => Promise<Figure[]>> = { start, deliver, look, memory, ndjson, flush, file }
+const ROWS: Record<string, () => Promise<Figure[]>> = {
+  start, deliver, latency, look, memory, ndjson, flush, file, pipe, peak,
+}
+
+/** Figures that are wanted and that nothing here measures. */
+const UNMEASURED: Record<string, string> = {
+  hole: 'a pipe over a punched hole against a raw udx stream: needs two NATs, that is root and network namespaces',
+  online: 'the processor time of a listener with 200 contacts online: needs 200 listeners, more than a small machine runs',
+}
+
+const load = (): string => loadavg().map((value) => value.toFixed(1)).join(' ')
+
+/** Where and of what this was measured. */
+function machine(): Record<string, unknown> {
+  let commit: string | undefined
+  try {
+    commit = execFileSync('git', ['describe', '--always', '--dirty'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
+  } catch {
+    // not from a checkout
+  }
+  return {
+    row: 'machine',
+    node: process.version,
+    kernel: release(),
+    processors: cpus().length,
+    model: cpus()[0]?.model,
+    memory_mib: Math.round(totalmem() / 2 ** 20),
+    load: loadavg().map((value) => Number(value.toFixed(2))),
+    commit,
+    quick,
+  }
+}
 
 async function main(wanted: string[]): Promise<void> {
   const unknown = wanted.filter((name) => !Object.keys(ROWS).includes(name))
   if (unknown.length > 0) throw new Error(`no row ${unknown.join(', ')}; there are ${Object.keys(ROWS).join(' ')}`)
-  const load = loadavg().map((value) => value.toFixed(1)).join(' ')
-  console.log(`# node ${process.version}, linux ${release()}, ${cpus().length} x ${cpus()[0]?.model ?? '?'}, load ${load}`)
-  const lines: string[] = []
+  console.log(`# node ${process.version}, linux ${release()}, ${cpus().length} x ${cpus()[0]?.model ?? '?'}, load ${load()}`)
+  const lines: string[] = [JSON.stringify(machine())]
   for (const [name, measure] of Object.entries(ROWS)) {
     if (wanted.length > 0 && !wanted.includes(name)) continue
     try {
@@ -26,14 +62,21 @@ async function main(wanted: string[]): Promise<void> {
         lines.push(record(figure))
       }
     } catch (error) {
+      lines.push(JSON.stringify({ row: name, unmeasured: error instanceof Error ? error.message : String(error) }))
       console.log(`${name}: could not be run: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
       process.exitCode = 1
     }
   }
+  for (const [row, why] of Object.entries(UNMEASURED)) {
+    if (wanted.length > 0) continue
+    console.log(`${row}: not measured: ${why}`)
+    lines.push(JSON.stringify({ row, unmeasured: why }))
+  }
+  console.log(`# load at the end ${load()}`)
   for (const line of lines) console.log(line)
 }
 
-main(process.argv.slice(2)).catch((error: unknown) => {
+main(process.argv.slice(2).filter((word) => word !== '--quick')).catch((error: unknown) => {
   console.log(error instanceof Error ? error.message : error)
   process.exitCode = 1
 })

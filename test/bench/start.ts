@@ -7,10 +7,11 @@ import { pause, type Peer } from '../peer.ts'
 import type { Figure, Goal, Side } from './figure.ts'
 import { residentMiB, timed, type TimedOptions, type Took } from './measure.ts'
 import { People } from './people.ts'
+import { scaled } from './scale.ts'
 
-const PAIRS = 40
+const PAIRS = scaled(40, 12)
 const LISTED = 100 // messages in the lists
-const LISTENERS = 5
+const LISTENERS = scaled(5, 2)
 const SETTLE_MS = 3000 // an idle process has collected what starting left
 
 const bare = (): Promise<Took> => timed([process.execPath, '-e', '0'])

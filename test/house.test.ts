@@ -30,7 +30,7 @@ const FLOORS: Record<string, number> = {
 const DOORS: [RegExp, RegExp][] = [
   [/^node:fs(?:\/promises)?$/, /^lib\/(?:disk\/files|edge\/(?:prompt|input))\.ts$/], // what the user gives: terminal, files, fd 0
   [/^node:net$/, /^lib\/(?:net\/(?:tcp|freeport)|delivery\/control\w*)\.ts$/],
-  [/^node:dgram$/, /^lib\/net\/(?:question|freeport)\.ts$/],
+  [/^node:dgram$/, /^lib\/net\/(?:question|freeport|multicast)\.ts$/],
   [/^node:http$/, /^lib\/net\/igd\.ts$/], // to the own router alone
   [/^node:(?:dns|dns\/promises)$/, /^lib\/net\//],
   [/^node:child_process$/, /^lib\/(?:delivery\/(?:hooks?\w*|portmapping)|edge\/manual)\.ts$/],

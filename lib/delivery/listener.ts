@@ -20,11 +20,11 @@ import { Hooks } from './hooks.ts'
 import { Peers } from './peers.ts'
 import { netStatus } from './netstatus.ts'
 import { Pipes } from './pipes.ts'
-import { PortMapping } from './portmapping.ts'
 import { Punches } from './punches.ts'
 import { aborted, Requests, type Write } from './requests.ts'
 import { Station } from './station.ts'
 import { UdpSide } from './udpside.ts'
+import { Vicinity } from './vicinity.ts'
 
 /** From a number taken to the message being there, as a rule; a look that comes too early is made up for later. */
 const LOOK_DELAY_MS = 500
@@ -86,7 +86,7 @@ interface Works {
   hooks: Hooks
   requests: Requests
   udp: UdpSide
-  mapping: PortMapping
+  vicinity: Vicinity
 }
 
 export class Listener {
@@ -120,7 +120,7 @@ export class Listener {
   async reload(): Promise<void> {
     const { onNotice, reread } = this.#options
     if (this.#works === undefined) return
-    const { guard, station, peers, hooks, udp, mapping } = this.#works
+    const { guard, station, peers, hooks, udp, vicinity } = this.#works
     const keep = (error: unknown): void => {
       if (!(error instanceof Failure)) throw error
       onNotice(`${error.message}: everything stays as it was`)
@@ -132,7 +132,7 @@ export class Listener {
     for (const text of station.config.strangers(station.keyring)) onNotice(text)
     peers.reload()
     udp.reload()
-    await mapping.start()
+    await vicinity.start()
     await hooks.look()
   }
 
@@ -155,7 +155,7 @@ export class Listener {
     const closers: (() => Promise<void>)[] = [() => station.close()]
     try {
       await station.inbox() // repairs what a crash left, before anybody may come
-      const { guard, peers, pipes, hooks, requests, udp, mapping } = (this.#works = this.#build(station))
+      const { guard, peers, pipes, hooks, requests, udp, vicinity } = (this.#works = this.#build(station))
       closers.unshift(() => peers.stop(0), () => hooks.stop()) // both may have been stopped by then
       for (const { ip } of knownPlaces(keyring)) guard.know(ip)
       const server = await this.#serve(station, guard, peers)
@@ -167,8 +167,8 @@ export class Listener {
       this.#options.onReady([...server.addresses], udp.port !== undefined)
       await hooks.look()
       udp.start()
-      closers.push(() => mapping.stop())
-      await mapping.start()
+      closers.push(() => vicinity.stop())
+      await vicinity.start()
       peers.start(this.#options.call !== false)
       sweep(home).catch((error: unknown) => this.#notice(error))
       this.#tend(station)
@@ -176,7 +176,7 @@ export class Listener {
       await aborted(this.#stop.signal)
       unwatch()
       pipes.stop()
-      await Promise.all([mapping.stop(), peers.stop(GRACE_MS)])
+      await Promise.all([vicinity.stop(), peers.stop(GRACE_MS)])
       if (this.#error === undefined && !signal.aborted) {
         for (const close of closers.splice(0, 3)) await close() // nobody else is let in meanwhile
         await Promise.race([hooks.idle(), aborted(signal)])
@@ -221,18 +221,13 @@ export class Listener {
       answersStun: (ip) => this.#answersStun(station, ip),
       seen: () => peers.tellPlace(),
       moved: () => {
-        mapping.moved()
+        vicinity.moved().catch(fail)
         peers.moved()
       },
       notice: (error) => this.#notice(error),
       fail,
     })
-    const mapping = new PortMapping({
-      station,
-      changed: () => peers.tellPlace(),
-      notice: (text) => onNotice(text),
-    })
-    station.mapped = () => mapping.addresses
+    const vicinity = new Vicinity(station, peers, (text) => onNotice(text))
     const hurry = (key: string): Promise<void> => udp.hurry(key)
     const pipes = new Pipes({ clock: home.clock, reach: (key) => peers.reach(key) })
     const punches = new Punches({ station, peers, udp, fail })
@@ -244,10 +239,10 @@ export class Listener {
       hurry,
       fail,
       punch: (...asked) => punches.serve(...asked),
-      status: () => netStatus(station, mapping, udp.port !== undefined),
+      status: () => netStatus(station, vicinity.mapping, udp.port !== undefined),
       reload: () => this.reload(),
     })
-    return { guard, station, peers, pipes, hooks, requests, udp, mapping }
+    return { guard, station, peers, pipes, hooks, requests, udp, vicinity }
   }
 
   #answersStun(station: Station, ip: string): boolean {

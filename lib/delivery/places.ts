@@ -17,12 +17,14 @@ export interface Places {
   answered(link: Link): Promise<void>
 }
 
-export async function placesOf(home: Home, contact: Contact): Promise<Places> {
+/** `neighbour`: where it was heard in the own network. */
+export async function placesOf(home: Home, contact: Contact, neighbour?: Address): Promise<Places> {
   const known = joinedAddresses([...contact.sessionAddresses, ...contact.addresses])
   const pasted = contact.told === true ? [] : contact.addresses
   const told = known.filter((address) => !pasted.some((other) => samePlace(address, other)))
   const allowed = await mayTry(home, contact.key, told)
-  const addresses = known.filter((address) => !told.includes(address) || allowed.includes(address))
+  const near = neighbour === undefined ? [] : [neighbour]
+  const addresses = joinedAddresses([...near, ...known.filter((address) => !told.includes(address) || allowed.includes(address))])
   return {
     addresses,
     resting: told.filter((address) => !allowed.includes(address)),

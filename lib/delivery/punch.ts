@@ -69,7 +69,7 @@ export class Punch {
   /** Where the contact may be; false if that is nowhere. */
   async #find(): Promise<boolean> {
     const { station, contact, holding, tally } = this.#options
-    const { addresses } = await placesOf(station.home, contact)
+    const { addresses } = await placesOf(station.home, contact, station.neighbour(contact.key))
     this.#places = await holding.places.of(addresses)
     for (const place of this.#places) tally.add(place)
     return this.#places.length > 0

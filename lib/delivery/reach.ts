@@ -26,6 +26,8 @@ export interface ReachOptions {
   /** As they are now. */
   self: () => Self
   ownKey: () => PrivateKey
+  /** Where a contact (KEY) was heard in the own network. */
+  neighbour: (key: string) => Address | undefined
   config: () => Config
 }
 
@@ -55,7 +57,7 @@ export class Reach {
   /** A link to a contact, or why there is none. */
   async connect(contact: Contact, options: ConnectOptions): Promise<{ link: Link } | DialTrouble> {
     const { home, config } = this.#options
-    const places = await this.#unlessHindered(contact, placesOf(home, contact))
+    const places = await this.#unlessHindered(contact, placesOf(home, contact, this.#options.neighbour(contact.key)))
     if ('reason' in places) return places
     const { addresses } = places
     if (addresses.length === 0) return nowhere(contact, places.resting)

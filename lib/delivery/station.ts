@@ -59,6 +59,8 @@ export class Station {
   readonly outside: Outside
   /** Where the own router lets others in. */
   mapped: () => Address[] = () => []
+  /** Where a contact (KEY) was heard in the own network. */
+  neighbour: (key: string) => Address | undefined = () => undefined
   readonly #instance: Uint8Array
   #keys: PrivateKey[]
   readonly #events: StationEvents
@@ -115,6 +117,7 @@ export class Station {
       suite,
       self: () => this.#keyring.self,
       ownKey: () => this.ownKey,
+      neighbour: (key) => this.neighbour(key),
       config: () => this.#config,
     })
     this.#door = new Door({

@@ -1,7 +1,7 @@
 // What two contacts can agree on without a word: values from the secret that their transport keys share, p2p-wire(7),
 // RENDEZVOUS. Nobody else can compute them, or tell which two they belong to. They change with either T. Pure.
 
-import { compare, concat, Reader, utf8 } from '../base/bytes.ts'
+import { compare, concat, Reader, utf8, Writer } from '../base/bytes.ts'
 import { hkdf, type PrivateKey, type Suite } from '../crypto/suite.ts'
 import { OFFSET_MAX_MS } from './holes.ts'
 
@@ -27,4 +27,16 @@ export function rendezvousKey(suite: Suite, { self, peer }: Pair): Uint8Array {
 /** Where the periods of this pair begin: Hole.offset. */
 export function holeOffset(suite: Suite, key: Uint8Array): number {
   return new Reader(suite.hmac(key, HOLE_LABEL)).u32() % OFFSET_MAX_MS
+}
+
+const SLOT_MS = 600_000
+
+/** The slot of ten minutes that a time (Unix ms) is in. */
+export function slotOf(now: number): bigint {
+  return BigInt(Math.floor(now / SLOT_MS))
+}
+
+/** 32 bytes for one purpose, one slot and one direction: that of the sender, by its I. */
+export function slotValue(suite: Suite, key: Uint8Array, label: string, slot: bigint, sender: Uint8Array): Uint8Array {
+  return suite.hmac(key, utf8(label), new Writer(8).u64(slot).finish(), sender)
 }

@@ -23,6 +23,7 @@ import { Pipes } from './pipes.ts'
 import { Punches } from './punches.ts'
 import { aborted, Requests, type Write } from './requests.ts'
 import { Station } from './station.ts'
+import { Togetherness } from './togetherness.ts'
 import { UdpSide } from './udpside.ts'
 import { Vicinity } from './vicinity.ts'
 
@@ -87,12 +88,14 @@ interface Works {
   requests: Requests
   udp: UdpSide
   vicinity: Vicinity
+  together: Togetherness
 }
 
 export class Listener {
   readonly #options: ListenerOptions
   readonly #stop = new AbortController()
   #works: Works | undefined
+  #server: Server | undefined
   #error: unknown
 
   constructor(options: ListenerOptions) {
@@ -120,7 +123,7 @@ export class Listener {
   async reload(): Promise<void> {
     const { onNotice, reread } = this.#options
     if (this.#works === undefined) return
-    const { guard, station, peers, hooks, udp, vicinity } = this.#works
+    const { guard, station, peers, hooks, udp, vicinity, together } = this.#works
     const keep = (error: unknown): void => {
       if (!(error instanceof Failure)) throw error
       onNotice(`${error.message}: everything stays as it was`)
@@ -132,6 +135,7 @@ export class Listener {
     for (const text of station.config.strangers(station.keyring)) onNotice(text)
     peers.reload()
     udp.reload()
+    together.start()
     await vicinity.start()
     await hooks.look()
   }
@@ -155,10 +159,11 @@ export class Listener {
     const closers: (() => Promise<void>)[] = [() => station.close()]
     try {
       await station.inbox() // repairs what a crash left, before anybody may come
-      const { guard, peers, pipes, hooks, requests, udp, vicinity } = (this.#works = this.#build(station))
+      const { guard, peers, pipes, hooks, requests, udp, vicinity, together } = (this.#works = this.#build(station))
       closers.unshift(() => peers.stop(0), () => hooks.stop()) // both may have been stopped by then
       for (const { ip } of knownPlaces(keyring)) guard.know(ip)
       const server = await this.#serve(station, guard, peers)
+      this.#server = server
       closers.unshift(() => server.close())
       closers.unshift(() => udp.close())
       await udp.open()
@@ -168,6 +173,7 @@ export class Listener {
       await hooks.look()
       udp.start()
       closers.push(() => vicinity.stop())
+      together.start()
       await vicinity.start()
       peers.start(this.#options.call !== false)
       sweep(home).catch((error: unknown) => this.#notice(error))
@@ -176,6 +182,7 @@ export class Listener {
       await aborted(this.#stop.signal)
       unwatch()
       pipes.stop()
+      together.stop()
       await Promise.all([vicinity.stop(), peers.stop(GRACE_MS)])
       if (this.#error === undefined && !signal.aborted) {
         for (const close of closers.splice(0, 3)) await close() // nobody else is let in meanwhile
@@ -201,6 +208,7 @@ export class Listener {
         onPeer(contact, 'down')
         requests.tellPeer(contact.key, 'down')
         udp.lost(contact.key, link)
+        together.restart(contact.key)
       },
       unreachable: (contact, trouble, attempts, next) => onDeferred(contact, { ...trouble, attempts, next }),
       fatal: fail,
@@ -222,9 +230,18 @@ export class Listener {
       seen: () => peers.tellPlace(),
       moved: () => {
         vicinity.moved().catch(fail)
+        together.restart()
         peers.moved()
       },
       notice: (error) => this.#notice(error),
+      fail,
+    })
+    const together = new Togetherness({
+      station,
+      isUp: (key) => peers.isUp(key),
+      only,
+      meet: (stream) => (this.#server === undefined ? stream.destroy() : this.#server.meet(stream)),
+      onLink: (link) => void peers.adopt(link).catch(fail),
       fail,
     })
     const vicinity = new Vicinity(station, peers, (text) => onNotice(text))
@@ -242,7 +259,7 @@ export class Listener {
       status: () => netStatus(station, vicinity.mapping, udp.port !== undefined),
       reload: () => this.reload(),
     })
-    return { guard, station, peers, pipes, hooks, requests, udp, vicinity }
+    return { guard, station, peers, pipes, hooks, requests, udp, vicinity, together }
   }
 
   #answersStun(station: Station, ip: string): boolean {

@@ -42,6 +42,8 @@ export interface ServeOptions {
 export interface Server {
   readonly port: number
   readonly addresses: readonly Endpoint[]
+  /** A connection that did not come in by the port, treated as if it had. */
+  meet(stream: ByteStream): void
   /** Stops listening and drops whoever has not authenticated; links live on. Resolves when the port is free. */
   close(): Promise<void>
 }
@@ -70,6 +72,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
   return {
     port: first.port,
     addresses: bound.map(({ ip, port }) => ({ ip, port })),
+    meet: (stream) => void door.meet(stream),
     async close(): Promise<void> {
       await Promise.all(bound.map((one) => one.close()))
       door.close()

@@ -171,14 +171,21 @@ class Attempt {
   }
 
   async #handshake(stream: ByteStream): Promise<Link | DialReason> {
-    const { clock, peer } = this.#options
-    const greeting = await greet(this.#options, 0)
-    await stream.write([greeting.message])
-    const message = await new Intake(stream, clock).exactly(HELLO_SIZE, this.#deadline)
-    if (typeof message === 'string') return message === 'lost' && !this.#signal.aborted ? 'lost' : 'silent'
-    const { transport, hello } = greeting.read(message)
-    return new Link({ stream, transport, initiator: true, peer, hello, features: hello.features, clock })
+    const { clock } = this.#options
+    const outcome = await greetOver(stream, this.#options, clock, this.#deadline)
+    return outcome === 'lost' && this.#signal.aborted ? 'silent' : outcome
   }
+}
+
+/** The calling half of a handshake over a connection that is there; until `deadline` (monotonic). Throws Malformed, Lost. */
+export async function greetOver(stream: ByteStream, options: GreetOptions, clock: Clock, deadline: number): Promise<Link | 'lost' | 'silent'> {
+  const greeting = await greet(options, 0)
+  await stream.write([greeting.message])
+  const message = await new Intake(stream, clock).exactly(HELLO_SIZE, deadline)
+  if (typeof message === 'string') return message === 'lost' ? 'lost' : 'silent'
+  const { transport, hello } = greeting.read(message)
+  const { peer } = options
+  return new Link({ stream, transport, initiator: true, peer, hello, features: hello.features, clock })
 }
 
 function reasonOf(error: unknown): DialReason {

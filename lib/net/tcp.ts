@@ -118,11 +118,12 @@ function canonical(ip: string): string {
   return bytes === undefined ? ip : formatIp(bytes)
 }
 
-/** A connection to `to`; rejects with the system's error (ECONNREFUSED, ...), or Lost once `signal` aborts. */
-export function connect(to: Endpoint, signal: AbortSignal): Promise<ByteStream> {
+/** A connection to `to`, from a port of this machine if one is given; rejects with the system's error (ECONNREFUSED, ...), or Lost once `signal` aborts. */
+export function connect(to: Endpoint, signal: AbortSignal, from?: number): Promise<ByteStream> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(new Lost('given up'))
-    const socket = netConnect({ host: to.ip, port: to.port, allowHalfOpen: true, noDelay: true })
+    const local = from !== undefined && { localPort: from }
+    const socket = netConnect({ host: to.ip, port: to.port, ...local, allowHalfOpen: true, noDelay: true })
     const giveUp = (): void => {
       socket.destroy()
       reject(new Lost('given up'))

@@ -5,7 +5,7 @@ import { EX, Failure } from '../lib/base/fail.ts'
 import { parseDuration, printable } from '../lib/base/text.ts'
 import { loadHash } from '../lib/crypto/suite.ts'
 import { aboutWhat, checkWish, type Recipient, type Wish } from '../lib/delivery/about.ts'
-import { compose, type Attachment, type Letter } from '../lib/delivery/compose.ts'
+import { compose, insideHook, type Attachment, type Letter } from '../lib/delivery/compose.ts'
 import { batches, checkTag, expiry, LINE_MAX, parseLine, parseOrder } from '../lib/delivery/letters.ts'
 import { Outbox, type Post, type Teller } from '../lib/delivery/outbox.ts'
 import { isRefusal, tellOutcome, words } from '../lib/delivery/telling.ts'
@@ -94,11 +94,6 @@ function waitOf(call: Call, config: Config): number | undefined {
   const wait = call.value('wait')
   const seconds = wait === undefined ? config.wait : parseDuration(wait)
   return call.flag('queue-only') ? undefined : seconds * 1000
-}
-
-/** What a hook of p2p-listen sends triggers no hooks on the other side: two bots cannot loop. */
-function insideHook(): boolean {
-  return /^[0-9a-f]{64}$/.test(process.env['P2P_ID'] ?? '')
 }
 
 function recipient(keyring: Keyring, name: string): Recipient {

@@ -42,12 +42,14 @@ const BOB = { key: '6SjWSQX5UKC2w6JuUbRtJscckKgSuVnhxcH9qqhmHmcA', name: 'Bob.b'
 const EVE = { key: 'ECLjcSEAbf713kjxWQnSPL1k791Z4nAw1cU74pEuJwoC', name: 'eve' }
 const GIB = 2 ** 30
 
+const commands = (all: string): Record<string, string> => ({ text: all, file: all, reaction: all, edit: all, recall: all })
+
 test('without a file, and with an empty one, all is as the manual says', async () => {
   rmSync(join(place, 'config.toml'), { force: true })
   for (const config of [await loadConfig(home), await load(''), new Config()]) {
     const { wait, delayNotice, chatThreads, quietNet, requests, free, hooksAuto } = config
     assert.equal([wait, delayNotice, chatThreads, quietNet, requests, free, hooksAuto], [5, 259_200, true, false, false, undefined, false])
-    assert.equal(config.of(BOB), { expires: Infinity, message: GIB, quota: 8 * GIB, hook: '' })
+    assert.equal(config.of(BOB), { expires: Infinity, message: GIB, quota: 8 * GIB, hooks: commands('') })
   }
 })
 
@@ -82,9 +84,9 @@ test('the example of the manual is accepted', async () => {
   const page = readFileSync('man/p2p-config.5', 'utf8')
   const [, example = ''] = /\.Sh EXAMPLES\n\.Bd[^\n]*\n([\s\S]*?)\.Ed/.exec(page) ?? []
   const config = await load(example)
-  assert.equal(config.of(BOB), { expires: 7200, message: 50 * 2 ** 20, quota: 8 * GIB, hook: `notify-send "message from $P2P_FROM"` })
+  assert.equal(config.of(BOB), { expires: 7200, message: 50 * 2 ** 20, quota: 8 * GIB, hooks: { ...commands(`notify-send "message from $P2P_FROM"`), reaction: '' } })
   const backup = config.of({ key: EVE.key, name: 'backup' })
-  assert.equal(backup, { expires: 14 * 86_400, message: 20 * GIB, quota: 100 * GIB, hook: '' })
+  assert.equal(backup, { expires: 14 * 86_400, message: 20 * GIB, quota: 100 * GIB, hooks: commands('') })
 })
 
 test('values in every form: text, number, infinity', async () => {
@@ -97,7 +99,7 @@ test('one contact: by NAME in any case, by KEY before that, by its file where no
   const config = await load(text)
   assert.equal([config.of(BOB).quota, config.of(BOB).expires], [7, 3600], 'the table by KEY alone counts')
   assert.equal([config.of({ ...BOB, key: EVE.key }).quota, config.of({ ...BOB, key: EVE.key }).expires], [5, 7200])
-  assert.equal([config.of(EVE).hook, config.of(EVE).expires], ['x', 3600])
+  assert.equal([config.of(EVE).hooks.text, config.of(EVE).expires], ['x', 3600])
   const limits = { maxMessage: 11, quota: 12 }
   assert.equal([config.of({ ...EVE, limits }).message, config.of({ ...EVE, limits }).quota], [11, 12])
   assert.equal(config.of({ ...BOB, limits }).quota, 7)
@@ -110,7 +112,7 @@ test('the environment counts before the file; an empty variable does not', async
   const { wait, quietNet, chatThreads, delayNotice } = config
   assert.equal([wait, quietNet, chatThreads, delayNotice, config.of(EVE).expires], [7, true, false, Infinity, 7200])
   assert.is((await load(file, { P2P_WAIT: '' })).wait, 1)
-  assert.is((await load(file, { P2P_LIMITS_MESSAGE: '1', P2P_HOOKS_MESSAGE: 'x' })).of(BOB).hook, '')
+  assert.is((await load(file, { P2P_LIMITS_MESSAGE: '1', P2P_HOOKS_MESSAGE: 'x' })).of(BOB).hooks.text, '')
   assert.match(await refusal('', { P2P_WAIT: 'soon' }), /^\$P2P_WAIT: bad duration 'soon'/)
   assert.match(await refusal('', { P2P_QUIET_NET: 'yes' }), /^\$P2P_QUIET_NET: bad value 'yes': write true or false/)
 })

@@ -19,8 +19,15 @@ const configure = (peer: Peer, text: string): void => writeFileSync(peer.at('con
 const pending = (peer: Peer): string[] => readdirSync(peer.at('hooks', 'pending'))
 const shell = (command: string): string => argvOf(command).map((word) => `'${word}'`).join(' ')
 
+interface Collector {
+  command: string
+  runs: () => string[]
+  record: (id: string) => unknown
+  body: (id: string) => string
+}
+
 /** A command that writes what it got into a folder, and the lines it wrote: one a run. */
-function collector(stage: Stage, name: string, rest = 'exit 0'): { command: string; runs: () => string[]; record: (id: string) => unknown; body: (id: string) => string } {
+function collector(stage: Stage, name: string, rest = 'exit 0'): Collector {
   const folder = join(stage.dir, name)
   const script = `${folder}.sh`
   writeFileSync(
@@ -94,6 +101,36 @@ test('one contact: a command of its own, or none; --exec in place of all', async
     await until('three runs', () => exec.runs().length === 3)
     assert.equal([all.runs().length, own.runs().length], before)
     await listener.stop()
+  })
+})
+
+test('a command for each type: the nearest word counts, and what has none is dealt with at once', async () => {
+  await Stage.with(async (stage) => {
+    const [alice, bob] = await stage.pair()
+    const eve = await stage.peer('eve')
+    await bob.meet(eve)
+    const named = (name: string): Collector => collector(stage, name)
+    const [all, file, hers, herFile] = [named('all'), named('file'), named('hers'), named('herfile')]
+    configure(bob, `[hooks]\nmessage = "${all.command}"\nfile = "${file.command}"\nreaction = ""\n[contact.eve]\nhook = "${hers.command}"\nhook_file = "${herFile.command}"\n`)
+    const listener = await bob.listen()
+    const photo = alice.file('photo', 'x')
+    const sent: Record<string, string> = {}
+    for (const peer of [alice, eve]) {
+      sent[`${peer.name} text`] = await peer.send('bob', ['-m', 'one'])
+      sent[`${peer.name} file`] = await peer.send('bob', ['-m', 'look', '-a', photo])
+      const on = sent[`${peer.name} text`] ?? ''
+      const [{ id } = {}] = await peer.good('p2p-send', ['--ndjson'], { input: JSON.stringify({ to: 'bob', reply: on, reaction: '👍' }) })
+      sent[`${peer.name} reaction`] = String(id)
+    }
+    await until('nothing pending', async () => (await bob.good('p2p-inbox', ['list'])).length >= 6 && pending(bob).length === 0)
+    const told = (type: string, who: string): string => `${sent[`${who} ${type}`]} ${who} ${type} no`
+    await until('all have run', () => [all, file, hers, herFile].flatMap(({ runs }) => runs()).length === 5)
+    assert.equal(all.runs(), [told('text', 'alice')])
+    assert.equal(file.runs(), [told('file', 'alice')])
+    assert.equal(hers.runs().sort(), [told('text', 'eve'), told('reaction', 'eve')].sort(), 'her own for all counts before that of all for a type')
+    assert.equal(herFile.runs(), [told('file', 'eve')])
+    await listener.stop()
+    assert.equal(bob.strays(), [])
   })
 })
 
@@ -177,6 +214,11 @@ test('an answer from inside a command goes out, and is of a program', async () =
     await bob.good('p2p-queue', ['flush'])
     const answer = await sender.until('message')
     assert.equal([answer['text'], answer['reply'], answer['auto']], ['got it', id, true])
+    configure(bob, `[hooks]\nmessage = '''printf 'To: %s\\n\\nby mail' "$P2P_FROM" | ${shell('p2p-sendmail')} -t'''\n`)
+    await alice.queue('bob', ['-m', 'y'])
+    await bob.good('p2p-queue', ['flush'])
+    await bob.good('p2p-queue', ['flush'])
+    assert.is((await sender.until('message', ({ text }) => text === 'by mail'))['auto'], true, 'by p2p-sendmail as well')
     await sender.stop()
   })
 })

@@ -64,6 +64,11 @@ export interface Composed {
   opts: QueuedOptions
 }
 
+/** Whether a command for a message runs this program: what it sends has no command run there, so two bots cannot loop. */
+export function insideHook(): boolean {
+  return /^[0-9a-f]{64}$/.test(process.env['P2P_ID'] ?? '')
+}
+
 /**
  * Stages a letter. Throws Failure 66 for a file that cannot be read, 65 for a body over `limit`, too many parts, a bad
  * name or a header that does not fit, 74 for a full disk; nothing is left behind then.

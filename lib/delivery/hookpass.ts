@@ -22,7 +22,7 @@ export async function withHooks<T>(
 ): Promise<T> {
   const { config, signal, onNotice } = options
   const hooks = new Hooks(home, {
-    command: (key) => config.hookOf(keyring, key),
+    command: (key, type) => config.hooksOf(keyring, key)?.[type],
     auto: () => config.hooksAuto,
     nameOf: (key) => keyring.byKey(key)?.name,
     trouble: onNotice,

@@ -5,17 +5,20 @@
 import type { Clock } from '../base/clock.ts'
 import { isCode, Malformed } from '../base/fail.ts'
 import { cursorsOf } from '../disk/arrivals.ts'
+import { HOOK_TYPES, type HookType } from '../disk/config.ts'
 import type { FileHandle } from '../disk/files.ts'
 import type { Home } from '../disk/home.ts'
 import type { Delivered } from '../disk/inbox.ts'
 import { tryLock } from '../disk/lock.ts'
 import { listMaildir } from '../disk/maildir.ts'
 import { openSource, readMail } from '../wire/mailread.ts'
-import { infoOfRead, type MessageInfo } from '../wire/record.ts'
+import { infoOfRead, type MessageInfo, type MessageType, typeOf } from '../wire/record.ts'
 import { type HookRun, LATER, LIMIT_MS, OVERTIME, startHook } from './hookrun.ts'
 
 /** Commands at once. */
 const PARALLEL = 4
+
+const isHookType = (type: MessageType): type is HookType => (HOOK_TYPES as readonly string[]).includes(type)
 
 /** At the end of the listener there is less time than a command has otherwise. */
 const STOP_MS = 500
@@ -27,8 +30,11 @@ const AGAIN_MS = 60_000
 const TAKEN_MS = 3000
 
 export interface HookOptions {
-  /** The command for a message of this contact (KEY); empty: none, the message stays pending. */
-  command(key: string): string
+  /**
+   * The command for a message of this contact (KEY) and type; empty: none for this type. Undefined: none for any of his,
+   * the message stays pending for whoever has one.
+   */
+  command(key: string, type: HookType): string | undefined
   /** Whether messages of programs have it run, too. */
   auto(): boolean
   /** NAME of a contact. */
@@ -159,8 +165,11 @@ export class Hooks {
     const { key, auto, id = name } = read
     // Only what a contact sent, and by hand unless wanted otherwise: two bots cannot keep each other busy.
     if (key === undefined || (auto === true && !this.#options.auto())) return 'done'
-    const command = this.#options.command(key)
-    if (command === '') return undefined
+    const type = typeOf(read)
+    if (!isHookType(type)) return 'done'
+    const command = this.#options.command(key, type)
+    if (command === undefined) return undefined
+    if (command === '') return 'done'
     const info = { ...read, ...(await this.#whereIs(name)), from: this.#options.nameOf(key) ?? read.from }
     if (this.#stopped) return 'again'
     const run = startHook(this.#home, command, { info, mail }, (error) => this.#trouble(error))

@@ -214,7 +214,7 @@ export class Listener {
       fatal: fail,
     })
     const hooks = new Hooks(home, {
-      command: (key) => exec ?? station.hookOf(key),
+      command: (key, type) => exec ?? station.hooksOf(key)?.[type],
       auto: () => station.config.hooksAuto,
       nameOf: (key) => station.keyring.byKey(key)?.name,
       trouble: onNotice,

@@ -29,7 +29,7 @@ export async function deliverToSelf(
   const { chatThreads } = config
   const queued = await accept(home, hash, self, { to: self, staged, header }, { chatThreads })
   const inbox = await Inbox.open(home, hash, self, {
-    hooks: (key) => config.hookOf(keyring, key) !== '',
+    hooks: (key) => config.hooksOf(keyring, key) !== undefined,
     chatThreads: () => chatThreads,
   })
   try {

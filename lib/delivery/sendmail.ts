@@ -15,7 +15,7 @@ import { type Keyring, loadKeyring } from '../disk/keyring.ts'
 import type { Call } from '../edge/cli.ts'
 import { readStdin, stdinIsTerminal } from '../edge/input.ts'
 import { addressesIn, parsePost, type Post } from '../wire/mailpost.ts'
-import { compose } from './compose.ts'
+import { compose, insideHook } from './compose.ts'
 import { Outbox, type Teller } from './outbox.ts'
 
 /** A mail is taken apart in memory: larger files go by p2p-send -a. */
@@ -49,7 +49,7 @@ export async function sendmail(call: Call): Promise<void> {
     attachments: post.files.map(({ content, ...file }) => ({ ...file, content: once(content) })),
     subject: post.subject,
     reply: await answered(home, keyring, post),
-    auto: post.auto,
+    auto: post.auto || insideHook(),
   }
   const composed = await compose(home, hash, letter, limit)
   const outbox = new Outbox({ home, keyring, config, hash, teller: SILENT, waitMs: 0, signal: call.signal })

@@ -156,9 +156,9 @@ export class Station {
     this.#config = config
   }
 
-  /** The command that the settings have for messages of this contact (KEY); empty: none. */
-  hookOf(key: string): string {
-    return this.#config.hookOf(this.#keyring, key)
+  /** The commands that the settings have for messages of this contact (KEY), see Config.hooksOf. */
+  hooksOf(key: string): ReturnType<Config['hooksOf']> {
+    return this.#config.hooksOf(this.#keyring, key)
   }
 
   /** Reads identity, contacts and, if they were renewed, transport keys anew. */
@@ -179,7 +179,7 @@ export class Station {
   /** The receiving side of the home, opened when it is first needed. */
   inbox(): Promise<Inbox> {
     this.#inbox ??= Inbox.open(this.home, this.suite, this.#keyring.self, {
-      hooks: this.#hooks ?? ((key) => this.hookOf(key) !== ''),
+      hooks: this.#hooks ?? ((key) => this.hooksOf(key) !== undefined),
       chatThreads: () => this.#config.chatThreads,
     })
     return this.#inbox

@@ -28,6 +28,10 @@ export interface Key {
   fallback: string
 }
 
+/** What a message can be that a command is run for: P2P_TYPE of p2p-listen(1). */
+export const HOOK_TYPES = ['text', 'file', 'reaction', 'edit', 'recall'] as const
+export type HookType = (typeof HOOK_TYPES)[number]
+
 /** Every key there is: those without a dot can also be given in the environment, `delay_notice` as $P2P_DELAY_NOTICE. */
 export const KEYS: readonly Key[] = [
   { name: 'expires', kind: 'duration', fallback: 'inf' },
@@ -44,11 +48,13 @@ export const KEYS: readonly Key[] = [
   { name: 'limits.quota', kind: 'size', fallback: '8G' },
   { name: 'limits.free', kind: 'size', fallback: '' },
   { name: 'hooks.message', kind: 'text', fallback: '' },
+  ...HOOK_TYPES.map((type): Key => ({ name: `hooks.${type}`, kind: 'text', fallback: 'hooks.message' })),
   { name: 'hooks.auto', kind: 'bool', fallback: 'false' },
   { name: 'contact.NAME.expires', kind: 'duration', fallback: 'expires' },
   { name: 'contact.NAME.message', kind: 'size', fallback: 'limits.message' },
   { name: 'contact.NAME.quota', kind: 'size', fallback: 'limits.quota' },
   { name: 'contact.NAME.hook', kind: 'text', fallback: 'hooks.message' },
+  ...HOOK_TYPES.map((type): Key => ({ name: `contact.NAME.hook_${type}`, kind: 'text', fallback: 'contact.NAME.hook' })),
 ]
 
 const CONTACT = 'contact'
@@ -67,8 +73,8 @@ export interface ContactSettings {
   message: number
   /** Bytes taken in a day. */
   quota: number
-  /** The command for each message; empty: none. */
-  hook: string
+  /** The command for messages of each type; empty: none. */
+  hooks: Readonly<Record<HookType, string>>
 }
 
 export interface Given {
@@ -156,14 +162,24 @@ export class Config {
       expires: (this.#environment.get('expires') as number | undefined) ?? expires,
       message: at('message', maxMessage ?? this.#get('limits.message', MESSAGE_MAX)),
       quota: at('quota', quota ?? this.#get('limits.quota', QUOTA)),
-      hook: at('hook', this.#get('hooks.message', '')),
+      hooks: Object.fromEntries(HOOK_TYPES.map((type) => [type, this.#command(own, type)])) as ContactSettings['hooks'],
     }
   }
 
-  /** The command to be run for messages of this contact (KEY); empty: none. */
-  hookOf(keyring: Keyring, key: string): string {
+  /** The nearest word: the contact's own for this type, its own for all, that for this type, that for all. */
+  #command(own: Values | undefined, type: HookType): string {
+    const said = [own?.get(`hook_${type}`), own?.get('hook'), this.#file.get(`hooks.${type}`), this.#file.get('hooks.message')]
+    return (said.find((each) => each !== undefined) as string | undefined) ?? ''
+  }
+
+  /**
+   * The commands to be run for messages of this contact (KEY), by their type, empty for one that has none; undefined if
+   * there is none for any.
+   */
+  hooksOf(keyring: Keyring, key: string): ContactSettings['hooks'] | undefined {
     const contact = keyring.byKey(key)
-    return contact === undefined ? '' : this.of(contact).hook
+    const hooks = contact === undefined ? undefined : this.of(contact).hooks
+    return hooks !== undefined && HOOK_TYPES.some((type) => hooks[type] !== '') ? hooks : undefined
   }
 
   /** For each table of somebody who is no contact: a line for people. It has no effect, which may be a typing error. */

@@ -21,7 +21,7 @@ export async function settleParts(home: Home, hash: Hash): Promise<void> {
   if ((await home.files.list(home.at('part'))).length === 0) return
   const keyring = await loadKeyring(home)
   const config = await loadConfig(home, process.env)
-  const hooks = (key: string): boolean => config.hookOf(keyring, key) !== ''
+  const hooks = (key: string): boolean => config.hooksOf(keyring, key) !== undefined
   await (await Inbox.open(home, hash, keyring.self, { hooks })).close()
   const seen = await Seen.open(home)
   try {

@@ -45,7 +45,7 @@ BUNDLES := $(COMMANDS:%=dist/%.cjs)
 PAGES := $(wildcard man/*.[1-8])
 SCHEMAS := $(wildcard man/*.schema.json)
 SOURCES := $(wildcard lib/*/*.ts)
-SCRIPTS := $(wildcard test/*.sh test/natlab/*.sh completions/*.bash) .ci/run
+SCRIPTS := $(wildcard test/*.sh test/natlab/*.sh completions/*.bash) $(filter-out %.py,$(wildcard examples/*)) .ci/run
 MODULES = node_modules/.package-lock.json
 UDX = dist/udx-native
 

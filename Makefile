@@ -1,4 +1,4 @@
-# make all completions test bench bench-quick silence crash soak resume lint demo install uninstall deb nodes clean
+# make all completions test bench bench-quick silence natmatrix crash soak resume lint demo install uninstall deb nodes clean
 #
 #   make demo                        two identities in a temporary place exchange a message
 #   make test T='token queue'        only the test files whose names contain these words
@@ -6,6 +6,7 @@
 #   make bench T='ndjson flush'      only these figures; all of them take a quarter of an hour and 13 GiB in $TMPDIR
 #   make bench-quick                 less of each, in less than three minutes
 #   make silence                     what strangers learn, with thousands of callers; some minutes
+#   make natmatrix PAIRS='cone:*' CONDITIONS=- ROUNDS=3 JOBS=4    who gets through which NATs; all of it takes an hour
 #   make soak KILLS=1000 MESSAGES=10000    two people write while their processes are killed
 #   make resume BYTES=4G CUTS=100    one large file over a link that breaks; both with KEEP=DIR MINUTES=5 in shares
 #   make crash                       the commands die at every system call: hours; what was done is kept in dist/
@@ -128,6 +129,11 @@ silence: all
 export SEEDS FROM
 model:
 	@$(call q,$(NODE)) --import tsx test/model/seeds.ts
+
+# As root, with the programs that .ci/run installs. Goes on where an interrupted one stopped; test/natlab/matrix.ts.
+export PAIRS CONDITIONS ROUNDS JOBS
+natmatrix: all
+	@$(call q,$(NODE)) --import tsx test/natlab/matrix.ts
 
 # What takes minutes: make test has a sample of it. Variables: test/soak/run.ts.
 export MESSAGES KILLS BYTES CUTS SEED KEEP MINUTES
@@ -327,5 +333,5 @@ nodes: all
 clean:
 	rm -rf dist
 
-.PHONY: all node cache completions test bench bench-quick silence model crash soak resume demo lint install uninstall deb nodes clean
+.PHONY: all node cache completions test bench bench-quick silence natmatrix model crash soak resume demo lint install uninstall deb nodes clean
 .DELETE_ON_ERROR:

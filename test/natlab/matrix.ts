@@ -15,15 +15,13 @@ import { fileURLToPath } from 'node:url'
 
 import { missingFor, runPair } from './cell.ts'
 import { ABOUT, runCondition } from './conditions.ts'
-import { type Cell, conditionTable, KINDS, latest, pairs, pairTable } from './table.ts'
+import { type Cell, cellOf, conditionTable, KINDS, latest, pairs, pairTable, readCells } from './table.ts'
 
 const { PAIRS, CONDITIONS, ROUNDS = '10', JOBS = '4', KEEP = 'dist/natmatrix.ndjson' } = process.env
 const SELF = fileURLToPath(import.meta.url)
 
-export function readCells(path: string): Cell[] {
-  if (!existsSync(path)) return []
-  const lines = readFileSync(path, 'utf8').split('\n').filter(Boolean)
-  return lines.map((line) => JSON.parse(line) as Cell)
+function kept(): Cell[] {
+  return existsSync(KEEP) ? readCells(readFileSync(KEEP, 'utf8')) : []
 }
 
 /** Those of `all` that `wanted` names: all without, none with '-'. */
@@ -51,7 +49,7 @@ async function cell(name: string): Promise<Cell> {
   const [a = '', b] = name.split(':')
   const count = Number(ROUNDS)
   const rounds = b === undefined ? await runCondition(a, count) : await runPair(a, b, count)
-  return { v: 1, type: 'natmatrix', cell: name, at: new Date().toISOString(), rounds }
+  return cellOf(name, new Date().toISOString(), rounds)
 }
 
 /** In a process of its own; its line, or undefined if it could not be run. */
@@ -71,11 +69,11 @@ function print(cells: readonly Cell[]): void {
 }
 
 async function main([verb, name = '']: string[]): Promise<void> {
-  if (verb === 'table') return print(readCells(KEEP))
+  if (verb === 'table') return print(kept())
   if (verb === 'cell') return console.log(JSON.stringify(await cell(name)))
   const wanted = [...chosen(pairs(), PAIRS), ...chosen(Object.keys(ABOUT), CONDITIONS)]
-  const known = latest(readCells(KEEP))
-  const todo = wanted.filter((each) => (known.get(each)?.rounds.length ?? 0) < Number(ROUNDS))
+  const known = latest(kept())
+  const todo = wanted.filter((each) => (known.get(each)?.rounds ?? 0) < Number(ROUNDS))
   mkdirSync(dirname(KEEP), { recursive: true })
   const work = async (): Promise<void> => {
     for (let each = todo.shift(); each !== undefined; each = todo.shift()) {
@@ -90,7 +88,7 @@ async function main([verb, name = '']: string[]): Promise<void> {
     }
   }
   await Promise.all(Array.from({ length: Number(JOBS) }, work))
-  print(readCells(KEEP))
+  print(kept())
 }
 
 main(process.argv.slice(2)).catch((error: unknown) => {

@@ -5,31 +5,12 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
 import { missing } from './lab.ts'
+import { meet } from './meet.ts'
 import { Scene } from './scene.ts'
 import { until } from '../peer.ts'
 
 const skip = missing()
 if (skip !== undefined) test(`skip: natlab: ${skip}`, () => console.log(`skip: natlab: ${skip}`))
-
-/** Both listen, b about a second later, which is what its start takes; once they have met each writes and is acknowledged at once. */
-async function meet(a: string, b: string): Promise<number> {
-  let seconds = 0
-  await Scene.with(a, b, async (scene) => {
-    const [left, started] = [await scene.listen('a'), performance.now()]
-    const right = await scene.listen('b')
-    const [up] = await Promise.all([left.until('peer'), right.until('peer')])
-    seconds = (performance.now() - started) / 1000
-    assert.is(up['over'], 'udp')
-    for (const [from, to] of [['a', 'b'], ['b', 'a']] as const) {
-      const sent = scene.send(from, `from ${from}`)
-      assert.is(sent.type, 'delivered', sent.reason)
-      assert.ok(sent.elapsed <= 3, `receipt after ${sent.elapsed} s`)
-      assert.equal(scene.inbox(to), [`from ${from}`])
-    }
-    for (const each of [left, right]) assert.equal([await each.stop().then(({ code }) => code), each.err], [0, ''])
-  })
-  return seconds
-}
 
 const PAIRS = ['cone cone', 'eim eim', 'fw fw', 'cgn cone', 'full sym', 'addr sym', 'fw6 fw6']
 

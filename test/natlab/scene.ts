@@ -198,6 +198,22 @@ export class Scene {
     return path
   }
 
+  /**
+   * Counts openers of one side from now on: those that leave it, with few hops, and those that
+   * come to the router of the other side. Marks have their size too, but are not sent before a session is idle.
+   */
+  openers(from: Who, to: Who): () => { left: number; arrived: number } {
+    const counter = (node: Node, hook: string): (() => number) => {
+      const name = `openers${from}`
+      const rule = `udp length 40 ${hook === 'output' ? 'ip ttl <= 5' : 'iifname "wan"'} counter`
+      const chain = `add table inet ${name}; add chain inet ${name} c { type filter hook ${hook} priority -400; }; add rule inet ${name} c ${rule}`
+      this.lab.run(node, ['nft', chain])
+      return () => Number(/packets (\d+)/.exec(this.lab.run(node, ['nft', 'list', 'table', 'inet', name]))?.[1])
+    }
+    const [left, arrived] = [counter(from, 'output'), counter(to === 'a' ? 'na' : 'nb', 'prerouting')]
+    return () => ({ left: left(), arrived: arrived() })
+  }
+
   /** A capture at a node; `lines` are tcpdump's. */
   capture(node: Node, filter: string, device = 'any'): { lines: string[]; stop: () => Promise<void> } {
     const child = this.lab.start(node, ['tcpdump', '-lnntq', '--immediate-mode', '-i', device, ...filter.split(' ')])

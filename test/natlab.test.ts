@@ -27,6 +27,7 @@ const KINDS: Record<string, Kind> = {
   full: kind('independent', 'independent', true),
   addr: kind('independent', 'address', true),
   cone: kind('independent', 'address+port', true),
+  upnp: kind('independent', 'address+port', true),
   coneopen: kind('independent', 'address+port', true, true),
   eim: kind('independent', 'address+port', false),
   cgn: kind('independent', 'address+port', true),
@@ -56,7 +57,7 @@ async function explore(a: string, b: string): Promise<void> {
   }
 }
 
-const why = missing()
+const why = missing('miniupnpd')
 if (why !== undefined) {
   test(`skip: natlab: ${why}`, () => console.log(`skip: natlab: ${why}`))
 } else {

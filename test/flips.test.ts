@@ -3,10 +3,6 @@
 // would prove nothing; none may be answered, and none may leave a trace.
 // test timeout: 600 s
 
-import { createHash } from 'node:crypto'
-import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { join } from 'node:path'
-
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
@@ -16,16 +12,15 @@ import { Malformed } from '../lib/base/fail.ts'
 import { systemRandom } from '../lib/base/random.ts'
 import { HandshakeState, IK } from '../lib/crypto/noise.ts'
 import { nodeSuite } from '../lib/crypto/suite-node.ts'
-import type { Suite } from '../lib/crypto/suite.ts'
 import { Station } from '../lib/delivery/station.ts'
 import { loadKeyring } from '../lib/disk/keyring.ts'
 import { serve } from '../lib/net/accept.ts'
 import { dial } from '../lib/net/dial.ts'
-import { Guard } from '../lib/net/guard.ts'
 import type { Link } from '../lib/net/link.ts'
 import type { ByteStream } from '../lib/net/stream.ts'
 import { encodePayload2, HELLO_SIZE, prologueFor } from '../lib/wire/hello.ts'
 import { helloOf, keysOf } from './caller.ts'
+import { counting, flip, Open, state } from './flipkit.ts'
 import { type MemoryStream, pipe, settle } from './netkit.ts'
 import { type Peer, Stage } from './peer.ts'
 
@@ -33,55 +28,9 @@ const BITS = 8 * HELLO_SIZE
 const LONGER = 800 // bytes; the rest of one datagram
 const E_BITS = 8 * 32 // the ephemeral key: its last bit is masked by X25519 (RFC 7748 5), the hash still covers it
 
-/** A suite that counts what it is asked to open, and what of that was authentic. */
-function counting(): { suite: Suite; tried: number; opened: number } {
-  const counts = {
-    tried: 0,
-    opened: 0,
-    suite: {
-      ...nodeSuite,
-      open(...args: Parameters<Suite['open']>) {
-        counts.tried++
-        const plaintext = nodeSuite.open(...args)
-        counts.opened++
-        return plaintext
-      },
-    },
-  }
-  return counts
-}
-
-/** No budget: everything is let in at once, and nobody is remembered. */
-class Open extends Guard<ByteStream> {
-  known = 0
-  override arrive = (): boolean => true
-  override answer = (): boolean => true
-  override hello = (): number => 0
-  override unknown = (): boolean => true
-  override drain = (): undefined => undefined
-  override know = (): void => void this.known++
-}
-
-/** Every file below, with its bytes. */
-function state(path: string): string {
-  const sum = createHash('sha256')
-  for (const name of readdirSync(path, { recursive: true }).map(String).toSorted()) {
-    const file = join(path, name)
-    sum.update(`${name}\0`)
-    if (statSync(file).isFile()) sum.update(readFileSync(file))
-  }
-  return sum.digest('hex')
-}
-
-const flip = (message: Uint8Array, bit: number): Uint8Array => {
-  const copy = new Uint8Array(message) // a Buffer's slice() would be a view
-  copy[bit >> 3] = (copy[bit >> 3] ?? 0) ^ (1 << (bit & 7))
-  return copy
-}
-
 interface Responding {
   counts: ReturnType<typeof counting>
-  guard: Open
+  guard: Open<ByteStream>
   links: Link[]
   faults: unknown[]
   asked: () => number
@@ -95,7 +44,7 @@ async function responding(bob: Peer): Promise<Responding> {
   const counts = counting()
   const station = await Station.open(bob.home, await loadKeyring(bob.home))
   const responder = station.responder()
-  const guard = new Open(systemClock, systemRandom)
+  const guard = new Open<ByteStream>(systemClock, systemRandom)
   let meet: (stream: ByteStream) => void = () => undefined
   let asked = 0
   let inside = 0

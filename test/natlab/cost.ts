@@ -12,12 +12,12 @@ const HOUR_S = 3600
 /** Datagrams and bytes, IP headers included, that leave and come. */
 function counting(scene: Scene, node: Node): () => { packets: number; bytes: number } {
   const { lab } = scene
-  lab.run(node, ['nft', 'add table inet cost; add counter inet cost all'])
+  lab.run(node, ['nft', 'add table inet cost; add counter inet cost both'])
   for (const hook of ['input', 'output']) {
-    lab.run(node, ['nft', `add chain inet cost ${hook} { type filter hook ${hook} priority 0; }; add rule inet cost ${hook} meta l4proto udp counter name all`])
+    lab.run(node, ['nft', `add chain inet cost ${hook} { type filter hook ${hook} priority 0; }; add rule inet cost ${hook} meta l4proto udp counter name both`])
   }
   return () => {
-    const [, packets, bytes] = /packets (\d+) bytes (\d+)/.exec(lab.run(node, ['nft', 'list', 'counter', 'inet', 'cost', 'all'])) ?? []
+    const [, packets, bytes] = /packets (\d+) bytes (\d+)/.exec(lab.run(node, ['nft', 'list', 'counter', 'inet', 'cost', 'both'])) ?? []
     return { packets: Number(packets), bytes: Number(bytes) }
   }
 }

@@ -15,7 +15,7 @@ import { serve, type Server } from '../net/accept.ts'
 import { Guard } from '../net/guard.ts'
 import type { Link } from '../net/link.ts'
 import type { Ending } from '../net/stream.ts'
-import { type Message, openControl } from './control.ts'
+import { type Channel, type Message, openControl } from './control.ts'
 import { Hooks } from './hooks.ts'
 import { Peers } from './peers.ts'
 import { netStatus } from './netstatus.ts'
@@ -117,6 +117,13 @@ export class Listener {
   /** Ends it after what is in hand, the commands for messages included; the signal ends it sooner. */
   finish(): void {
     this.#stop.abort()
+  }
+
+  /** Serves a p2p-pipe to the contact KEY that is in this very process. False if it does not run. */
+  pipe(key: string, channel: Channel): boolean {
+    if (this.#works === undefined || this.#stop.signal.aborted) return false
+    this.#works.pipes.attach(key, channel).catch((error: unknown) => this.#fail(error))
+    return true
   }
 
   /** Reads keyring and settings anew. What cannot be used changes nothing and is told. */

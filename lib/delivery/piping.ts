@@ -11,7 +11,7 @@ import { type Keyring, loadKeyring } from '../disk/keyring.ts'
 import type { Call } from '../edge/cli.ts'
 import { stdinChunks, stdinIsTerminal, stopInput } from '../edge/input.ts'
 import { decodeFrame, encodeFrame, type PipeFrame } from '../wire/frame.ts'
-import { type Channel, openChannel } from './control.ts'
+import { type Channel, channelPair, openChannel } from './control.ts'
 import { Listener } from './listener.ts'
 import { PipeEnd } from './pipeend.ts'
 import { EVENT } from './pipes.ts'
@@ -134,14 +134,22 @@ class Piping {
   async #reach(): Promise<Channel | undefined> {
     const request = { op: 'pipe', key: this.#contact.key }
     const old = new Failure(EX.TEMPORARY, 'the running p2p-listen is older and has no pipes', 'restart p2p-listen')
+    const own = this.#ownChannel()
+    if (own !== undefined) return own
     let channel = await openChannel(this.#home, request)
     const soon = this.#lost !== undefined && this.#home.clock.monotonic() - this.#lost < REPLACE_MS
     if (channel === undefined && this.#listener === undefined && !soon) {
       await this.#listen()
-      channel = await openChannel(this.#home, request)
+      channel = this.#ownChannel() ?? (await openChannel(this.#home, request))
     }
     if (channel === 'refused') throw old
     return channel
+  }
+
+  #ownChannel(): Channel | undefined {
+    if (this.#listener === undefined) return undefined
+    const [near, far] = channelPair()
+    return this.#listener.listener.pipe(this.#contact.key, far) ? near : undefined
   }
 
   /** Resolves when it listens. Throws Failure 78 if the port is taken by another program. */

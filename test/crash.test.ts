@@ -14,7 +14,7 @@ import { Play, type Scene, SCENES, titleOf } from './crash/scenes.ts'
 import { attempt, type Done, pick, type Series } from './crash/series.ts'
 import { countSteps } from './crash/steps.ts'
 import { countCalls } from './crash/strace.ts'
-import { rowsOf, type Run } from './crash/table.ts'
+import { proofsOf, type Run } from './crash/table.ts'
 import { whyNoStrace } from './crash/trace.ts'
 
 /** Of one scene: system calls, and steps of the file door. */
@@ -81,7 +81,7 @@ for (const [i, role] of ROLES.entries()) {
 
 test('the faults came to pass', () => {
   console.log(`# seed ${seed}`)
-  for (const row of rowsOf(runs)) console.log(`# ${row}`)
+  for (const [, proof] of proofsOf(runs)) console.log(`# ${JSON.stringify(proof)}`)
   assert.ok(runs.length >= ROLES.length * (why === undefined ? CALLS : STEPS))
 })
 

@@ -8,6 +8,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
 import { checkLines } from './records.ts'
+import { tableOfProofs } from './reliability.ts'
 
 const ROOT = process.cwd()
 
@@ -28,6 +29,10 @@ const blocks = shellBlocks(await readFile(`${ROOT}/README.md`, 'utf8'))
 
 test('README shows shell blocks', () => {
   assert.ok(blocks.length > 0)
+})
+
+test('its reliability table is what make reliability prints', async () => {
+  assert.ok((await readFile(`${ROOT}/README.md`, 'utf8')).includes(`\n\n${tableOfProofs()}\n`))
 })
 
 for (const { line, script } of blocks) {

@@ -1,6 +1,6 @@
 // make crash: the commands die, or are told of errors, at every system call and at every step of the file door, while a
 // message is on its way; then they are started again and must have kept the promise. Prints what failed as it fails, and
-// at the end rows for the table in README. Exits 0 only if everything that this build was put through so far was right.
+// at the end rows for the table in README, which RECORD=1 notes. Exits 0 only if everything that this build was put through so far was right.
 //
 //   node --import tsx test/crash/run.ts [--shard I/N] [--sample K [--seed S]] [--jobs J] [--fresh]
 //                                       [--series NAME] [--verbose] [WORD...]
@@ -21,13 +21,14 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
+import { recordProof } from '../reliability.ts'
 import { bundle } from './bundles.ts'
 import { Cast } from './cast.ts'
 import { Play, type Scene, SCENES, titleOf } from './scenes.ts'
 import { beyond, type Done, sweep } from './series.ts'
 import { countSteps } from './steps.ts'
 import { countCalls } from './strace.ts'
-import { rowsOf, type Run } from './table.ts'
+import { proofsOf, type Run } from './table.ts'
 import { whyNoStrace } from './trace.ts'
 
 const HERE = fileURLToPath(new URL('.', import.meta.url))
@@ -112,7 +113,10 @@ async function main(): Promise<void> {
     }
   }
   await Promise.all(Array.from({ length: options.jobs }, work))
-  for (const row of rowsOf(runs)) console.log(row)
+  for (const [name, proof] of proofsOf(runs)) {
+    console.log(JSON.stringify(proof))
+    if (options.sample === undefined) recordProof(name, proof)
+  }
   if (failed > 0) console.log(`${failed} FAILED`)
   process.exitCode = failed > 0 ? 1 : 0
 }

@@ -1,5 +1,7 @@
 // The rows of README's reliability table that the crash sweeps give: what was done, how often, and what came of it.
 
+import type { Proof, ProofName } from '../reliability.ts'
+
 /** One run as it is remembered. */
 export interface Run {
   /** Of the program that was run. */
@@ -16,19 +18,20 @@ export interface Run {
   complaints?: string[]
 }
 
-const KINDS: [string, RegExp][] = [
-  ['killed as it enters a system call', /^(?:main|pool) \w+ KILL$/],
-  ['a system call fails: EIO, ENOSPC, EINTR', /^(?:main|pool) \w+ E[A-Z]+$/],
-  ['killed within a step of the file door', /^step KILL$/],
-  ['a step of the file door fails half done, the disk is full from it on, or writes in pieces', /^step (?!KILL)/],
+const KINDS: [ProofName, string, RegExp][] = [
+  ['crash KILL', 'killed as it enters a system call', /^(?:main|pool) \w+ KILL$/],
+  ['crash error', 'a system call fails: EIO, ENOSPC, EINTR', /^(?:main|pool) \w+ E[A-Z]+$/],
+  ['step KILL', 'killed within a step of the file door', /^step KILL$/],
+  ['step error', 'a step of the file door fails half done, the disk is full from it on, or writes in pieces', /^step (?!KILL)/],
 ]
 
-/** `| what | runs | lost | doubled | changed | command |` */
-export function rowsOf(runs: Run[]): string[] {
-  return KINDS.flatMap(([what, series]) => {
+/** Of each kind that was done. */
+export function proofsOf(runs: Run[]): [ProofName, Proof][] {
+  return KINDS.flatMap(([name, what, series]): [ProofName, Proof][] => {
     const mine = runs.filter((run) => series.test(run.series))
     if (mine.length === 0) return []
     const sum = (field: 'lost' | 'doubled' | 'changed'): number => mine.reduce((total, run) => total + run[field], 0)
-    return [`| ${what} | ${mine.length} | ${sum('lost')} | ${sum('doubled')} | ${sum('changed')} | \`make crash\` |`]
+    const counts = { count: mine.length, lost: sum('lost'), doubled: sum('doubled'), changed: sum('changed') }
+    return [[name, { what: `real commands: ${what}`, ...counts, command: 'make crash' }]]
   })
 }

@@ -1,6 +1,7 @@
 // Storms by hand: SEED=123 replays one, SEEDS=100000 runs so many, from FROM (1 without) on. Prints each seed that shows
 // a fault, with the faults; the exit code is 1 then. `make model`.
 
+import { recordProof } from '../reliability.ts'
 import { load } from './seams.ts'
 
 const number = (name: string): number | undefined => {
@@ -15,12 +16,18 @@ const seed = number('SEED')
 const first = seed ?? number('FROM') ?? 1
 const count = seed === undefined ? (number('SEEDS') ?? 10_000) : 1
 let failed = 0
+const kinds = { lost: 0, doubled: 0, changed: 0 }
 for (let each = first; each < first + count; each++) {
   const faults = await storm(each)
   if (faults.length === 0) continue
   failed++
+  for (const kind of ['lost', 'doubled', 'changed'] as const) if (faults.some((fault) => fault.startsWith(kind))) kinds[kind]++
   console.log(`SEED=${each}`)
   for (const fault of faults) console.log(`  ${fault}`)
+}
+if (count > 1) {
+  const what = 'lives in bad weather: simulated disks and network, crashes of both sides, each from its seed'
+  recordProof('storms', { what, count, ...kinds, command: `make model SEEDS=${count}` })
 }
 console.log(`${count} storms, ${failed} with a fault`)
 process.exitCode = failed === 0 ? 0 : 1

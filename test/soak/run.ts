@@ -1,6 +1,7 @@
 // make resume, make soak: what takes minutes and proves what the tests of the same names sample. The sizes come from
 // the environment; SEED repeats a plan (not what the processes make of it). With KEEP the work stays in that folder,
-// MINUTES ends a call early (75), and the same call goes on with it. Prints a JSON line and a row of the README's table.
+// MINUTES ends a call early (75), and the same call goes on with it. Prints a JSON line; RECORD=1 notes it for the
+// table in README.
 //
 //   node --import tsx test/soak/run.ts resume      BYTES CUTS SEED KEEP MINUTES
 //   node --import tsx test/soak/run.ts soak        MESSAGES KILLS STOPS CLOCKS SEED KEEP MINUTES
@@ -9,6 +10,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
+import { recordProof } from '../reliability.ts'
 import { MIB, Resume, type ResumeReport } from './resume.ts'
 import { Soak, type SoakReport } from './soak.ts'
 
@@ -39,7 +41,9 @@ function tellResume(report: ResumeReport): void {
   const over = (peak: number): string => `${mib(peak - peaks.node)}`
   console.log(`# peak memory over a bare node: p2p-send ${over(peaks.accepting)}, sender ${over(peaks.sender)}, receiver ${over(peaks.receiver)}`)
   console.log(JSON.stringify({ resume: report }))
-  console.log(`| one file of ${bytes / MIB} MiB, its way cut ${cuts} times | ${cuts} | 0 | 0 | 0 |`)
+  const what = `${mib(bytes)} cut ${cuts} times: ${share(twice, bytes)} of its bytes crossed twice`
+  const command = `make resume BYTES=${bytes / MIB}M CUTS=${cuts}`
+  recordProof('resume', { what, count: cuts, lost: 0, doubled: 0, changed: 0, command })
 }
 
 async function resume(): Promise<'done' | 'more'> {
@@ -61,7 +65,9 @@ function tellSoak(report: SoakReport): void {
   console.log(`# ${stops} processes were stopped for a while${clocks ? ', every clock jumped by years' : ''}`)
   console.log(`# ${kills} kills: ${Object.entries(killed).map(([what, count]) => `${what} ${count}`).join(', ')}; ${seconds} s`)
   console.log(JSON.stringify({ soak: report }))
-  console.log(`| ${messages} messages both ways while processes of both sides are killed | ${kills} | ${lost} | ${doubled} | ${changed} |`)
+  const what = `real processes of both sides killed ${kills} times while ${messages} messages move`
+  const command = `make soak KILLS=${report.kills} MESSAGES=${report.messages}`
+  recordProof('soak', { what, count: kills, lost, doubled, changed, command })
 }
 
 async function soak(): Promise<'done' | 'more'> {

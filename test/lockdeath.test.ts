@@ -1,0 +1,108 @@
+// A process that dies by SIGKILL with a lock, whichever of the program's locks it is, noted or not: the next who wants
+// it gets it and leaves nothing behind. So it is with one that is stopped, for the locks that p2p-spool(5)
+// names; and when it goes on, it takes nothing away from anybody.
+// test timeout: 600 s
+
+import { spawn, type ChildProcess } from 'node:child_process'
+import { mkdtemp, readdir, readFile, rm, utimes } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+
+import { nodeSuite } from '../lib/crypto/suite-node.ts'
+import { noUdp } from '../lib/delivery/udpowner.ts'
+import { realDoors } from '../lib/disk/home.ts'
+import { createIdentity } from '../lib/disk/identity.ts'
+import { importToken } from '../lib/disk/import.ts'
+import { freePort } from '../lib/net/freeport.ts'
+import { patternOf, sceneOf, type When, WORK } from './lockwork.ts'
+
+const MAN = new URL('../man/p2p-spool.5', import.meta.url)
+const missing = await noUdp()
+const WORKER = new URL('./lockwork.ts', import.meta.url).pathname
+
+async function withHome(work: (path: string) => Promise<void>): Promise<void> {
+  const root = await mkdtemp(`${tmpdir()}/p2p-lockdeath-`)
+  try {
+    const port = await freePort(realDoors.random)
+    const made = []
+    for (const [i, name] of ['alice', 'bob'].entries()) {
+      const addresses = i === 0 ? [] : [{ host: '127.0.0.1', port: 1, tcp: true, udp: false }]
+      const fields = { name, port: port + i, addresses, passphrase: undefined }
+      made.push(await createIdentity({ path: `${root}/${name}`, source: 'test' }, fields as never, nodeSuite, realDoors))
+    }
+    const [alice, bob] = made
+    assert.ok(alice && bob)
+    await importToken(alice.home, nodeSuite, 'bob', bob.self.token)
+    await work(alice.home.path)
+  } finally {
+    await rm(root, { recursive: true, force: true })
+  }
+}
+
+function start(path: string, name: string, when: When): ChildProcess {
+  return spawn(process.execPath, ['--import', 'tsx', WORKER, path, name, when], { stdio: ['ignore', 'pipe', 'inherit'] })
+}
+
+function ended(child: ChildProcess): Promise<[number | null, string | null]> {
+  return new Promise((resolve) => child.once('exit', (code, signal) => resolve([code, signal])))
+}
+
+async function left(path: string, name: string): Promise<string[]> {
+  return (await readdir(`${path}/lock`)).filter((each) => patternOf(name).test(each)).sort()
+}
+
+/** As if its holder had not touched it, nor others that it has, for long. */
+async function age(path: string): Promise<void> {
+  for (const each of await readdir(`${path}/lock`)) if (each.endsWith('.lock')) await utimes(`${path}/lock/${each}`, 1, 1)
+}
+
+test('these are all the locks there are', async () => {
+  const text = await readFile(MAN, 'utf8')
+  const listed = /^NAME is\n([^]*?)^or\n\.Li (\S+) \.$/m.exec(text)
+  const names = [...(listed?.[1] ?? '').matchAll(/[a-z]+(?:\.[A-Z]\w*)?(?= ?,| *$)/gm)].map(([name]) => name)
+  assert.equal([...names, listed?.[2]].sort(), Object.keys(WORK).sort())
+})
+
+for (const [name, { prepare, run, overtakes }] of Object.entries(WORK)) {
+  for (const when of ['made', 'held'] as const) {
+    test(`${name}: killed when it is ${when}`, () =>
+      withHome(async (path) => {
+        if (name === 'port' && missing !== undefined) return void console.log(`# port: skipped: ${missing}`)
+        await prepare?.(await sceneOf(path))
+        assert.equal(await ended(start(path, name, when)), [null, 'SIGKILL'])
+        const locks = await left(path, name)
+        assert.is(locks.filter((each) => each.endsWith('.lock')).length, 1, locks.join(' '))
+        assert.is(locks.length, when === 'held' ? 2 : 1, locks.join(' '))
+        if (when !== 'held') await age(path) // nobody is noted: it counts for two seconds
+        await prepare?.(await sceneOf(path))
+        await run(await sceneOf(path))
+        assert.equal(await left(path, name), [])
+      }))
+  }
+
+  if (!overtakes) continue
+  test(`${name}: stopped while it is held, passed, and continued`, () =>
+    withHome(async (path) => {
+      await prepare?.(await sceneOf(path))
+      const child = start(path, name, 'stopped')
+      const over = ended(child)
+      try {
+        await new Promise((resolve) => child.stdout?.once('data', resolve))
+        await age(path)
+        await prepare?.(await sceneOf(path))
+        await run(await sceneOf(path))
+        assert.equal(await left(path, name), [], 'whoever passes it leaves nothing')
+      } finally {
+        child.kill('SIGCONT')
+      }
+      const [, signal] = await over
+      assert.is(signal, null)
+      await prepare?.(await sceneOf(path))
+      await run(await sceneOf(path))
+      assert.equal(await left(path, name), [])
+    }))
+}
+
+test.run()

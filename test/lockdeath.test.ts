@@ -62,45 +62,48 @@ test('these are all the locks there are', async () => {
   const text = await readFile(MAN, 'utf8')
   const listed = /^NAME is\n([^]*?)^or\n\.Li (\S+) \.$/m.exec(text)
   const names = [...(listed?.[1] ?? '').matchAll(/[a-z]+(?:\.[A-Z]\w*)?(?= ?,| *$)/gm)].map(([name]) => name)
-  assert.equal([...names, listed?.[2]].sort(), Object.keys(WORK).sort())
+  assert.equal(new Set([...names, listed?.[2]]), new Set(Object.keys(WORK)))
 })
 
-for (const [name, { prepare, run, overtakes }] of Object.entries(WORK)) {
+for (const [name, work] of Object.entries(WORK)) {
   for (const when of ['made', 'held'] as const) {
     test(`${name}: killed when it is ${when}`, () =>
       withHome(async (path) => {
-        if (name === 'port' && missing !== undefined) return void console.log(`# port: skipped: ${missing}`)
-        await prepare?.(await sceneOf(path))
+        if (name === 'port' && missing !== undefined) {
+          console.log(`# port: skipped: ${missing}`)
+          return
+        }
+        await work.prepare?.(await sceneOf(path))
         assert.equal(await ended(start(path, name, when)), [null, 'SIGKILL'])
         const locks = await left(path, name)
         assert.is(locks.filter((each) => each.endsWith('.lock')).length, 1, locks.join(' '))
         assert.is(locks.length, when === 'held' ? 2 : 1, locks.join(' '))
         if (when !== 'held') await age(path) // nobody is noted: it counts for two seconds
-        await prepare?.(await sceneOf(path))
-        await run(await sceneOf(path))
+        await work.prepare?.(await sceneOf(path))
+        await work.run(await sceneOf(path))
         assert.equal(await left(path, name), [])
       }))
   }
 
-  if (!overtakes) continue
+  if (!work.overtakes) continue
   test(`${name}: stopped while it is held, passed, and continued`, () =>
     withHome(async (path) => {
-      await prepare?.(await sceneOf(path))
+      await work.prepare?.(await sceneOf(path))
       const child = start(path, name, 'stopped')
       const over = ended(child)
       try {
         await new Promise((resolve) => child.stdout?.once('data', resolve))
         await age(path)
-        await prepare?.(await sceneOf(path))
-        await run(await sceneOf(path))
+        await work.prepare?.(await sceneOf(path))
+        await work.run(await sceneOf(path))
         assert.equal(await left(path, name), [], 'whoever passes it leaves nothing')
       } finally {
         child.kill('SIGCONT')
       }
       const [, signal] = await over
       assert.is(signal, null)
-      await prepare?.(await sceneOf(path))
-      await run(await sceneOf(path))
+      await work.prepare?.(await sceneOf(path))
+      await work.run(await sceneOf(path))
       assert.equal(await left(path, name), [])
     }))
 }

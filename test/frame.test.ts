@@ -12,6 +12,7 @@ import {
   type Frame,
   LIST_MAX,
   OFFER_MAX,
+  SEEK_MAX,
   PADDED_MAX,
   padFrames,
   padmeSize,
@@ -49,7 +50,8 @@ const anyFrame: fc.Arbitrary<Frame> = fc.oneof(
   record({ type: fc.constant('refuse'), id, code: u8, retry: u32 }),
   record({ type: fc.constant('cancel'), id }),
   record({ type: fc.constant('addrs'), nat: u8, addresses: list(address, 8) }),
-  record({ type: fc.constant('token'), token: bytes(1, 512) }),
+  record({ type: fc.constantFrom('token', 'passed'), token: bytes(1, 512) }),
+  record({ type: fc.constant('seek'), items: list(record({ tag: bytes(16), seq: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }) }), SEEK_MAX) }),
   record({ type: fc.constantFrom('ping', 'pong'), bytes: bytes(8) }),
   record({ type: fc.constant('bye'), code: u8 }),
   record({ type: fc.constant('open'), id: pipe, received: size }),
@@ -129,15 +131,15 @@ test('nothing longer than a Noise message can carry is a frame', () => {
 })
 
 test('every first byte: known types, unknown ones below 80 refused, from 80 on skipped', () => {
-  const known = new Set([...Array.from({ length: 0x0c }, (_, n) => n + 1), 0x10, 0x11, 0x20, 0x21, 0x22, 0x23, 0x24])
+  const known = new Set([...Array.from({ length: 0x0c }, (_, n) => n + 1), 0x10, 0x11, 0x20, 0x21, 0x22, 0x23, 0x24, 0x80, 0x81])
   for (let type = 0; type < 256; type++) {
     const plaintext = new Uint8Array(256)
     plaintext[0] = type
     const frame = attempt(plaintext)
-    if (type >= 0x80) assert.is(frame, undefined)
+    if (type >= 0x82) assert.is(frame, undefined)
     else if (!known.has(type)) assert.is(frame, 'unknown frame type')
     else assert.is.not(frame, 'unknown frame type')
-    if (type >= 0x80) assert.is(attempt(plaintext.fill(type).subarray(0, 77)), undefined)
+    if (type >= 0x82) assert.is(attempt(plaintext.fill(type).subarray(0, 77)), undefined)
   }
   refused(new Uint8Array(0))
 })

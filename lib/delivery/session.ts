@@ -11,10 +11,11 @@ import type { Home } from '../disk/home.ts'
 import type { Link } from '../net/link.ts'
 import type { Address } from '../wire/address.ts'
 import type { Hash } from '../wire/envelope.ts'
-import { BYE, COPIES, type Frame, type PipeFrame, PIPES, SEND_ONLY } from '../wire/frame.ts'
+import { BYE, COPIES, type Frame, PASSING, type PipeFrame, PIPES, SEND_ONLY } from '../wire/frame.ts'
 import { type Admission, FrameMeter, SETTLED } from './limits.ts'
 import type { Greeting } from './meeting.ts'
 import { type OfferHooks, Offering } from './offer.ts'
+import type { Passing } from './passing.ts'
 import { Pulse } from './pulse.ts'
 import { Receiving } from './receive.ts'
 
@@ -62,6 +63,8 @@ export interface SessionOptions {
   /** Ends by itself once both sides have nothing left. */
   oneShot: boolean
   hooks: SessionHooks
+  /** Tokens of common contacts may be passed on; none: not from here. */
+  passing?: Passing | undefined
   /** Takes frames of pipes; false: out of turn. None: this side has no pipes. */
   pipe?: ((frame: PipeFrame, session: Session) => boolean) | undefined
 }
@@ -244,7 +247,8 @@ export class Session {
     const { inbox, instance, link, admission, hooks } = this.#options
     const flags = (inbox === undefined ? SEND_ONLY : 0) | ((await hooks.takesTurns()) ? COPIES : 0)
     const maxMessage = admission.largest(this.contact)
-    await link.send({ type: 'settings', features: this.#options.pipe === undefined ? 0 : PIPES, flags, maxMessage, instance })
+    const features = (this.#options.pipe === undefined ? 0 : PIPES) | (this.#options.passing === undefined ? 0 : PASSING)
+    await link.send({ type: 'settings', features, flags, maxMessage, instance })
   }
 
   #begin(settings: Frame & { type: 'settings' }): void {
@@ -263,6 +267,7 @@ export class Session {
     this.#offering = new Offering({ home, hash, key: contact().key, link, maxMessage, hooks })
     this.#offering.onProgress = () => this.#progress()
     this.tellPlace()
+    if ((settings.features & PASSING) !== 0) this.#seek()
     if (this.#stopping) return this.stop()
     this.poke()
   }
@@ -297,6 +302,12 @@ export class Session {
         if (!this.#meter.tick()) return false
         this.#options.hooks.learned({ token: frame.token })
         return true
+      case 'seek':
+        for (const token of this.#options.passing?.answer(frame.items) ?? []) this.#say({ type: 'passed', token })
+        return this.#meter.tick()
+      case 'passed':
+        this.#options.passing?.accept(frame.token)
+        return this.#meter.tick()
       case 'ping':
         this.#pong(frame.bytes)
         return this.#meter.tick()
@@ -322,6 +333,11 @@ export class Session {
       case 'settings':
         return false
     }
+  }
+
+  #seek(): void {
+    const items = this.#options.passing?.seek() ?? []
+    if (items.length > 0) this.#say({ type: 'seek', items })
   }
 
   #takePipe(frame: PipeFrame): boolean {

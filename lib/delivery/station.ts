@@ -27,6 +27,7 @@ import { type Claim, Door } from './door.ts'
 import { Admission, isFullDisk } from './limits.ts'
 import { type Greeting, noteMeeting, takeTurns } from './meeting.ts'
 import { NewsDesk } from './news.ts'
+import { Passing } from './passing.ts'
 import { Postmaster } from './postmaster.ts'
 import { type ConnectOptions, Reach } from './reach.ts'
 import { type Place, Session } from './session.ts'
@@ -246,6 +247,7 @@ export class Station {
       admission: this.admission,
       place: () => this.place(),
       oneShot: options.oneShot,
+      passing: this.#config.passTokens ? this.#passing(link) : undefined,
       pipe: events.pipe && ((frame, session) => events.pipe?.(frame, session) ?? false),
       hooks: {
         delivered: (queued, ms) => events.delivered?.(queued, now(), ms),
@@ -260,6 +262,11 @@ export class Station {
         takesTurns: () => takeTurns(this.home, contact.key),
       },
     })
+  }
+
+  #passing(link: Link): Passing {
+    const take = (contact: Contact, token: Uint8Array): void => this.#news.learn(contact, { token })
+    return new Passing({ suite: this.suite, link, keyring: () => this.#keyring, now: () => this.home.clock.now(), take })
   }
 
   /** For doctor; a note that cannot be written is nobody's trouble. */

@@ -43,6 +43,7 @@ export const KEYS: readonly Key[] = [
   { name: 'lan', kind: 'bool', fallback: 'true' },
   { name: 'stun', kind: 'hosts', fallback: '[]' },
   { name: 'requests', kind: 'bool', fallback: 'false' },
+  { name: 'pass_tokens', kind: 'bool', fallback: 'false' },
   { name: 'udp', kind: 'bool', fallback: 'true' },
   { name: 'limits.message', kind: 'size', fallback: '1G' },
   { name: 'limits.quota', kind: 'size', fallback: '8G' },
@@ -119,6 +120,11 @@ export class Config {
   /** Strangers who hold the own token may ask to be contacts. */
   get requests(): boolean {
     return this.#get('requests', false)
+  }
+
+  /** Newer tokens of common contacts are asked of contacts, and given to them. */
+  get passTokens(): boolean {
+    return this.#get('pass_tokens', false)
   }
 
   /** The UDP port is used as well as TCP. */

@@ -22,7 +22,15 @@ export type Frame =
   | { type: 'pong'; bytes: Uint8Array }
   | { type: 'bye'; code: number }
   | { type: 'pad'; size: number }
+  | { type: 'seek'; items: Sought[] }
+  | { type: 'passed'; token: Uint8Array }
   | PipeFrame
+
+/** A contact whose newer token is asked for, p2p-wire(7), PASSING: who, and the number of the one that is held. */
+export interface Sought {
+  readonly tag: Uint8Array
+  readonly seq: bigint
+}
 
 /** Of a byte stream, p2p-wire(7), PIPES; the id of a pipe has 32 hex digits. */
 export type PipeFrame =
@@ -34,6 +42,8 @@ export type PipeFrame =
 
 /** SETTINGS features: frames 20 to 24 are understood. */
 export const PIPES = 2
+/** SETTINGS features: tokens of common contacts may be passed on, frames 80 and 81. */
+export const PASSING = 4
 
 /** SETTINGS flags: the sender takes no mail in this session. */
 export const SEND_ONLY = 1
@@ -54,6 +64,9 @@ export const LIST_MAX = 255 // entries of one WANT, HAVE or ACK: what their coun
 export const DATA_MAX = 32_768 // near the knee of the throughput curve of ChaCha20-Poly1305
 export const PLAINTEXT_MAX = 65_519 // Noise 3: 65535 with the 16-byte tag
 export const PADDED_MAX = 64 * 1024 // envelopes up to this size hide their exact size behind PAD frames
+
+export const SEEK_MAX = 64 // entries of one SEEK
+export const SEEK_TAG_SIZE = 16
 
 const BLOCK = 256 // frames grow in these steps, so that their length does not tell what they are
 const TOKEN_MAX = 512 // the longest token payload
@@ -84,6 +97,8 @@ const TYPE = {
   eof: 0x22,
   credit: 0x23,
   reset: 0x24,
+  seek: 0x80,
+  passed: 0x81,
 } as const satisfies Record<Frame['type'], number>
 
 /**
@@ -127,7 +142,12 @@ function writeBody(writer: Writer, frame: Exclude<Frame, { type: 'data' | 'strea
     case 'addrs':
       writer.u8(frame.nat).bytes(encodeAddresses(frame.addresses))
       break
+    case 'seek':
+      writer.u8(limited(frame.items.length, SEEK_MAX))
+      for (const { tag, seq } of frame.items) writer.bytes(sized(tag, SEEK_TAG_SIZE)).u64(seq)
+      break
     case 'token':
+    case 'passed':
       writer.u16(limited(frame.token.length, TOKEN_MAX, 1)).bytes(frame.token)
       break
     case 'ping':
@@ -185,7 +205,7 @@ export function decodeFrame(plaintext: Uint8Array): Frame | undefined {
   const type = reader.u8()
   if (type === TYPE.data) return { type: 'data', id: readId(reader), ...readChunk(reader, plaintext.length) }
   if (type === TYPE.stream) return { type: 'stream', id: readPipeId(reader), ...readChunk(reader, plaintext.length) }
-  if (type >= IGNORED_FROM) return undefined
+  if (type >= IGNORED_FROM && type !== TYPE.seek && type !== TYPE.passed) return undefined
   if (plaintext.length % BLOCK !== 0) throw new Malformed('frame is not padded')
   const frame = readBody(type, reader, plaintext.length)
   if (frame.type !== 'pad' && reader.left >= BLOCK) throw new Malformed('frame is padded too long')
@@ -220,10 +240,14 @@ function readBody(type: number, reader: Reader, size: number): Frame {
       return { type: 'cancel', id: readId(reader) }
     case TYPE.addrs:
       return { type: 'addrs', nat: reader.u8(), addresses: decodeAddresses(reader) }
-    case TYPE.token: {
-      const length = reader.u16()
-      if (length === 0 || length > TOKEN_MAX) throw new Malformed('token of impossible length')
-      return { type: 'token', token: reader.bytes(length) }
+    case TYPE.token:
+      return { type: 'token', token: readToken(reader) }
+    case TYPE.passed:
+      return { type: 'passed', token: readToken(reader) }
+    case TYPE.seek: {
+      const count = reader.u8()
+      if (count > SEEK_MAX) throw new Malformed('seek is too long')
+      return { type: 'seek', items: times(count, () => ({ tag: reader.bytes(SEEK_TAG_SIZE), seq: reader.u64() })) }
     }
     case TYPE.ping:
       return { type: 'ping', bytes: reader.bytes(PING_SIZE) }
@@ -244,6 +268,12 @@ function readBody(type: number, reader: Reader, size: number): Frame {
     default:
       throw new Malformed('unknown frame type')
   }
+}
+
+function readToken(reader: Reader): Uint8Array {
+  const length = reader.u16()
+  if (length === 0 || length > TOKEN_MAX) throw new Malformed('token of impossible length')
+  return reader.bytes(length)
 }
 
 function readChunk(reader: Reader, size: number): { offset: number; bytes: Uint8Array } {

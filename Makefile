@@ -75,7 +75,7 @@ $(COMMANDS:%=dist/code/%.cjs): dist/code/%.cjs: bin/%.ts $(SOURCES) package.json
 # Packages that only some calls need lie beside the programs, once for all of them: FILE=PACKAGE.
 PACKAGES = noble-curves=@noble/curves/ed25519.js noble-ciphers=@noble/ciphers/chacha.js noble-sha2=@noble/hashes/sha2.js \
     noble-hmac=@noble/hashes/hmac.js age=age-encryption words=@scure/bip39/wordlists/english.js tar=modern-tar \
-    mime=postal-mime lockfile=proper-lockfile toml=smol-toml tui=@earendil-works/pi-tui emoji=gemoji
+    mime=postal-mime lockfile=proper-lockfile toml=smol-toml tui=@earendil-works/pi-tui emoji=gemoji qr=uqr
 short = $(firstword $(subst =, ,$(1)))
 whole = $(lastword $(subst =, ,$(1)))
 APART = $(foreach each,$(PACKAGES),--alias:$(call whole,$(each))=./$(call short,$(each)).cjs --external:./$(call short,$(each)).cjs)

@@ -74,7 +74,7 @@ async function chat(call: Call): Promise<void> {
     emojify,
     keys: full ? KEYS : [],
     words: (contact) => wordsOf(room.self.identity, contact, env),
-    token: () => Promise.resolve([room.self.tokenText]),
+    token: () => tokenPage(room.self.tokenText, full),
   })
   await doing.start()
   try {
@@ -118,6 +118,13 @@ async function runPlain(room: Room, doing: Doing, plain: Plain, signal: AbortSig
   } catch (error) {
     if (error !== left) throw error
   }
+}
+
+/** The line, and below it the QR code where there is a screen that it fits. */
+async function tokenPage(line: string, full: boolean): Promise<string[]> {
+  const { qrCode, qrLines } = await import('../lib/edge/qrcode.ts')
+  const code = full ? qrCode(line) : undefined
+  return [line, ...(code === undefined ? [] : ['', ...(qrLines(code) ?? ['it is too long for a QR code on a terminal: p2p-id token --qr-file FILE.png'])])]
 }
 
 async function wordsOf(own: Uint8Array, contact: Contact, env: NodeJS.ProcessEnv): Promise<string[]> {

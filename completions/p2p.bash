@@ -26,10 +26,10 @@ _p2p_table() {
       )
       p2p_options=(--home=directory --json --text --quiet/-q --verbose/-v --help/-h --version/-V)
       p2p_all=(
-        "${p2p_options[@]}" --name= --port= +--addr= --no-passphrase --passphrase-file=file --passphrase-fd=
-        --successor-of=directory --old-passphrase-file=file --old-passphrase-fd= --expires=duration --withdraw --aliases
-        --query= --drop --ok --words= --compromised --new-passphrase-file=file --new-passphrase-fd= --output/-o=file
-        --queue --all --move
+        "${p2p_options[@]}" --name= --port= +--addr= --no-passphrase --passphrase-file=file --passphrase-fd= --qr
+        --qr-file=file --successor-of=directory --old-passphrase-file=file --old-passphrase-fd= --expires=duration
+        --withdraw --aliases --query= --drop --ok --words= --compromised --new-passphrase-file=file --new-passphrase-fd=
+        --output/-o=file --queue --all --move
       )
       ;;
     p2p-inbox)
@@ -88,12 +88,12 @@ _p2p_table() {
       ;;
     'p2p-id token')
       p2p_options+=(
-        +--addr= --successor-of=directory --passphrase-file=file --passphrase-fd= --old-passphrase-file=file
-        --old-passphrase-fd=
+        +--addr= --qr --qr-file=file --successor-of=directory --passphrase-file=file --passphrase-fd=
+        --old-passphrase-file=file --old-passphrase-fd=
       )
       ;;
     'p2p-id invite')
-      p2p_options+=(--expires=duration --withdraw --passphrase-file=file --passphrase-fd=)
+      p2p_options+=(--expires=duration --qr --qr-file=file --withdraw --passphrase-file=file --passphrase-fd=)
       p2p_arguments=('')
       ;;
     'p2p-id add')

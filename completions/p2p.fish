@@ -141,7 +141,7 @@ function __p2p_valued
         case p2p-chat
             printf '%s\n' --home
         case p2p-id
-            printf '%s\n' --name --port --addr --passphrase-file --passphrase-fd --successor-of --old-passphrase-file --old-passphrase-fd --expires --query --words --new-passphrase-file --new-passphrase-fd --output -o --home
+            printf '%s\n' --name --port --addr --passphrase-file --passphrase-fd --qr-file --successor-of --old-passphrase-file --old-passphrase-fd --expires --query --words --new-passphrase-file --new-passphrase-fd --output -o --home
         case p2p-inbox
             printf '%s\n' --from --to --type --thread --grep --since --until --after --number -n --output -o --format --home
         case p2p-listen
@@ -552,6 +552,8 @@ complete -c p2p-id -n '__p2p_at p2p-id init --passphrase-file' -l passphrase-fil
 complete -c p2p-id -n '__p2p_at p2p-id init --passphrase-fd' -l passphrase-fd -r -f -d 'read the passphrase from file descriptor N'
 complete -c p2p-id -n '__p2p_argument p2p-id "" 0 0' -f -a token -d 'print the own token, to be handed to contacts; --addr makes a new one'
 complete -c p2p-id -n '__p2p_at p2p-id token' -l addr -r -f -d 'an address under which peers reach this machine'
+complete -c p2p-id -n '__p2p_at p2p-id token --qr' -l qr -d 'as a QR code on the terminal instead of the line'
+complete -c p2p-id -n '__p2p_at p2p-id token --qr-file' -l qr-file -r -F -d 'also as a QR code in FILE, .svg or .png'
 complete -c p2p-id -n '__p2p_at p2p-id token --successor-of' -l successor-of -r -f -a '(__fish_complete_directories (__p2p_value p2p-id))' -d 'say in it that this identity takes the place of that of another home'
 complete -c p2p-id -n '__p2p_at p2p-id token --passphrase-file' -l passphrase-file -r -F -d 'read the passphrase from the first line of FILE'
 complete -c p2p-id -n '__p2p_at p2p-id token --passphrase-fd' -l passphrase-fd -r -f -d 'read the passphrase from file descriptor N'
@@ -559,6 +561,8 @@ complete -c p2p-id -n '__p2p_at p2p-id token --old-passphrase-file' -l old-passp
 complete -c p2p-id -n '__p2p_at p2p-id token --old-passphrase-fd' -l old-passphrase-fd -r -f -d 'read the passphrase of the other home from file descriptor N'
 complete -c p2p-id -n '__p2p_argument p2p-id "" 0 0' -f -a invite -d 'print a token that lets one person in, once, as NAME'
 complete -c p2p-id -n '__p2p_at p2p-id invite --expires' -l expires -r -f -k -a '30s 5m 1h 1d 7d' -d 'for so long (default 7d)'
+complete -c p2p-id -n '__p2p_at p2p-id invite --qr' -l qr -d 'as a QR code on the terminal instead of the line'
+complete -c p2p-id -n '__p2p_at p2p-id invite --qr-file' -l qr-file -r -F -d 'also as a QR code in FILE, .svg or .png'
 complete -c p2p-id -n '__p2p_at p2p-id invite --withdraw' -l withdraw -d 'make the invites for NAME void that nobody has used'
 complete -c p2p-id -n '__p2p_at p2p-id invite --passphrase-file' -l passphrase-file -r -F -d 'read the passphrase from the first line of FILE'
 complete -c p2p-id -n '__p2p_at p2p-id invite --passphrase-fd' -l passphrase-fd -r -f -d 'read the passphrase from file descriptor N'

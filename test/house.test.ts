@@ -48,6 +48,7 @@ const DOORS: [RegExp, RegExp][] = [
   [/^smol-toml$/, /^lib\/disk\/config\.ts$/],
   [/^@earendil-works\/pi-tui$/, /^lib\/chat\/screen\.ts$/],
   [/^gemoji$/, /^lib\/chat\/emoji\.ts$/],
+  [/^uqr$/, /^lib\/edge\/qrcode\.ts$/],
   [/^citty$/, /^lib\/edge\/(?:cli|usage)\.ts$/],
 ]
 

@@ -491,6 +491,7 @@ class Completion extends CombinedAutocompleteProvider {
 
 /** Wrapped, further lines below the text of the first. */
 function hanging(line: string, width: number): string[] {
+  if (line.startsWith('\u001b')) return [truncateToWidth(line, width, '')] // a picture made of characters
   const indent = /^ *(?:\S+ )*? {2,}(?=\S)/.exec(line)?.[0].length ?? 0
   const [first = '', ...rest] = wrapTextWithAnsi(line, width)
   if (rest.length === 0) return [first]

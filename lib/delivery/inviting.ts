@@ -18,6 +18,7 @@ import { droppedRequests, endRequest, findRequest, listRequests } from '../disk/
 import { isReachable } from '../wire/address.ts'
 import { tellListener } from './control.ts'
 import { firstCall } from './firstcall.ts'
+import { checkHandOver, handOver } from './handover.ts'
 
 import type { Suite } from '../crypto/suite.ts'
 import type { Contact } from '../disk/contact.ts'
@@ -42,11 +43,12 @@ export async function invite(call: Call, ask: Ask): Promise<void> {
   }
   const seconds = parseDuration(call.value('expires') ?? LIFETIME)
   if (seconds < 1 || seconds > LONGEST) throw new Failure(EX.USAGE, 'an invite lasts from a second to 366 days')
+  await checkHandOver(call, home)
   const seed = await openSeed(home, () => ask('passphrase', false))
   const expires = Math.floor(home.clock.now() / 1000 + seconds)
   const { invite: given, replaced } = await giveInvite(home, name, expires)
   try {
-    await call.out.datum(await signInvite(home, seed, given))
+    await handOver(call, home, await signInvite(home, seed, given))
   } catch (error) {
     throw error instanceof Malformed ? new Failure(EX.DATA, `no room for an invite: ${error.message}`) : error
   } finally {

@@ -16,6 +16,7 @@ import { rotateTransport } from '../disk/rotation.ts'
 import { globalAddresses } from '../net/interfaces.ts'
 import { type Address, ADDRESSES_MAX, distinctAddresses, isReachable, parseAddress } from '../wire/address.ts'
 import { tellListener } from './control.ts'
+import { checkHandOver, handOver } from './handover.ts'
 
 import type { Call } from '../edge/cli.ts'
 
@@ -52,6 +53,7 @@ export function warnUnreachable(call: Call, addresses: readonly Address[]): void
 /** p2p-id token. */
 export async function token(call: Call, ask: Ask): Promise<void> {
   const home = await homeOf(call)
+  await checkHandOver(call, home)
   let self = await loadSelf(home)
   if (call.flag('addr')) {
     const addresses = addressesOf(call, home.port)
@@ -59,7 +61,7 @@ export async function token(call: Call, ask: Ask): Promise<void> {
   }
   if (call.flag('successor-of')) self = await succeed(call, home, ask)
   if (call.flag('addr') || call.flag('successor-of')) await tellListener(home, 'reload')
-  await call.out.datum(self.tokenText)
+  await handOver(call, home, self.tokenText)
   warnUnreachable(call, self.token.addresses)
   call.tell('hand this line to the other person, by mail or any messenger; they hand you theirs, to be added under a name')
   call.tell(`hint: ${forHome('p2p-id add NAME', call.value('home'))}`)

@@ -12,6 +12,8 @@ const ADDR: Option = {
 // Options that several verbs take.
 const NO_PASSPHRASE = flag('no-passphrase', 'keep the identity in a plain file')
 const PASSPHRASE_FILE = value('passphrase-file', 'FILE', 'read the passphrase from the first line of FILE')
+const QR = flag('qr', 'as a QR code on the terminal instead of the line')
+const QR_FILE = value('qr-file', 'FILE', 'also as a QR code in FILE, .svg or .png')
 const PASSPHRASE_FD = value('passphrase-fd', 'N', 'read the passphrase from file descriptor N')
 
 export const p2pId: Command = {
@@ -43,6 +45,8 @@ export const p2pId: Command = {
       text: 'print the own token, to be handed to contacts; --addr makes a new one',
       options: [
         ADDR,
+        QR,
+        QR_FILE,
         value('successor-of', 'DIR', 'say in it that this identity takes the place of that of another home'),
         PASSPHRASE_FILE,
         PASSPHRASE_FD,
@@ -60,6 +64,8 @@ export const p2pId: Command = {
       text: 'print a token that lets one person in, once, as NAME',
       options: [
         value('expires', 'DURATION', 'for so long (default 7d)'),
+        QR,
+        QR_FILE,
         flag('withdraw', 'make the invites for NAME void that nobody has used'),
         PASSPHRASE_FILE,
         PASSPHRASE_FD,

@@ -9,6 +9,7 @@
 #   make natmatrix PAIRS='cone:*' CONDITIONS=- ROUNDS=3 JOBS=4    who gets through which NATs; all of it takes an hour
 #   make soak KILLS=1000 MESSAGES=10000    two people write while their processes are killed
 #   make resume BYTES=4G CUTS=100    one large file over a link that breaks; both with KEEP=DIR MINUTES=5 in shares
+#   make resume BYTES=5G CUTS=3 ONLY='sender receiver'    the same while its processes are killed, and what they tell
 #   make crash                       the commands die at every system call: hours; what was done is kept in dist/
 #   make crash SHARD=3/20 T=big      the third of 20 parts of it, only of scenes with big messages
 #   make install PREFIX=$HOME/.local
@@ -136,7 +137,7 @@ natmatrix: all
 	@$(call q,$(NODE)) --import tsx test/natlab/matrix.ts
 
 # What takes minutes: make test has a sample of it. Variables: test/soak/run.ts.
-export MESSAGES KILLS BYTES CUTS SEED KEEP MINUTES
+export MESSAGES KILLS BYTES CUTS ONLY SEED KEEP MINUTES
 soak resume: all
 	@$(call q,$(NODE)) --import tsx test/soak/run.ts $@
 

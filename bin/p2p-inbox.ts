@@ -2,7 +2,9 @@
 
 import { EX, Failure, ioFailure } from '../lib/base/fail.ts'
 import { printableLines } from '../lib/base/text.ts'
+import { loadHash } from '../lib/crypto/suite.ts'
 import { cursorsOf } from '../lib/disk/arrivals.ts'
+import { loadConfig } from '../lib/disk/config.ts'
 import { Conversation } from '../lib/disk/conversation.ts'
 import { openHome } from '../lib/disk/home.ts'
 import { describe, findMessage, openMessage, partContent, type Message } from '../lib/disk/inboxview.ts'
@@ -43,7 +45,7 @@ async function show(call: Call): Promise<void> {
   if (message === undefined) throw new Failure(EX.NEGATIVE, `message ${found.info.id ?? ''} was deleted`)
   const { info } = message
   if (message.entry.box === 'inbox') info.cursor = (await cursorsOf(context.home, [message.entry])).get(message.entry.id32 ?? '')
-  await (await Conversation.read(context.view)).fold(info)
+  await (await Conversation.about(context.view, message.entry.time)).fold(info)
   await call.out.record(messageRecord(info), () => page(info))
 }
 
@@ -115,6 +117,11 @@ async function seen(call: Call): Promise<void> {
       call.report(error)
     }
   }
+  const config = await loadConfig(context.home, process.env)
+  if (!config.wantsReceipts) return
+  const { sendReceipts } = await import('../lib/delivery/reads.ts')
+  const { home, keyring } = context
+  await sendReceipts({ home, keyring: () => keyring, config: () => config, hash: await loadHash(process.env) })
 }
 
 /** All are found before the first goes: otherwise @2 would be another message after @1 is gone. */

@@ -12,6 +12,7 @@ import { openHome, type Home } from '../lib/disk/home.ts'
 import type { Delivered } from '../lib/disk/inbox.ts'
 import { loadKeyring } from '../lib/disk/keyring.ts'
 import { contactRecord, requestRecord, showRequest } from '../lib/disk/person.ts'
+import { ProgressMeter } from '../lib/edge/progress.ts'
 import { main, type Call } from '../lib/edge/cli.ts'
 import { p2pListen } from '../lib/edge/commands.ts'
 import { stdinIsTerminal } from '../lib/edge/input.ts'
@@ -34,6 +35,7 @@ async function listen(call: Call): Promise<void> {
   const hangup = new AbortController()
   const stop = AbortSignal.any([call.signal, hangup.signal, out.closed]) // nobody reads any more: end cleanly
   const told = new Teller((error) => call.report(error))
+  const meter = new ProgressMeter({ clock: home.clock, out, records: call.flag('progress'), line: !call.quiet })
   const listener = new Listener({
     home,
     keyring,
@@ -52,6 +54,7 @@ async function listen(call: Call): Promise<void> {
     onMessage(message, contact) {
       told.tell(() => out.record(...describe(message, contact, !call.flag('no-text'))))
     },
+    onProgress: (transfer, contact) => meter.note({ ...transfer, name: contact.name }),
     onDelivered(queued, contact, elapsedMs) {
       told.tell(() => tellOutcome(out, { type: 'delivered', queued, contact, elapsedMs }))
     },
@@ -91,6 +94,7 @@ async function listen(call: Call): Promise<void> {
   })
   await listener.run()
   await told.rest()
+  await meter.end()
 }
 
 /** Whether this process hangs on a terminal: it has one, and its user has not turned all its streams away from it. */

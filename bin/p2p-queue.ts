@@ -16,6 +16,7 @@ import { STATES, type Queued, type QueueState } from '../lib/disk/queued.ts'
 import { forgetOldKey } from '../lib/disk/rotation.ts'
 import { readLog, type LogEvent, type LogState } from '../lib/disk/queuelog.ts'
 import { sweep } from '../lib/disk/sweep.ts'
+import { ProgressMeter } from '../lib/edge/progress.ts'
 import { main, type Call } from '../lib/edge/cli.ts'
 import { p2pQueue } from '../lib/edge/commands.ts'
 import type { Hash, Head } from '../lib/wire/envelope.ts'
@@ -118,11 +119,16 @@ async function flush(call: Call): Promise<void> {
   const lingerMs = parseDuration(call.value('linger') ?? '0') * 1000
   const config = await loadConfig(home, process.env)
   for (const text of config.strangers(keyring)) call.warn(text)
+  if (config.wantsReceipts) {
+    const { sendReceipts } = await import('../lib/delivery/reads.ts')
+    await sendReceipts({ home, keyring: () => keyring, config: () => config, hash: await loadHash(process.env) })
+  }
   const contacts = named.length > 0 ? [...new Set(named)] : keyring.all().filter(isWelcome)
   const start = home.clock.monotonic()
   const stop = call.waiting('trying to deliver')
   let told = Promise.resolve()
   let received = 0
+  const meter = new ProgressMeter({ clock: home.clock, out: call.out, records: call.flag('progress'), line: !call.quiet })
   const result = await flushAll(home, keyring, contacts, {
     waitMs,
     lingerMs,
@@ -136,6 +142,7 @@ async function flush(call: Call): Promise<void> {
     onReceived() {
       received += 1
     },
+    onProgress: (transfer) => meter.note({ ...transfer, name: keyring.byKey(transfer.key)?.name ?? transfer.key }),
     onNotice: (text) => call.warn(text),
     onPassed() {
       stop()
@@ -144,6 +151,7 @@ async function flush(call: Call): Promise<void> {
     },
   }).finally(stop)
   await told
+  await meter.end()
   if (received > 0) call.tell(`received ${received === 1 ? '1 message' : `${received} messages`}`)
   if (result === 'busy') {
     call.tell('another process is delivering right now')

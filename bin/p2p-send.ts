@@ -5,10 +5,11 @@ import { EX, Failure } from '../lib/base/fail.ts'
 import { parseDuration, printable } from '../lib/base/text.ts'
 import { loadHash } from '../lib/crypto/suite.ts'
 import { aboutWhat, checkWish, type Recipient, type Wish } from '../lib/delivery/about.ts'
-import { compose, insideHook, type Attachment, type Letter } from '../lib/delivery/compose.ts'
+import { compose, insideHook, limitFor, type Attachment, type Letter } from '../lib/delivery/compose.ts'
 import { batches, checkTag, expiry, LINE_MAX, parseLine, parseOrder } from '../lib/delivery/letters.ts'
 import { Outbox, type Post, type Teller } from '../lib/delivery/outbox.ts'
 import { isRefusal, tellOutcome, words } from '../lib/delivery/telling.ts'
+import type { Transfer } from '../lib/delivery/transfer.ts'
 import { loadConfig, type Config } from '../lib/disk/config.ts'
 import { checkSendable } from '../lib/disk/contact.ts'
 import { manyThreads } from '../lib/disk/files.ts'
@@ -18,6 +19,7 @@ import type { Queued } from '../lib/disk/queued.ts'
 import { discard } from '../lib/disk/staging.ts'
 import { calledWith, main, type Call } from '../lib/edge/cli.ts'
 import { p2pSend, p2pSendmail } from '../lib/edge/commands.ts'
+import { ProgressMeter } from '../lib/edge/progress.ts'
 import { lines, stdinChunks, stdinIsTerminal, stopInput, type Line } from '../lib/edge/input.ts'
 import type { Hash, Header } from '../lib/wire/envelope.ts'
 import { deliveredRecord, dryRunRecord, errorRecord, queuedRecord } from '../lib/wire/outrecord.ts'
@@ -59,6 +61,7 @@ async function send(call: Call): Promise<void> {
   else await sendOne(desk, accept, recipients, base)
   const stop = call.waiting('trying to deliver')
   await outbox.finish().finally(stop)
+  await told.meter.end()
   await told.rest()
 }
 
@@ -102,11 +105,6 @@ function recipient(keyring: Keyring, name: string): Recipient {
   return found
 }
 
-/** Bytes of the largest body that goes to all of them. */
-function limitFor({ config }: Desk, to: Recipient[]): number {
-  return Math.min(...to.map((one) => config.of('me' in one ? { key: one.key, name: 'me' } : one).message))
-}
-
 function unique(list: Recipient[]): Recipient[] {
   return [...new Map(list.map((one) => [one.key, one])).values()]
 }
@@ -123,10 +121,10 @@ async function sendOne(desk: Desk, accept: Accept, to: Recipient[], base: Partia
     path === '-' ? { name: name ?? 'stdin', content: typed(call) } : { path },
   )
   let { text } = base // of a reaction or a recall
-  if (text !== undefined) return accept([{ to, composed: await compose(home, hash, { ...base, attachments: [] }, limitFor(desk, to)) }])
+  if (text !== undefined) return accept([{ to, composed: await compose(home, hash, { ...base, attachments: [] }, limitFor(desk.config, to)) }])
   if (message !== undefined) text = new TextEncoder().encode(message)
   else if (attachments.length === 0) text = typed(call)
-  const composed = await compose(home, hash, { ...base, text, textName: name, attachments }, limitFor(desk, to))
+  const composed = await compose(home, hash, { ...base, text, textName: name, attachments }, limitFor(desk.config, to))
   if (call.flag('skip-empty') && composed.staged.size === 0) return
   await accept([{ to, composed }])
 }
@@ -196,7 +194,7 @@ async function sendLines(
 async function linePost(desk: Desk, line: Line, to: Recipient[], base: Partial<Letter>): Promise<Post | undefined> {
   if (line.bytes.length === 0) return undefined
   const letter = { ...base, text: line.bytes, attachments: [] }
-  return { to, composed: await compose(desk.home, desk.hash, letter, limitFor(desk, to)) }
+  return { to, composed: await compose(desk.home, desk.hash, letter, limitFor(desk.config, to)) }
 }
 
 async function orderPost(
@@ -217,7 +215,7 @@ async function orderPost(
   if (recipients.length === 0) throw new Failure(EX.DATA, "no 'to'")
   const { letter } = order
   const own = Object.fromEntries(Object.entries(letter).filter(([, value]) => value !== undefined)) as unknown as Letter
-  const composed = await compose(desk.home, desk.hash, { ...base, ...own, ...about?.header }, limitFor(desk, recipients))
+  const composed = await compose(desk.home, desk.hash, { ...base, ...own, ...about?.header }, limitFor(desk.config, recipients))
   if (desk.call.flag('skip-empty') && composed.staged.size === 0 && composed.header.reaction === undefined) return undefined
   return { to: recipients, composed, ...known }
 }
@@ -241,10 +239,18 @@ class Told implements Teller {
   /** Who was called in vain, by KEY. */
   readonly #away = new Map<string, string>()
   readonly #home: Home
+  readonly meter: ProgressMeter
+  readonly #keyring: Keyring
 
-  constructor({ call, home }: Desk) {
+  constructor({ call, home, keyring }: Desk) {
     this.#call = call
     this.#home = home
+    this.#keyring = keyring
+    this.meter = new ProgressMeter({ clock: home.clock, out: call.out, records: call.flag('progress'), line: !call.quiet })
+  }
+
+  progress(transfer: Transfer): void {
+    this.meter.note({ ...transfer, name: this.#keyring.byKey(transfer.key)?.name ?? transfer.key })
   }
 
   async queued(...[queued, contact, header, ref]: Parameters<Teller['queued']>): Promise<void> {

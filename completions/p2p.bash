@@ -37,14 +37,14 @@ _p2p_table() {
       p2p_options=(--home=directory --json --text --quiet/-q --verbose/-v --help/-h --version/-V)
       p2p_all=(
         "${p2p_options[@]}" --new --from=anyone --sent --to=anyone
-        '+--type=:text|file|reaction|edit|recall|notice|foreign|image/*' --thread=received --grep= --since=time
+        '+--type=:text|file|reaction|edit|recall|receipt|notice|foreign|image/*' --thread=received --grep= --since=time
         --until=time '--after=:start' --number/-n= --follow/-f --id --path --output/-o=directory --unpack
         '--format=:ndjson|mbox|text' --output/-o=file
       )
       ;;
     p2p-listen)
       p2p_options=(--home=directory --json --text --quiet/-q --verbose/-v --help/-h --version/-V)
-      p2p_all=("${p2p_options[@]}" --once --exec=command --no-text --stun)
+      p2p_all=("${p2p_options[@]}" --once --exec=command --no-text --stun --progress)
       ;;
     p2p-pipe)
       p2p_options=(--home=directory --json --text --quiet/-q --verbose/-v --help/-h --version/-V)
@@ -57,14 +57,14 @@ _p2p_table() {
     p2p-queue)
       p2p_verbs=(list show flush hold release retry drop stat export import)
       p2p_options=(--home=directory --json --text --quiet/-q --verbose/-v --help/-h --version/-V)
-      p2p_all=("${p2p_options[@]}" --wait/-w=duration --linger=duration --to=contact --output/-o=file)
+      p2p_all=("${p2p_options[@]}" --wait/-w=duration --linger=duration --progress --to=contact --output/-o=file)
       ;;
     p2p-send)
       p2p_options=(--home=directory --json --text --quiet/-q --verbose/-v --help/-h --version/-V)
       p2p_all=(
         "${p2p_options[@]}" --message/-m= +--attach/--file/-a/-f=file --name= --subject/-s= --reply/-r=received --react=
         --edit= --recall= --expires=duration --replace= --dry-run/-n --skip-empty/-E --lines/-l --ndjson --queue-only
-        --wait/-w=duration
+        --wait/-w=duration --progress
       )
       ;;
     p2p-sendmail)
@@ -151,7 +151,7 @@ _p2p_table() {
       ;;
     'p2p-inbox list')
       p2p_options+=(
-        --new --from=anyone --sent --to=anyone '+--type=:text|file|reaction|edit|recall|notice|foreign|image/*'
+        --new --from=anyone --sent --to=anyone '+--type=:text|file|reaction|edit|recall|receipt|notice|foreign|image/*'
         --thread=received --grep= --since=time --until=time '--after=:start' --number/-n= --follow/-f --id --path
       )
       ;;
@@ -179,7 +179,7 @@ _p2p_table() {
       p2p_arguments=('anyone')
       ;;
     'p2p-listen ')
-      p2p_options+=(--once --exec=command --no-text --stun)
+      p2p_options+=(--once --exec=command --no-text --stun --progress)
       ;;
     'p2p-pipe ')
       p2p_options+=(--timeout=duration)
@@ -193,7 +193,7 @@ _p2p_table() {
       p2p_arguments=('new+hold+failed')
       ;;
     'p2p-queue flush')
-      p2p_options+=(--wait/-w=duration --linger=duration)
+      p2p_options+=(--wait/-w=duration --linger=duration --progress)
       p2p_arguments=('contact...')
       ;;
     'p2p-queue hold')
@@ -220,6 +220,7 @@ _p2p_table() {
       p2p_options+=(
         --message/-m= +--attach/--file/-a/-f=file --name= --subject/-s= --reply/-r=received --react= --edit= --recall=
         --expires=duration --replace= --dry-run/-n --skip-empty/-E --lines/-l --ndjson --queue-only --wait/-w=duration
+        --progress
       )
       p2p_arguments=('recipient...')
       ;;

@@ -635,7 +635,7 @@ complete -c p2p-inbox -n '__p2p_at p2p-inbox list --new' -l new -d 'only those n
 complete -c p2p-inbox -n '__p2p_at p2p-inbox list --from' -l from -r -f -a '(__p2p_read p2p-inbox anyone)' -d 'only those of one contact'
 complete -c p2p-inbox -n '__p2p_at p2p-inbox list --sent' -l sent -d 'the own messages instead, and how far they have got'
 complete -c p2p-inbox -n '__p2p_at p2p-inbox list --to' -l to -r -f -a '(__p2p_read p2p-inbox anyone)' -d 'the own messages to one contact'
-complete -c p2p-inbox -n '__p2p_at p2p-inbox list' -l type -r -f -a 'text file reaction edit recall notice foreign image/*' -d 'only those of this type, or with a file of this media type'
+complete -c p2p-inbox -n '__p2p_at p2p-inbox list' -l type -r -f -a 'text file reaction edit recall receipt notice foreign image/*' -d 'only those of this type, or with a file of this media type'
 complete -c p2p-inbox -n '__p2p_at p2p-inbox list --thread' -l thread -r -f -k -a '(__p2p_read p2p-inbox received)' -d 'only those of the thread of MSG'
 complete -c p2p-inbox -n '__p2p_at p2p-inbox list --grep' -l grep -r -f -d 'only those with PATTERN in subject, text or the name of a file'
 complete -c p2p-inbox -n '__p2p_at p2p-inbox list --since' -l since -r -f -k -a '1h 1d 7d' -d 'only those received since TIME'
@@ -677,6 +677,7 @@ complete -c p2p-listen -n '__p2p_at p2p-listen "*" --once' -l once -d 'end after
 complete -c p2p-listen -n '__p2p_at p2p-listen "*" --exec' -l exec -r -f -a '(complete -C (__p2p_value p2p-listen))' -d 'run COMMAND for each message, its body on standard input, its record on descriptor 3'
 complete -c p2p-listen -n '__p2p_at p2p-listen "*" --no-text' -l no-text -d 'leave the text out of message records'
 complete -c p2p-listen -n '__p2p_at p2p-listen "*" --stun' -l stun -d 'tell contacts that ask how they are seen (STUN); --stun=any: everybody'
+complete -c p2p-listen -n '__p2p_at p2p-listen "*" --progress' -l progress -d 'records of how far long transfers are'
 
 complete -c p2p-pipe -e
 complete -c p2p-pipe -f
@@ -719,6 +720,7 @@ complete -c p2p-queue -n '__p2p_argument p2p-queue show 0 0' -f -k -a '(__p2p_re
 complete -c p2p-queue -n '__p2p_argument p2p-queue "" 0 0' -f -a flush -d 'try to deliver now, once'
 complete -c p2p-queue -n '__p2p_at p2p-queue flush --wait -w' -l wait -s w -r -f -k -a '30s 5m 1h 1d 7d' -d 'for at most so long'
 complete -c p2p-queue -n '__p2p_at p2p-queue flush --linger' -l linger -r -f -k -a '30s 5m 1h 1d 7d' -d 'stay reachable for so long'
+complete -c p2p-queue -n '__p2p_at p2p-queue flush --progress' -l progress -d 'records of how far long transfers are'
 complete -c p2p-queue -n '__p2p_argument p2p-queue flush 0 9999' -f -a '(__p2p_read p2p-queue contact)'
 complete -c p2p-queue -n '__p2p_argument p2p-queue "" 0 0' -f -a hold -d 'keep messages back'
 complete -c p2p-queue -n '__p2p_argument p2p-queue hold 0 9999' -f -k -a '(__p2p_read p2p-queue new)'
@@ -761,6 +763,7 @@ complete -c p2p-send -n '__p2p_at p2p-send "*" --lines -l' -l lines -s l -d 'one
 complete -c p2p-send -n '__p2p_at p2p-send "*" --ndjson' -l ndjson -d 'one message an NDJSON record of standard input'
 complete -c p2p-send -n '__p2p_at p2p-send "*" --queue-only' -l queue-only -d 'do not try to deliver now'
 complete -c p2p-send -n '__p2p_at p2p-send "*" --wait -w' -l wait -s w -r -f -k -a '30s 5m 1h 1d 7d' -d 'try for at most so long (default 5s)'
+complete -c p2p-send -n '__p2p_at p2p-send "*" --progress' -l progress -d 'records of how far long transfers are'
 complete -c p2p-send -n '__p2p_argument p2p-send "" 0 9999' -f -a '(__p2p_read p2p-send recipient)'
 
 complete -c p2p-sendmail -e

@@ -49,7 +49,7 @@ test('without a file, and with an empty one, all is as the manual says', async (
   for (const config of [await loadConfig(home), await load(''), new Config()]) {
     const { wait, delayNotice, chatThreads, quietNet, requests, free, hooksAuto } = config
     assert.equal([wait, delayNotice, chatThreads, quietNet, requests, free, hooksAuto], [5, 259_200, true, false, false, undefined, false])
-    assert.equal(config.of(BOB), { expires: Infinity, message: GIB, quota: 8 * GIB, hooks: commands('') })
+    assert.equal(config.of(BOB), { expires: Infinity, message: GIB, quota: 8 * GIB, hooks: commands(''), receipts: false })
   }
 })
 
@@ -84,9 +84,9 @@ test('the example of the manual is accepted', async () => {
   const page = readFileSync('man/p2p-config.5', 'utf8')
   const [, example = ''] = /\.Sh EXAMPLES\n\.Bd[^\n]*\n([\s\S]*?)\.Ed/.exec(page) ?? []
   const config = await load(example)
-  assert.equal(config.of(BOB), { expires: 7200, message: 50 * 2 ** 20, quota: 8 * GIB, hooks: { ...commands(`notify-send "message from $P2P_FROM"`), reaction: '' } })
+  assert.equal(config.of(BOB), { expires: 7200, message: 50 * 2 ** 20, quota: 8 * GIB, hooks: { ...commands(`notify-send "message from $P2P_FROM"`), reaction: '' }, receipts: false })
   const backup = config.of({ key: EVE.key, name: 'backup' })
-  assert.equal(backup, { expires: 14 * 86_400, message: 20 * GIB, quota: 100 * GIB, hooks: commands('') })
+  assert.equal(backup, { expires: 14 * 86_400, message: 20 * GIB, quota: 100 * GIB, hooks: commands(''), receipts: false })
 })
 
 test('values in every form: text, number, infinity', async () => {
@@ -310,6 +310,10 @@ test('limits.message: 65 for what is sent here, a bounce for what the other side
     await listener.stop()
     configure(bob, '[limits]\nmessage = "100k"\n[contact.alice]\nmessage = "300k"\n')
     const again = await bob.listen()
+    const known = await alice.run('p2p-send', ['bob', '-a', big])
+    assert.equal([known.code, known.out], [65, ''], 'what bob said last counts')
+    assert.match(known.err, /body of 200000 bytes, bob takes at most 102400\n.*hint: p2p-queue flush bob/)
+    await alice.good('p2p-queue', ['flush', 'bob'])
     await alice.send('bob', ['-a', big])
     await again.stop()
     assert.is((await bob.ids()).length, 2)

@@ -194,7 +194,7 @@ test('the index is made again where it is missing, damaged or out of date, and n
     assert.is(existsSync(`${index}.tmp`), false)
     appendFileSync(index, Array.from({ length: 1100 }, (_, i) => `other${i}\tx\n`).join(''))
     for await (const _ of listMessages(view, { key: BOB.key, since: 2500 }, 'headers')) break
-    await Conversation.read(view, 2_000_000n)
+    await Conversation.about(view, 2_000_000n)
     assert.is(readFileSync(index, 'utf8').trim().split('\n').length, 1103, 'a look at some forgets none of the others')
   })
 })

@@ -42,6 +42,7 @@ export interface Draft {
   reaction?: string
   edit?: string
   recall?: string
+  receipt?: string
   from?: Party
   to?: Party
   /** us */
@@ -69,9 +70,9 @@ export function mailOf(draft: Draft): { mail: MailFields; head: MailHead; conten
     contents.push(bytes)
     parts.push({ type, size: bytes.length, ...(name !== undefined && { name }) })
   }
-  const { subject, reply, reaction, edit, recall, from = BOB, to = { name: 'alice', key: EVE.key } } = draft
+  const { subject, reply, reaction, edit, recall, receipt, from = BOB, to = { name: 'alice', key: EVE.key } } = draft
   const created = draft.created ?? 1_790_000_000_000_000n
-  const head: MailHead = { id: draft.id ?? freshId(), created, header: { parts, subject, reply, reaction, edit, recall } }
+  const head: MailHead = { id: draft.id ?? freshId(), created, header: { parts, subject, reply, reaction, edit, recall, receipt } }
   const mail = mailFromHead(head, {
     from,
     to,

@@ -120,7 +120,7 @@ test('bytes are kept, and what is no text becomes a file', async () => {
     [utf8('no newline \u{1f600}\r\n\tx'), [], { type: 'text/plain', size: 19 }],
     [utf8('a\0b'), [], { type: 'application/octet-stream', name: 'stdin', size: 3 }],
     [binary, [], { type: 'application/octet-stream', name: 'stdin', size: 5 }],
-    [binary, ['--name', 'x.png'], { type: 'image/png', name: 'x.png', size: 5 }],
+    [binary, ['--name', 'x.png'], { type: 'application/octet-stream', name: 'x.png', size: 5 }],
     [utf8('text'), ['-a', '-', '--name', 'n.txt'], { type: 'text/plain', name: 'n.txt', size: 4 }],
     [new Uint8Array(1 << 20).fill(65), [], { type: 'text/plain', size: 1 << 20 }],
     [new Uint8Array((1 << 20) + 1).fill(65), [], { type: 'application/octet-stream', name: 'stdin', size: (1 << 20) + 1 }],
@@ -291,7 +291,7 @@ test('--ndjson sends what is right, names what is broken, echoes ref', async () 
   const told = ran.err.split('\n').filter((line) => !line.includes('hint:'))
   assert.equal(told.map((line) => /line (\d+):/.exec(line)?.[1]).filter(Boolean), ['2', '5', '6', '7', '8', '9', '10'])
   const bob = (await waiting()).filter(({ header }) => header.subject === 's')
-  assert.equal(bob[0]?.header.parts, [{ type: 'text/plain', size: 3 }, { type: 'image/png', name: 'pic.png', size: 3 }])
+  assert.equal(bob[0]?.header.parts, [{ type: 'text/plain', size: 3 }, { type: 'application/octet-stream', name: 'pic.png', size: 3 }])
   assert.is((await waiting()).length, 4)
 })
 

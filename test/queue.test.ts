@@ -342,7 +342,7 @@ test('a disk that fills up at any step leaves nothing in the queue, in sent/ or 
 test('a body over the limit is refused with both numbers and leaves nothing', async () => {
   await withHome(async (home) => {
     try {
-      await stageBody(home, nodeSuite, [octets(pieces(pattern(200_000), 1000))], 150_000)
+      await stageBody(home, nodeSuite, [octets(pieces(pattern(200_000), 1000))], { bytes: 150_000 })
       assert.unreachable()
     } catch (error) {
       assert.instance(error, Failure)
@@ -350,7 +350,7 @@ test('a body over the limit is refused with both numbers and leaves nothing', as
       assert.match((error as Failure).message, /151000 .* 150000/)
     }
     assert.equal(tree(home, 'queue/stage'), [])
-    await discard(home, await stageBody(home, nodeSuite, [octets(pattern(150_000))], 150_000))
+    await discard(home, await stageBody(home, nodeSuite, [octets(pattern(150_000))], { bytes: 150_000 }))
   })
 })
 

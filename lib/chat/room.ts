@@ -5,7 +5,7 @@
 import { EX, Failure, ioFailure } from '../base/fail.ts'
 import { quote } from '../base/text.ts'
 import { loadHash } from '../crypto/suite.ts'
-import { compose, type Attachment, type Letter } from '../delivery/compose.ts'
+import { compose, limitFor, type Attachment, type Letter } from '../delivery/compose.ts'
 import type { Outcome } from '../delivery/desk.ts'
 import { Outbox } from '../delivery/outbox.ts'
 import { arrivals } from '../disk/arrivals.ts'
@@ -193,8 +193,7 @@ export class Room {
     const { home, config } = this.#options
     const to = this.contact ?? this.self
     if (!('me' in to)) checkSendable(to)
-    const limit = config.of('me' in to ? { key: to.key, name: 'me' } : to).message
-    const composed = await compose(home, this.#hash, { attachments: [], ...letter }, limit)
+    const composed = await compose(home, this.#hash, { attachments: [], ...letter }, limitFor(config, [to]))
     await this.#outbox.accept([{ to: [to], composed }])
     await this.#refreshSent()
   }

@@ -17,6 +17,7 @@ import type { Desk } from './desk.ts'
 import { DIAL_MS } from './reach.ts'
 import type { Session } from './session.ts'
 import { Station } from './station.ts'
+import type { Transfer } from './transfer.ts'
 
 /** Contacts dialled at once; sessions last as long as they last. */
 const PARALLEL = 8
@@ -43,6 +44,7 @@ export interface CallOptions {
   /** Every contact has been dialled, or needs no more dialling: only sessions are left. */
   onDialled?(): void
   onReceived?(message: Delivered, contact: Contact): void
+  onProgress?: ((transfer: Transfer) => void) | undefined
   /** Something a person should know; the calls go on. */
   onNotice?(text: string): void
 }
@@ -88,6 +90,7 @@ export async function callContacts(
         stopIfDone(contact.key)
       },
       received: (message, contact) => options.onReceived?.(message, contact),
+      progress: (transfer) => options.onProgress?.(transfer),
       noticed: (text) => options.onNotice?.(text),
       trouble: (error) => options.onNotice?.(error instanceof Error ? error.message : String(error)),
     },

@@ -6,10 +6,13 @@ import { resolve } from 'node:path'
 import { concat } from '../base/bytes.ts'
 import { EX, Failure, ioFailure, Malformed } from '../base/fail.ts'
 import { quote } from '../base/text.ts'
+import type { Config } from '../disk/config.ts'
+import type { Contact } from '../disk/contact.ts'
+import type { Self } from '../disk/identity.ts'
 import type { QueuedOptions } from '../disk/queued.ts'
 import type { FileHandle } from '../disk/files.ts'
 import type { Home } from '../disk/home.ts'
-import { stageBody, type PartSource, type Staged } from '../disk/staging.ts'
+import { type Limit, overLimit, stageBody, type PartSource, type Staged } from '../disk/staging.ts'
 import {
   checkHeader,
   isPartName,
@@ -22,8 +25,9 @@ import {
   type Hash,
   type Header,
 } from '../wire/envelope.ts'
-import { typeOfName } from '../wire/filetype.ts'
+import { START, typeOfFile } from '../wire/filetype.ts'
 import { cutBytes } from '../wire/mimeword.ts'
+import { largestBody } from './limits.ts'
 
 const TEXT_TYPE = 'text/plain'
 
@@ -73,7 +77,7 @@ export function insideHook(): boolean {
  * Stages a letter. Throws Failure 66 for a file that cannot be read, 65 for a body over `limit`, too many parts, a bad
  * name or a header that does not fit, 74 for a full disk; nothing is left behind then.
  */
-export async function compose(home: Home, hash: Hash, letter: Letter, limit = MESSAGE_MAX): Promise<Composed> {
+export async function compose(home: Home, hash: Hash, letter: Letter, limit: Limit = { bytes: MESSAGE_MAX }): Promise<Composed> {
   const { reply, reaction, edit, recall, auto, expires, tag } = letter
   const subject = letter.subject === undefined ? undefined : cleanSubject(letter.subject)
   const header = {
@@ -100,6 +104,17 @@ export async function compose(home: Home, hash: Hash, letter: Letter, limit = ME
   } finally {
     for (const { handle } of opened) await handle?.close().catch(() => undefined)
   }
+}
+
+/** The largest body that goes to all of them: by the own settings, and by what contacts have said that they take. */
+export function limitFor(config: Config, to: (Contact | Self)[]): Limit {
+  let least: Limit = { bytes: Infinity }
+  for (const one of to) {
+    const own = { bytes: config.of('me' in one ? { key: one.key, name: 'me' } : one).message }
+    const theirs = 'me' in one || one.takes === undefined ? own : { bytes: largestBody(one.takes), of: one.name }
+    for (const each of [own, theirs]) if (each.bytes < least.bytes) least = each
+  }
+  return least
 }
 
 interface OpenFile {
@@ -159,10 +174,10 @@ async function partSources(home: Home, letter: Letter, opened: OpenFile[]): Prom
   for (const attachment of letter.attachments) {
     if ('path' in attachment) {
       const { path, handle } = files.next().value as OpenFile
-      if (handle === undefined) sources.push(directorySource(home, path, letter.tell))
-      else sources.push(fileSource(baseName(path), fileContent(path, handle)))
+      if (handle === undefined) sources.push(await directorySource(home, path, letter.tell))
+      else sources.push(await fileSource(baseName(path), fileContent(path, handle)))
     } else {
-      sources.push(fileSource(attachment.name, attachment.content, attachment.type))
+      sources.push(await fileSource(attachment.name, attachment.content, attachment.type))
     }
   }
   if (sources.length === 0) sources.push({ type: TEXT_TYPE, content: new Uint8Array(0) })
@@ -199,13 +214,24 @@ async function* chain(held: Uint8Array[], rest: AsyncIterator<Uint8Array>): Asyn
   }
 }
 
-function fileSource(name: string, content: Uint8Array | AsyncIterable<Uint8Array>, type = typeOfName(name)): PartSource {
+/** A file under this name; its type by its first bytes, unless it is known. */
+async function fileSource(name: string, content: Uint8Array | AsyncIterable<Uint8Array>, type?: string): Promise<PartSource> {
   if (!isPartName(name)) throw new Failure(EX.DATA, `bad file name ${quote(name)}: 1 to 255 bytes without NUL expected`)
-  return { type, name, content }
+  if (type !== undefined) return { type, name, content }
+  if (content instanceof Uint8Array) return { type: typeOfFile(name, content), name, content }
+  const rest = content[Symbol.asyncIterator]()
+  const held: Uint8Array[] = []
+  for (let size = 0; size < START; ) {
+    const next = await rest.next()
+    if (next.done === true) break
+    held.push(next.value.slice())
+    size += next.value.length
+  }
+  return { type: typeOfFile(name, concat(...held)), name, content: chain(held, rest) }
 }
 
 /** One archive of all that is in it, made while it is read; the own home and its keys are in none. */
-function directorySource(home: Home, path: string, tell: Letter['tell'] = () => undefined): PartSource {
+function directorySource(home: Home, path: string, tell: Letter['tell'] = () => undefined): Promise<PartSource> {
   const name = cutBytes(baseName(resolve(path)), NAME_MAX - '.tar'.length)
   const named = name === '' ? 'root' : name
   const content = async function* (): AsyncGenerator<Uint8Array> {
@@ -243,8 +269,8 @@ function checkShape(header: Omit<Header, 'parts'>, sources: PartSource[]): void 
 }
 
 /** What the sizes of plain files already tell; anything else is counted while it is read. */
-function checkSize(letter: Letter, opened: OpenFile[], limit: number): void {
+function checkSize(letter: Letter, opened: OpenFile[], limit: Limit): void {
   const text = letter.text instanceof Uint8Array ? letter.text.length : 0
   const size = opened.reduce((sum, file) => sum + file.size, text)
-  if (size > limit) throw new Failure(EX.DATA, `body of ${size} bytes, at most ${limit} are allowed`)
+  if (size > limit.bytes) throw overLimit(`${size} bytes`, limit)
 }

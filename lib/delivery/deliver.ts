@@ -11,6 +11,7 @@ import { callContacts } from './calls.ts'
 import { ask, type Message } from './control.ts'
 import { Desk, type Job, type Outcome } from './desk.ts'
 import type { News } from './fate.ts'
+import { type Transfer, transferOf } from './transfer.ts'
 
 /** The listener ends at the wait by itself; it is waited for so much longer. */
 const GRACE_MS = 1000
@@ -28,13 +29,14 @@ export interface DeliverOptions {
   /** Contacts called in vain a moment ago. */
   backoff?: Backoff | undefined
   onOutcome: (outcome: Outcome) => void
+  onProgress?: ((transfer: Transfer) => void) | undefined
 }
 
 /** Tells one outcome for every job. Resolves when all have theirs or the wait is over. */
 export async function deliverNow(home: Home, keyring: Keyring, jobs: Job[], options: DeliverOptions): Promise<void> {
   if (jobs.length === 0) return
   const desk = new Desk(home.clock, jobs, (outcome) => options.onOutcome(outcome))
-  const { waitMs, signal, config, backoff } = options
+  const { waitMs, signal, config, backoff, onProgress } = options
   const request = {
     op: 'deliver',
     ids: jobs.map((job) => job.queued.id),
@@ -42,10 +44,10 @@ export async function deliverNow(home: Home, keyring: Keyring, jobs: Job[], opti
     wait: Number.isFinite(waitMs) ? waitMs / 1000 : -1,
   }
   const limits = { signal, timeoutMs: waitMs + GRACE_MS }
-  const tell = (record: Message): void => tellNews(desk, record)
+  const tell = (record: Message): void => tellNews(desk, record, onProgress)
   if (!(await ask(home, request, limits, tell)) && waitMs > 0) {
     const contacts = [...new Map(jobs.map(({ contact }) => [contact.key, contact])).values()]
-    const how = { waitMs, signal, config, backoff, receive: false }
+    const how = { waitMs, signal, config, backoff, onProgress, receive: false }
     const { handedOver } = await callContacts(home, keyring, contacts, desk, how)
     if (handedOver) await askSoon(home, request, limits, tell)
   }
@@ -67,8 +69,10 @@ export async function askSoon(
 }
 
 /** A record of the listener about one message, told to the desk. */
-export function tellNews(desk: Desk, record: Message): void {
+export function tellNews(desk: Desk, record: Message, onProgress?: DeliverOptions['onProgress']): void {
   const { type, id } = record
+  const transfer = transferOf(record)
+  if (transfer !== undefined) onProgress?.(transfer)
   if (typeof id !== 'string') return
   if (type === 'delivered' || type === 'deferred' || type === 'refused') desk.tell(id, newsOf(type, record))
 }

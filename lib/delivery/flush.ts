@@ -97,7 +97,7 @@ class Pass {
   /** What a listener says of the pass. */
   tell(record: Message): void {
     if (record['type'] === 'away') this.#desk.tellRest(newsOf('deferred', record), String(record['key']))
-    else tellNews(this.#desk, record)
+    else tellNews(this.#desk, record, this.#options.onProgress)
   }
 
   /** Calls everybody once whom no other pass is still talking to; then the commands for what came, as long as they take. */
@@ -152,7 +152,7 @@ class Pass {
 
   #listener(onReady: () => void, passed: () => boolean): Listener {
     const meant = this.#meant
-    const { config, reread, signal, onOutcome, onReceived, onNotice } = this.#options
+    const { config, reread, signal, onOutcome, onReceived, onProgress, onNotice } = this.#options
     return new Listener({
       home: this.#home,
       keyring: this.#keyring,
@@ -164,6 +164,7 @@ class Pass {
       signal,
       onReady,
       onMessage: onReceived,
+      ...(onProgress !== undefined && { onProgress }),
       onDelivered(queued, contact, elapsedMs) {
         if (passed() || !meant.has(queued.id)) onOutcome({ type: 'delivered', queued, contact, elapsedMs })
       },

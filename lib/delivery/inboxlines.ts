@@ -10,8 +10,9 @@ export function listLine(info: MessageInfo): string {
   return `${start.join('  ')}  ${said(info)}`.trimEnd()
 }
 
-/** N: not seen yet. Of an own message how far it has got: w waits, d is there. */
-function mark({ flags, state, to }: MessageInfo): string {
+/** N: not seen yet. Of an own message how far it has got: w waits, d is there, r was read. */
+function mark({ flags, state, to, read }: MessageInfo): string {
+  if (to !== undefined && read !== undefined) return 'r'
   if (to !== undefined) return state === 'waiting' ? 'w' : state === 'delivered' ? 'd' : ' '
   return flags?.includes('S') === true ? ' ' : 'N'
 }
@@ -68,6 +69,7 @@ export function page(info: MessageInfo): string {
     ['Id', info.id],
     ['Reply to', info.reply],
     ['Reaction', info.reaction === '' ? '(withdrawn)' : info.reaction],
+    ['Read', info.read === undefined ? undefined : localTime(info.read)],
     ['Edits', info.edit],
     ['Recalls', info.recall],
     ...info.parts.map(({ type, name, size }): [string, string] => ['File', `${name ?? '(no name)'}  ${type}  ${size} bytes`]),

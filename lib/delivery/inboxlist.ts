@@ -127,7 +127,7 @@ async function listNow(context: Context, filter: Filter, before = Infinity): Pro
       return (info.cursor ?? 0) <= before
     })
     const [first] = told
-    if (depth !== 'headers' && first !== undefined) all ??= await Conversation.read(view, first.entry.time)
+    if (depth !== 'headers' && first !== undefined) all ??= await Conversation.about(view, first.entry.time)
     batch = []
     for (const { info } of told) {
       await all?.fold(info)
@@ -139,6 +139,8 @@ async function listNow(context: Context, filter: Filter, before = Infinity): Pro
     }
   }
   for await (const message of listMessages(view, filter, depth, box)) {
+    // Nobody reads receipts one by one: they are told with what was read.
+    if (!call.out.json && depth !== 'headers' && filter.types === undefined && message.info.receipt !== undefined) continue
     batch.push(message)
     if (batch.length >= BATCH) await tell()
     if (call.signal.aborted || call.out.closed.aborted) return count

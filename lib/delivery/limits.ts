@@ -45,6 +45,16 @@ export interface Refusal {
 const EXACT_BELOW = 2 ** 20
 
 /** Decides for each offered message whether it may come. One per receiving process. */
+/** Bytes of the largest envelope where messages of so many are allowed: the head does not count with large ones. */
+function largestEnvelope(message: number): number {
+  return message < EXACT_BELOW ? message : Math.min(message + HEAD_MAX, Number.MAX_SAFE_INTEGER)
+}
+
+/** The body that fits where the largest envelope is told to be so large. */
+export function largestBody(envelope: number): number {
+  return envelope < EXACT_BELOW + HEAD_MAX ? envelope : envelope - HEAD_MAX
+}
+
 export class Admission {
   readonly #home: Home
   readonly #config: () => Config
@@ -60,8 +70,7 @@ export class Admission {
 
   /** Bytes of the largest envelope that is taken from a contact. */
   largest(contact: Contact): number {
-    const { message } = this.#config().of(contact)
-    return message < EXACT_BELOW ? message : Math.min(message + HEAD_MAX, Number.MAX_SAFE_INTEGER)
+    return largestEnvelope(this.#config().of(contact).message)
   }
 
   /** Undefined: welcome. */

@@ -21,9 +21,11 @@ import { Peers } from './peers.ts'
 import { netStatus } from './netstatus.ts'
 import { Pipes } from './pipes.ts'
 import { Punches } from './punches.ts'
+import { watchReads } from './reads.ts'
 import { aborted, Requests, type Write } from './requests.ts'
 import { Station } from './station.ts'
 import { Togetherness } from './togetherness.ts'
+import type { Transfer } from './transfer.ts'
 import { UdpSide } from './udpside.ts'
 import { Vicinity } from './vicinity.ts'
 
@@ -58,6 +60,8 @@ export interface ListenerOptions {
   onMessage: (message: Delivered, contact: Contact) => void
   onDelivered: (queued: Queued, contact: Contact, elapsedMs: number) => void
   onDeferred: (contact: Contact, news: Deferral) => void
+  /** How far a long transfer is. */
+  onProgress?: (transfer: Transfer, contact: Contact) => void
   onFailed: (queued: Queued, contact: Contact, reason: string, text: string) => void
   /** `link`: with up, the one the session is over. */
   onPeer: (contact: Contact, state: 'up' | 'down', link?: Link) => void
@@ -186,8 +190,11 @@ export class Listener {
       sweep(home).catch((error: unknown) => this.#notice(error))
       this.#tend(station)
       const unwatch = await this.#watchQueue(peers)
+      const reads = { home, hash: station.suite, keyring: () => station.keyring, config: () => station.config }
+      const unwatchReads = watchReads(reads, (error) => this.#notice(error))
       await aborted(this.#stop.signal)
       unwatch()
+      unwatchReads()
       pipes.stop()
       together.stop()
       await Promise.all([vicinity.stop(), peers.stop(GRACE_MS)])
@@ -324,6 +331,10 @@ export class Listener {
         failed: (queued, contact, reason, text) => {
           this.#works?.requests.tell(queued, { type: 'refused', reason, text })
           options.onFailed(queued, contact, reason, text)
+        },
+        progress: (transfer, contact) => {
+          this.#works?.requests.progress(transfer)
+          options.onProgress?.(transfer, contact)
         },
         received: (message, contact) => {
           options.onMessage(message, contact)

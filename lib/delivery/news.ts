@@ -18,6 +18,8 @@ export interface News {
   nat?: number
   token?: Uint8Array
   instance?: string
+  /** Bytes of the largest message that it takes. */
+  takes?: number
   /** Where it said so. */
   link?: Link
 }
@@ -114,7 +116,7 @@ export class NewsDesk {
   }
 
   /** Whether there was something to write. */
-  async #note(key: string, { token, addresses, nat, instance, link }: News): Promise<boolean> {
+  async #note(key: string, { token, addresses, nat, instance, takes, link }: News): Promise<boolean> {
     const { home, keyring, reload, changed } = this.#options
     const contact = keyring().byKey(key)
     if (contact === undefined) return false
@@ -125,13 +127,14 @@ export class NewsDesk {
     const same =
       told.length === held.sessionAddresses.length &&
       told.every((address, i) => sameAddress(address, held.sessionAddresses[i] as Address))
-    if (same && (nat === undefined || nat === held.nat) && (instance === undefined || instance === held.instance)) return token !== undefined
-    const after = await updateContact(home, key, (now) => ({
-      ...now,
-      sessionAddresses: told,
+    const news = {
       ...(nat !== undefined && { nat }),
       ...(instance !== undefined && { instance }),
-    }))
+      ...(takes !== undefined && { takes }),
+    }
+    const known = Object.entries(news).every(([name, value]) => held[name as keyof typeof news] === value)
+    if (same && known) return token !== undefined
+    const after = await updateContact(home, key, (now) => ({ ...now, sessionAddresses: told, ...news }))
     await reload()
     if (!same && after !== undefined) changed(after)
     return true

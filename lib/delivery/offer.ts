@@ -35,6 +35,8 @@ const READ_AHEAD = 16 * DATA_MAX
 
 export interface OfferHooks {
   delivered(queued: Queued, elapsedMs: number): void
+  /** So many bytes of a message are on their way. */
+  progress?(id: string, done: number, size: number): void
   /** Refused for now, with the reason word of p2p-send's `deferred` record. */
   deferred(queued: Queued, reason: string, text: string, next: number): void
   /** Cannot be delivered for good: moves it to failed/ and tells its owner. False if there was no room for that. */
@@ -387,6 +389,7 @@ export class Offering {
           this.moved += piece.length
         }
         offset += bytes.length
+        if (!isSmall) this.#hooks.progress?.(queued.id, offset, outgoing.size)
         if (!isSmall) await this.#sendSmall()
       }
       if (isSmall) for (const pad of padFrames(outgoing.size)) await this.#link.send(pad)

@@ -16,6 +16,7 @@ import { Backoff } from './backoff.ts'
 import type { Composed } from './compose.ts'
 import type { Outcome } from './desk.ts'
 import { lasting } from './letters.ts'
+import type { Transfer } from './transfer.ts'
 
 export interface Post {
   to: (Contact | Self)[]
@@ -28,6 +29,8 @@ export interface Post {
 export interface Teller {
   queued(queued: Queued, contact: Contact, header: Omit<Header, 'parts'>, ref: unknown): Promise<void>
   outcome(outcome: Outcome, ref: unknown): Promise<void>
+  /** How far a long message is. */
+  progress?(transfer: Transfer): void
   /** A note is in the own inbox. */
   noted(note: Queued, header: Omit<Header, 'parts'>, ref: unknown): Promise<void>
 }
@@ -152,6 +155,7 @@ export class Outbox {
       signal,
       config,
       backoff: this.#backoff,
+      onProgress: (transfer) => this.#options.teller.progress?.(transfer),
       onOutcome: (outcome) => {
         told = told.then(() => this.#tell(outcome))
       },

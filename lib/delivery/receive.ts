@@ -31,6 +31,8 @@ export interface ReceiveOptions {
   contact: () => Contact
   admission: Admission
   delivered: (message: Delivered) => void
+  /** So many bytes of a message are here. */
+  progress?: (id: string, done: number, size: number) => void
 }
 
 interface Offer {
@@ -53,6 +55,7 @@ export class Receiving {
   readonly #contactNow: () => Contact
   readonly #admission: Admission
   readonly #delivered: (message: Delivered) => void
+  readonly #progress: ReceiveOptions['progress']
   /** Offered, not asked for yet; by id, in the order of the offers. */
   readonly #small = new Map<string, Offer>()
   readonly #large = new Map<string, Offer>()
@@ -92,6 +95,7 @@ export class Receiving {
     this.#contactNow = options.contact
     this.#admission = options.admission
     this.#delivered = options.delivered
+    this.#progress = options.progress
   }
 
   get #contact(): Contact {
@@ -154,6 +158,7 @@ export class Receiving {
     try {
       await this.#onDisk(arrival.write(bytes))
       this.moved += bytes.length
+      if (arrival.size > SMALL) this.#progress?.(id, arrival.offset, arrival.size)
       if (arrival.full) await this.#complete(incoming)
     } catch (error) {
       await this.#reject(incoming, error)

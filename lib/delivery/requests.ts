@@ -9,6 +9,7 @@ import type { Peers, Trouble } from './peers.ts'
 import type { Pipes } from './pipes.ts'
 import type { Session } from './session.ts'
 import type { Station } from './station.ts'
+import type { Transfer } from './transfer.ts'
 
 /** A session that the other side ends so soon is no use dialling for again. */
 const YOUNG_MS = 1000
@@ -51,6 +52,11 @@ export class Requests {
   tell(queued: Queued, news: Message): void {
     if (news['type'] === 'delivered') this.#lately.add(queued.id)
     for (const watcher of this.#watchers) watcher(queued.id, queued.key, news)
+  }
+
+  /** How far a transfer is, for whoever waits for it or for its contact. */
+  progress(transfer: Transfer): void {
+    for (const watcher of this.#watchers) watcher(transfer.id, transfer.key, { type: 'progress', ...transfer })
   }
 
   /** One request; resolves when it is answered or, `gone`, nobody waits for the answer any more. */
@@ -102,7 +108,7 @@ export class Requests {
       typeof wait === 'number' && wait >= 0 ? clock.after(wait * 1000, () => over.abort()) : (): void => undefined
     gone.addEventListener('abort', () => over.abort(), { once: true })
     const watcher: Watcher = (id, _, news) => {
-      if (!rest.delete(id)) return
+      if (news['type'] === 'progress' ? !rest.has(id) : !rest.delete(id)) return
       write({ ...news, id })
       if (rest.size === 0) over.abort()
     }

@@ -15,7 +15,7 @@ import { type Keyring, loadKeyring } from '../disk/keyring.ts'
 import type { Call } from '../edge/cli.ts'
 import { readStdin, stdinIsTerminal } from '../edge/input.ts'
 import { addressesIn, parsePost, type Post } from '../wire/mailpost.ts'
-import { compose, insideHook } from './compose.ts'
+import { compose, insideHook, limitFor } from './compose.ts'
 import { Outbox, type Teller } from './outbox.ts'
 
 /** A mail is taken apart in memory: larger files go by p2p-send -a. */
@@ -43,7 +43,6 @@ export async function sendmail(call: Call): Promise<void> {
   const to = named.length > 0 ? named : unique(post.recipients.map((address) => recipientOf(address, keyring)))
   if (to.length === 0) throw new Failure(EX.USAGE, 'the mail names no recipient')
   const hash = await loadSuite(process.env)
-  const limit = Math.min(...to.map((one) => config.of('me' in one ? { key: one.key, name: 'me' } : one).message))
   const letter = {
     text: post.text ?? (post.files.length === 0 ? new Uint8Array(0) : undefined),
     attachments: post.files.map(({ content, ...file }) => ({ ...file, content: once(content) })),
@@ -51,7 +50,7 @@ export async function sendmail(call: Call): Promise<void> {
     reply: await answered(home, keyring, post),
     auto: post.auto || insideHook(),
   }
-  const composed = await compose(home, hash, letter, limit)
+  const composed = await compose(home, hash, letter, limitFor(config, to))
   const outbox = new Outbox({ home, keyring, config, hash, teller: SILENT, waitMs: 0, signal: call.signal })
   await outbox.accept([{ to, composed }])
   await outbox.finish()

@@ -30,8 +30,10 @@ const IDLE_MS = 60_000
 
 export interface SessionHooks extends OfferHooks {
   received(message: Delivered): void
+  /** A long message is so far in. */
+  arriving?(id: string, done: number, size: number): void
   /** The other side told something about itself. */
-  learned(news: { addresses?: Address[]; nat?: number; token?: Uint8Array; instance?: string }): void
+  learned(news: { addresses?: Address[]; nat?: number; token?: Uint8Array; instance?: string; takes?: number }): void
   /** The other side greeted. Resolves, and never rejects, when that is noted. */
   met(greeting: Greeting): Promise<void>
   /** Whether to tell the other side that it is one of two copies of a home. Never rejects. */
@@ -257,9 +259,9 @@ export class Session {
     this.#watchPulse()
     this.#pipes = (settings.features & PIPES) !== 0 && this.#options.pipe !== undefined
     this.#begun()
-    hooks.learned({ instance: hex(settings.instance) })
+    hooks.learned({ instance: hex(settings.instance), takes: settings.maxMessage })
     if (inbox !== undefined) {
-      this.#receiving = new Receiving({ inbox, link, contact, admission, delivered: (message) => hooks.received(message) })
+      this.#receiving = new Receiving({ inbox, link, contact, admission, delivered: (message) => hooks.received(message), progress: (...far) => hooks.arriving?.(...far) })
       this.#receiving.onProgress = () => this.#progress()
     }
     const takesNone = (settings.flags & SEND_ONLY) !== 0

@@ -31,6 +31,7 @@ import { Passing } from './passing.ts'
 import { Postmaster } from './postmaster.ts'
 import { type ConnectOptions, Reach } from './reach.ts'
 import { type Place, Session } from './session.ts'
+import { Thinner, type Transfer } from './transfer.ts'
 import type { DialTrouble } from './trouble.ts'
 
 export interface StationEvents {
@@ -39,6 +40,8 @@ export interface StationEvents {
   /** Given up for good: it stands in failed/, and a bounce is in the own inbox. */
   failed?(queued: Queued, contact: Contact, reason: string, text: string, bounce: Delivered | undefined): void
   received?(message: Delivered, contact: Contact): void
+  /** How far a long transfer is: now and then, and at its end. */
+  progress?(transfer: Transfer, contact: Contact): void
   /** Something a person should know about a contact: what the notice that came into the own inbox is about, or a copy. */
   noticed?(text: string, contact?: Contact): void
   /** A stranger asks to be a contact. */
@@ -235,6 +238,7 @@ export class Station {
     // A contact may be renamed, verified or limited while a session lasts.
     const now = (): Contact => this.#keyring.byKey(contact.key) ?? contact
     this.postmaster.introduce(now())
+    const far = new Thinner(this.home.clock, (transfer) => events.progress?.(transfer, now()))
     return new Session({
       home: this.home,
       instance: this.#instance,
@@ -257,6 +261,8 @@ export class Station {
         },
         failed: (queued, reason, text) => this.postmaster.fail(queued, now(), reason, text),
         received: (message) => events.received?.(message, now()),
+        progress: (id, done, size) => far.note({ id, key: contact.key, direction: 'out', done, size }),
+        arriving: (id, done, size) => far.note({ id, key: contact.key, direction: 'in', done, size }),
         learned: (news) => this.#news.learn(contact, { ...news, link }),
         met: (greeting) => this.#note(now(), link, greeting),
         takesTurns: () => takeTurns(this.home, contact.key),

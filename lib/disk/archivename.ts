@@ -30,6 +30,7 @@ const PLACES: [RegExp, Kind, number][] = [
   [new RegExp(`^hello/(?:last|${KEY})$`), 'base', LARGE],
   [new RegExp(`^queue/clock/${US}$`), 'base', 0],
   [/^seen$/, 'base', ANY],
+  [/^read\.log$/, 'base', ANY],
   [new RegExp(`^queue/${KEY}/(?:new|hold|failed)/${US}\\.${ID}$`), 'waiting', 2 * SMALL], // a head and 64 KiB of body
   [new RegExp(`^queue/${KEY}/opts/${US}\\.${ID}$`), 'queue', SMALL],
   [new RegExp(`^queue/${KEY}/body/${ID}/[0-9]{1,2}$`), 'queue', ANY],

@@ -66,6 +66,7 @@ async function* files(home: Home, hash: Hash, scope: Scope): AsyncGenerator<TarF
   const sent = scope.mail ? await listMaildir(home, 'sent') : []
   if (scope.queue) for (const key of await keys(home)) yield* queue(home, key)
   if (!scope.mail) return
+  yield* file(home, 'read.log')
   for (const entry of [...sent, ...(await listMaildir(home, 'inbox'))]) yield* mail(home, entry)
   for (const id of await home.files.list(home.at('files'))) {
     for (const part of await home.files.list(home.at('files', id))) {
@@ -201,7 +202,7 @@ async function* mail(home: Home, entry: MailEntry): AsyncGenerator<TarFile> {
 }
 
 const KNOWN =
-  /^(?:home\.json|identity\..*|transport\..*|token|config\.toml|.*\.tmp\.\w+|contacts|hello|queue|seen|seen\.index|mail\.index|part|inbox|sent|files|hooks|lock|requests|listen\.sock)$/
+  /^(?:home\.json|identity\..*|transport\..*|token|config\.toml|.*\.tmp\.\w+|contacts|hello|queue|seen|seen\.index|read\.log|mail\.index|part|inbox|sent|files|hooks|lock|requests|listen\.sock)$/
 
 /** What lies in this home that no archive takes along: files of other programs, folders that a mail program has made. */
 export async function strangers(home: Home, scope: Scope): Promise<string[]> {

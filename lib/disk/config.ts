@@ -44,6 +44,7 @@ export const KEYS: readonly Key[] = [
   { name: 'stun', kind: 'hosts', fallback: '[]' },
   { name: 'requests', kind: 'bool', fallback: 'false' },
   { name: 'pass_tokens', kind: 'bool', fallback: 'false' },
+  { name: 'receipts', kind: 'bool', fallback: 'false' },
   { name: 'udp', kind: 'bool', fallback: 'true' },
   { name: 'limits.message', kind: 'size', fallback: '1G' },
   { name: 'limits.quota', kind: 'size', fallback: '8G' },
@@ -56,6 +57,7 @@ export const KEYS: readonly Key[] = [
   { name: 'contact.NAME.quota', kind: 'size', fallback: 'limits.quota' },
   { name: 'contact.NAME.hook', kind: 'text', fallback: 'hooks.message' },
   ...HOOK_TYPES.map((type): Key => ({ name: `contact.NAME.hook_${type}`, kind: 'text', fallback: 'contact.NAME.hook' })),
+  { name: 'contact.NAME.receipts', kind: 'bool', fallback: 'receipts' },
 ]
 
 const CONTACT = 'contact'
@@ -76,6 +78,8 @@ export interface ContactSettings {
   quota: number
   /** The command for messages of each type; empty: none. */
   hooks: Readonly<Record<HookType, string>>
+  /** It is told which of its messages were read. */
+  receipts: boolean
 }
 
 export interface Given {
@@ -158,6 +162,11 @@ export class Config {
     return this.#get('hooks.auto', false)
   }
 
+  /** Somebody is told which messages were read. */
+  get wantsReceipts(): boolean {
+    return this.#get('receipts', false) || [...this.#contacts.values()].some((table) => table.get('receipts') === true)
+  }
+
   /** What the contact's own table says, else its file in the keyring, else what holds for all. */
   of(contact: Pick<Contact, 'key' | 'name' | 'limits'>): ContactSettings {
     const own = this.#tableOf(contact)
@@ -169,6 +178,7 @@ export class Config {
       message: at('message', maxMessage ?? this.#get('limits.message', MESSAGE_MAX)),
       quota: at('quota', quota ?? this.#get('limits.quota', QUOTA)),
       hooks: Object.fromEntries(HOOK_TYPES.map((type) => [type, this.#command(own, type)])) as ContactSettings['hooks'],
+      receipts: at('receipts', this.#get('receipts', false)),
     }
   }
 

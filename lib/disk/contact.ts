@@ -40,6 +40,8 @@ export interface Contact {
   /** Unix ms. */
   readonly added: number
   readonly limits?: { readonly maxMessage?: number; readonly quota?: number }
+  /** Bytes of the largest message that the peer takes, as last told in a session. */
+  readonly takes?: number
   /** Feature bits the peer has shown; a shown bit is required from then on. */
   readonly features: number
   /** The peer's home as last seen, hex. */
@@ -82,7 +84,7 @@ function addressText(address: Address): string {
 
 export function encodeContact(contact: Contact): Uint8Array {
   const { name, key, transport, seq, tokenText, addresses, sessionAddresses } = contact
-  const { told, nat, verified, blocked, added, limits, features, instance, introduced } = contact
+  const { told, nat, verified, blocked, added, limits, takes, features, instance, introduced } = contact
   const record = {
     v: VERSION,
     name,
@@ -99,6 +101,7 @@ export function encodeContact(contact: Contact): Uint8Array {
     added: new Date(added).toISOString(),
     ...(limits?.maxMessage !== undefined && { max_message: limits.maxMessage }),
     ...(limits?.quota !== undefined && { quota: limits.quota }),
+    ...(takes !== undefined && { takes }),
     ...(features !== 0 && { features }),
     ...(instance !== undefined && { instance }),
     ...(introduced !== undefined && { introduced }),
@@ -141,6 +144,7 @@ class Fields {
     const nat = this.number('nat')
     const maxMessage = this.number('max_message')
     const quota = this.number('quota')
+    const takes = this.number('takes')
     const limits = { ...(maxMessage !== undefined && { maxMessage }), ...(quota !== undefined && { quota }) }
     const instance = this.#record['instance'] === undefined ? undefined : this.text('instance')
     const introduced = this.#record['introduced']
@@ -160,6 +164,7 @@ class Fields {
       revoked,
       added: this.time('added') ?? 0,
       ...(Object.keys(limits).length > 0 && { limits }),
+      ...(takes !== undefined && { takes }),
       features: this.number('features') ?? 0,
       ...(instance !== undefined && { instance }),
       ...((introduced === 'invite' || introduced === 'request') && { introduced }),

@@ -1,4 +1,4 @@
-// Which messages belong together: what later ones say about earlier ones (reactions, edits, recalls), and the tree of
+// Which messages belong together: what later ones say about earlier ones (reactions, edits, recalls, receipts), and the tree of
 // answers. Inbox and sent/ count together, for a conversation has two sides. Guarantee: only its own sender edits or
 // recalls a message, only the two between whom it went react to it, and nothing that arrived is hidden or changed by it.
 
@@ -7,7 +7,10 @@ import { EDITED } from '../wire/mail.ts'
 import type { MessageInfo, Reaction } from '../wire/record.ts'
 import { describe, type Depth, type Message, type View } from './inboxview.ts'
 import { type Box, listMaildir, type MailEntry } from './maildir.ts'
-import { digestOf, digestsOf, type Digest } from './mailindex.ts'
+import { digestOf, digestsOf, isSaying, type Digest } from './mailindex.ts'
+
+/** KEYs of who wrote a message and, of an own one, who it went to. */
+type Parties = Pick<MessageInfo, 'key' | 'toKey'>
 
 export interface Node {
   entry: MailEntry
@@ -31,6 +34,8 @@ export class Conversation {
   /** By id of the message they are about, oldest first. */
   readonly #about = new Map<string, Node[]>()
   readonly #answers = new Map<string, Node[]>()
+  /** Whom messages that are spoken of went between, by id. */
+  readonly #parties = new Map<string, Parties>()
   /** By box and name of the entry. */
   readonly #byBase = new Map<string, Node>()
   /** Of both boxes, oldest first. */
@@ -40,14 +45,23 @@ export class Conversation {
     this.view = view
   }
 
-  /** All that is in inbox and sent/; with `since` (Unix us) what may be about messages of that time or later. */
-  static async read(view: View, since?: bigint): Promise<Conversation> {
+  /** All that is in inbox and sent/. */
+  static read(view: View): Promise<Conversation> {
+    return Conversation.#read(view)
+  }
+
+  /** Only what is said about messages of `since` (Unix us) or later: for fold(), and idsAbout() of what was folded. */
+  static about(view: View, since: bigint): Promise<Conversation> {
+    return Conversation.#read(view, since - OVERTAKEN_US, isSaying)
+  }
+
+  static async #read(view: View, since?: bigint, worth?: (line: string) => boolean): Promise<Conversation> {
     const all = new Conversation(view)
-    const from = since === undefined ? undefined : since - OVERTAKEN_US
     const fresh: Node[] = []
     for (const box of ['inbox', 'sent'] as const) {
-      const entries = (await listMaildir(view.home, box)).filter(({ time }) => from === undefined || time >= from)
-      const digests = await digestsOf(view.home, box, entries, from === undefined, (entry) => describe(view, entry, 'parts'))
+      const entries = await listMaildir(view.home, box, since)
+      const wanted = { entries, worth, whole: since === undefined, describe: (entry: MailEntry) => describe(view, entry, 'parts') }
+      const digests = await digestsOf(view.home, box, wanted)
       for (const entry of entries) {
         const digest = digests.get(entry.base)
         if (digest !== undefined) fresh.push({ entry, digest })
@@ -63,6 +77,7 @@ export class Conversation {
     const { id, target, reply } = node.digest
     if (id === undefined || !isId(id) || this.#byId.has(id)) return // a note to oneself is in both
     this.#byId.set(id, node)
+    this.#parties.set(id, node.digest)
     if (target !== undefined) push(this.#about, target, node)
     else if (reply !== undefined) push(this.#answers, reply, node)
   }
@@ -102,9 +117,10 @@ export class Conversation {
 
   /** True if this message says something about another one that is there, and may. */
   isAbout({ target, type, key }: Digest): boolean {
-    const about = target === undefined ? undefined : this.#byId.get(target)?.digest
-    if (about === undefined) return false
-    return type === 'reaction' ? this.#mayReact(about, key) : key !== undefined && sameKey(about.key, key)
+    const about = this.#parties.get(target ?? '')
+    if (about === undefined || key === undefined) return false
+    if (type === 'receipt') return sameKey(about.toKey, key)
+    return type === 'reaction' ? this.#mayReact(about, key) : sameKey(about.key, key)
   }
 
   /** The ids of the messages that say something about this one. */
@@ -112,13 +128,14 @@ export class Conversation {
     return (this.#about.get(id) ?? []).filter(({ digest }) => this.isAbout(digest)).map(({ digest }) => digest.id as string)
   }
 
-  #mayReact({ key, toKey }: Digest, by: string | undefined): boolean {
+  #mayReact({ key, toKey }: Parties, by: string | undefined): boolean {
     const { self } = this.view
     return by !== undefined && [key, toKey, self].some((party) => sameKey(party, by))
   }
 
-  /** Adds to a message what later ones say about it: the latest edit, a recall, the latest reaction of each. */
+  /** Adds to a message what later ones say about it: the latest edit, a recall, the latest reaction of each, its reading. */
   async fold(info: MessageInfo): Promise<void> {
+    if (info.id !== undefined) this.#parties.set(info.id, info)
     const reactions = new Map<string, Reaction>()
     for (const { entry, digest } of this.#about.get(info.id ?? '') ?? []) {
       if (!this.isAbout(digest)) continue
@@ -128,6 +145,8 @@ export class Conversation {
       if (digest.type === 'edit' && said.edit === info.id && later(info.edited, created)) {
         const subject = said.subject?.startsWith(EDITED) === true ? said.subject.slice(EDITED.length) : said.subject
         info.edited = { id, created, subject, text: said.text }
+      } else if (digest.type === 'receipt' && said.receipt === info.id) {
+        info.read ??= created
       } else if (digest.type === 'recall' && said.recall === info.id) {
         info.recalled = { id, created }
       } else if (digest.type === 'reaction' && said.reaction !== undefined && later(reactions.get(key), created)) {

@@ -249,8 +249,18 @@ export class Inbox {
       }
     }
     await this.#home.files.syncDir(this.#home.at('inbox', 'new'))
-    for (const item of delivered) item.cursor = (await this.#seen.find(item.key, item.id))?.next ?? 0
+    for (const item of delivered) {
+      item.cursor = (await this.#seen.find(item.key, item.id))?.next ?? 0
+      if (item.mail.receipt !== undefined) await this.#markRead(item)
+    }
     return { delivered, unplaced }
+  }
+
+  /** A receipt is no news that anybody has to read. Where that cannot be noted it is one message more that is new. */
+  async #markRead(item: Delivered): Promise<void> {
+    const path = this.#home.at('inbox', 'cur', `${item.path.slice(item.path.lastIndexOf('/') + 1)}:2,S`)
+    const moved = await this.#home.files.rename(item.path, path).then(() => true, () => false)
+    if (moved) item.path = path
   }
 
   /**

@@ -96,7 +96,9 @@ export async function* listMessages(view: View, filter: Filter, depth: Depth, bo
   let entries = all.filter((entry) => passes(entry, filter))
   const { key, types, grep, last } = filter
   if (key !== undefined || types !== undefined) {
-    const digests = await digestsOf(view.home, box, entries, entries.length === all.length, (entry) => describe(view, entry, 'parts'))
+    const worth = (line: string): boolean => key === undefined || line.includes(key) || line.includes(key.toLowerCase())
+    const whole = entries.length === all.length
+    const digests = await digestsOf(view.home, box, { entries, whole, worth, describe: (entry) => describe(view, entry, 'parts') })
     entries = entries.filter(({ base }) => fits(digests.get(base), filter))
   }
   if (grep !== undefined) entries = await withWords(view, entries, grep, last)

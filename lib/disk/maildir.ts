@@ -72,8 +72,9 @@ async function writePieces(handle: FileHandle, pieces: AsyncIterable<Uint8Array>
   await flush()
 }
 
-/** Every message, each once, oldest first. */
-export async function listMaildir(home: Home, box: Box): Promise<MailEntry[]> {
+/** Every message, each once, oldest first; with `since` (Unix us) only those that are not older. */
+export async function listMaildir(home: Home, box: Box, since = 0n): Promise<MailEntry[]> {
+  const from = Number(since)
   const found = new Map<string, MailEntry>()
   const stamp = async (): Promise<string> => {
     const stats = await Promise.all(['new', 'cur'].map((folder) => home.files.stat(home.at(box, folder))))
@@ -84,6 +85,7 @@ export async function listMaildir(home: Home, box: Box): Promise<MailEntry[]> {
     // new/ first: what moves to cur/ in between is seen twice rather than never.
     for (const folder of ['new', 'cur'] as const) {
       for (const name of await home.files.list(home.at(box, folder))) {
+        if (from > 0 && isOlder(name, from)) continue
         const entry = parseEntry(home, box, folder, name)
         if (entry !== undefined) found.set(entry.base, entry)
       }
@@ -92,7 +94,13 @@ export async function listMaildir(home: Home, box: Box): Promise<MailEntry[]> {
   }
   const entries = [...found.values()]
   for (const entry of entries) if (entry.time < 0n) entry.time = await changeTime(home, entry)
-  return entries.sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : a.base < b.base ? -1 : 1))
+  return entries.filter(({ time }) => time >= since).sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : a.base < b.base ? -1 : 1))
+}
+
+/** By its name alone, of our own form; of others the entry tells. */
+function isOlder(name: string, from: number): boolean {
+  const dot = name.indexOf('.')
+  return dot > 12 && name.indexOf('.p2p', dot) > 0 && Number(name.slice(0, dot)) < from
 }
 
 function parseEntry(home: Home, box: Box, folder: 'new' | 'cur', name: string): MailEntry | undefined {

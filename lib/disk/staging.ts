@@ -22,6 +22,18 @@ export interface PartSource {
   content: Uint8Array | AsyncIterable<Uint8Array>
 }
 
+/** Bytes of the largest body, and whose limit that is: NAME of a contact, else the own. */
+export interface Limit {
+  bytes: number
+  of?: string | undefined
+}
+
+/** What is said of a body over the limit; `size` as far as it is known. */
+export function overLimit(size: string, { bytes, of }: Limit): Failure {
+  if (of === undefined) return new Failure(EX.DATA, `body of ${size}, at most ${bytes} are allowed`)
+  return new Failure(EX.DATA, `body of ${size}, ${of} takes at most ${bytes}`, `p2p-queue flush ${of}`)
+}
+
 export interface Staged {
   parts: Part[]
   size: number
@@ -36,7 +48,7 @@ export interface Staged {
  * Takes in a body and makes it ready for any number of accept() calls; end with discard(). Throws Failure 65 with both
  * numbers when the body outgrows `limit`, and whatever the sources throw; nothing is left behind then.
  */
-export async function stageBody(home: Home, hash: Hash, sources: PartSource[], limit = Infinity): Promise<Staged> {
+export async function stageBody(home: Home, hash: Hash, sources: PartSource[], limit: Limit = { bytes: Infinity }): Promise<Staged> {
   const stage = new Stage(home, hash, limit)
   try {
     for (const source of sources) {
@@ -105,14 +117,14 @@ async function newest(home: Home, directory: string): Promise<number> {
 
 class Stage {
   readonly #home: Home
-  readonly #limit: number
+  readonly #limit: Limit
   readonly #hasher: ChunkHasher
   readonly #parts: Part[] = []
   #held: Uint8Array[] = []
   #directory: string | undefined
   #handle: FileHandle | undefined
 
-  constructor(home: Home, hash: Hash, limit: number) {
+  constructor(home: Home, hash: Hash, limit: Limit) {
     this.#home = home
     this.#limit = limit
     this.#hasher = new ChunkHasher(hash)
@@ -126,9 +138,7 @@ class Stage {
 
   async write(piece: Uint8Array): Promise<void> {
     const size = this.#hasher.size + piece.length
-    if (size > this.#limit) {
-      throw new Failure(EX.DATA, `body of ${size} bytes or more, at most ${this.#limit} are allowed`)
-    }
+    if (size > this.#limit.bytes) throw overLimit(`${size} bytes or more`, this.#limit)
     this.#hasher.update(piece)
     const part = this.#parts.at(-1) as Part
     if (this.#directory === undefined && size > INLINE_MAX) await this.#spill()

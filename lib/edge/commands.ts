@@ -16,6 +16,8 @@ const QR = flag('qr', 'as a QR code on the terminal instead of the line')
 const QR_FILE = value('qr-file', 'FILE', 'also as a QR code in FILE, .svg or .png')
 const PASSPHRASE_FD = value('passphrase-fd', 'N', 'read the passphrase from file descriptor N')
 
+const PROGRESS = flag('progress', 'records of how far long transfers are')
+
 export const p2pId: Command = {
   name: 'p2p-id',
   text: 'identity and keyring',
@@ -309,6 +311,7 @@ export const p2pSend: Command = {
         flag('ndjson', 'one message an NDJSON record of standard input'),
         flag('queue-only', 'do not try to deliver now'),
         value('wait', 'DURATION', 'try for at most so long (default 5s)', 'w'),
+        PROGRESS,
       ],
       examples: ["echo 'see you at 8?' | p2p-send bob", "p2p-send bob eve -m 'the photos' -a photo.jpg", 'p2p-send --reply @ -m yes'],
     },
@@ -368,6 +371,7 @@ export const p2pListen: Command = {
         ),
         flag('no-text', 'leave the text out of message records'),
         { name: 'stun', kind: 'flag', word: 'any', text: 'tell contacts that ask how they are seen (STUN); --stun=any: everybody' },
+        PROGRESS,
       ],
       examples: ['p2p-listen', 'p2p-listen -q --exec \'notify-send "message from $P2P_FROM"\''],
     },
@@ -447,6 +451,7 @@ export const p2pQueue: Command = {
       options: [
         value('wait', 'DURATION', 'for at most so long', 'w'),
         value('linger', 'DURATION', 'stay reachable for so long'),
+        PROGRESS,
       ],
       examples: ['p2p-queue flush', 'p2p-queue flush -q --linger 50s'],
     },
@@ -541,7 +546,7 @@ export const p2pInbox: Command = {
           name: 'type',
           kind: 'list',
           value: 'TYPE',
-          offer: ['text', 'file', 'reaction', 'edit', 'recall', 'notice', 'foreign', 'image/*'],
+          offer: ['text', 'file', 'reaction', 'edit', 'recall', 'receipt', 'notice', 'foreign', 'image/*'],
           text: 'only those of this type, or with a file of this media type',
         },
         value('thread', 'MSG', 'only those of the thread of MSG', undefined, 'received'),

@@ -3,6 +3,7 @@
 // later writes are dropped and `closed` fires. Nobody here calls process.exit, which would drop what is still buffered.
 
 import { type Failure, ioFailure, isCode } from '../base/fail.ts'
+import { hideStatus } from './words.ts'
 
 /** Characters that JSON lets through raw but that move a terminal's cursor, reorder text or split lines elsewhere. */
 const RISKY = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g
@@ -81,6 +82,7 @@ export class Output {
 
   async #write(data: string | Uint8Array): Promise<void> {
     if (this.#quiet || this.#closed.signal.aborted || data.length === 0) return
+    if (this.terminal) hideStatus()
     if (this.#stream.write(data)) return
     await this.#settled((done) => this.#stream.once('drain', done))
   }

@@ -154,7 +154,7 @@ synchronize_flags=true
 /** What a home has beside its two Maildirs. */
 const IGNORED = [
   'config.toml', 'contacts', 'files', 'hello', 'home.json', 'hooks', 'identity.age', 'identity.key', 'listen.sock',
-  'lock', 'mail.index', 'part', 'queue', 'requests', 'seen', 'seen.index', 'token', 'transport.key', 'transport.old.key',
+  'lock', 'mail.index', 'part', 'queue', 'read.log', 'requests', 'seen', 'seen.index', 'token', 'transport.key', 'transport.old.key',
 ] // prettier-ignore
 
 /** A string in GLib's key files. */

@@ -50,7 +50,7 @@ export interface Part {
   size: number
 }
 
-/** The JSON object of a head. `reply`, `edit` and `recall` are ids; `reaction` '' withdraws. */
+/** The JSON object of a head. `reply`, `edit`, `recall` and `receipt` are ids; `reaction` '' withdraws. */
 export interface Header {
   parts: Part[]
   subject?: string
@@ -58,6 +58,8 @@ export interface Header {
   reaction?: string
   edit?: string
   recall?: string
+  /** The message that was read. */
+  receipt?: string
   auto?: boolean
 }
 
@@ -161,7 +163,7 @@ export function bodySizeOf(header: Header): number {
 
 /** Keys in the order in which they are written; the text of a header depends on its values alone. */
 function orderedHeader(header: Header): Header {
-  const { subject, reply, reaction, edit, recall, auto } = header
+  const { subject, reply, reaction, edit, recall, receipt, auto } = header
   return {
     parts: header.parts.map(({ type, name, size }) => ({ type, ...(name !== undefined && { name }), size })),
     ...(subject !== undefined && { subject }),
@@ -169,6 +171,7 @@ function orderedHeader(header: Header): Header {
     ...(reaction !== undefined && { reaction }),
     ...(edit !== undefined && { edit }),
     ...(recall !== undefined && { recall }),
+    ...(receipt !== undefined && { receipt }),
     ...(auto === true && { auto }),
   }
 }
@@ -184,7 +187,7 @@ export function parseHeader(bytes: Uint8Array): Header {
     if (subject.length > SUBJECT_MAX && [...subject].length > SUBJECT_MAX) throw new Malformed('subject too long')
     header.subject = subject
   }
-  for (const key of ['reply', 'edit', 'recall'] as const) {
+  for (const key of ['reply', 'edit', 'recall', 'receipt'] as const) {
     const id = text(object[key], key)
     if (id === undefined) continue
     if (!ID.test(id)) throw new Malformed(`${key} is not an id`)

@@ -46,6 +46,8 @@ export interface MailFields {
   /** The own earlier message that this one takes the place of, or takes back: 64 hex digits. */
   edit?: string | undefined
   recall?: string | undefined
+  /** The message of the other side that was read: this is a disposition notification (RFC 8098). */
+  receipt?: string | undefined
   verified?: boolean | undefined
   possibleDuplicate?: boolean | undefined
   auto?: boolean | undefined
@@ -65,6 +67,7 @@ export interface MailHead {
     reaction?: string | undefined
     edit?: string | undefined
     recall?: string | undefined
+    receipt?: string | undefined
     auto?: unknown
   }
 }
@@ -109,8 +112,8 @@ export function externalPath(id: string, part: number): string {
 
 /** The one shape of a message as mail, for inbox/ and sent/ alike. */
 export function mailFromHead(head: MailHead, context: MailContext): MailFields {
-  const { parts, subject, reaction, edit, recall, auto } = head.header
-  const reply = head.header.reply ?? edit ?? recall // so that mail programs show it there
+  const { parts, subject, reaction, edit, recall, receipt, auto } = head.header
+  const reply = head.header.reply ?? edit ?? recall ?? receipt // so that mail programs show it there
   const created = Number(head.created / 1000n)
   const { received } = context
   const date = received === undefined ? created : Math.min(created, received)
@@ -141,6 +144,7 @@ export function mailFromHead(head: MailHead, context: MailContext): MailFields {
     reaction,
     edit,
     recall,
+    receipt,
     verified: context.verified,
     possibleDuplicate: context.possibleDuplicate,
     auto: auto === undefined || auto === false ? undefined : true,
@@ -153,6 +157,7 @@ export async function* composeMail(m: MailFields): AsyncGenerator<Uint8Array> {
   if (!/^[0-9a-z]{16,60}$/.test(m.boundary)) throw new Error('not a boundary')
   const head = mailHeaders(m)
   const leaves: Leaf[] = []
+  if (m.receipt !== undefined && isId(m.receipt)) return yield* composeReceipt(m, m.receipt, head)
   if (m.reaction !== undefined) leaves.push(textLeaf(utf8(`${cleanReaction(m.reaction)}\n`), 'reaction'))
   if (m.text !== undefined && (m.text.length > 0 || leaves.length === 0)) leaves.push(textLeaf(m.text))
   for (const [index, file] of m.files.entries()) leaves.push(fileLeaf(file, m.id, index))
@@ -176,6 +181,22 @@ export async function* composeMail(m: MailFields): AsyncGenerator<Uint8Array> {
 /** Names the thread of a day. */
 const CHAT = /^chat\.\d{8}\.[1-9A-Za-z]{1,44}$/
 
+/** RFC 8098 3: for people, then for programs. Nothing was asked for and nothing is answered: it says so itself. */
+async function* composeReceipt(m: MailFields, receipt: string, head: string[]): AsyncGenerator<Uint8Array> {
+  const words = textLeaf(m.text ?? new Uint8Array())
+  yield utf8([...head, `Content-Type: multipart/report; report-type=disposition-notification;\n boundary="${m.boundary}"`, '', ''].join('\n'))
+  yield utf8([`--${m.boundary}`, ...words.headers, '', ''].join('\n'))
+  yield words.bytes
+  const fields = [
+    `Reporting-UA: ${DOMAIN}; p2p`,
+    `Final-Recipient: rfc822; ${m.from.key}@${DOMAIN}`,
+    `Original-Message-ID: ${messageId(receipt)}`,
+    'Disposition: manual-action/MDN-sent-automatically; displayed',
+  ]
+  yield utf8(['', `--${m.boundary}`, 'Content-Type: message/disposition-notification', '', ...fields, ''].join('\n'))
+  yield utf8(`\n--${m.boundary}--\n`)
+}
+
 function mailHeaders(m: MailFields): string[] {
   const lines = [partyHeader('From', m.from), partyHeader('To', m.to), `Date: ${mailDate(m.date)}`]
   lines.push(`Message-ID: ${messageId(m.id)}`)
@@ -187,12 +208,14 @@ function mailHeaders(m: MailFields): string[] {
   if (subject !== undefined) lines.push(textHeader('Subject', subject))
   if (m.edit !== undefined && isId(m.edit)) lines.push(`X-P2P-Edit: ${messageId(m.edit)}`)
   if (m.recall !== undefined && isId(m.recall)) lines.push(`X-P2P-Recall: ${messageId(m.recall)}`)
+  if (m.receipt !== undefined && isId(m.receipt)) lines.push(`X-P2P-Receipt: ${messageId(m.receipt)}`)
   lines.push(`X-P2P-Created: ${isoTime(m.created)}`)
   if (m.senderDate !== undefined) lines.push(`X-P2P-Sender-Date: ${isoTime(m.senderDate)}`)
   if (m.received !== undefined) lines.push(`X-P2P-Received: ${isoTime(m.received)}`)
   if (m.verified !== undefined) lines.push(`X-P2P-Verified: ${m.verified ? 'yes' : 'no'}`)
   if (m.possibleDuplicate === true) lines.push('X-P2P-Possible-Duplicate: yes')
-  if (m.auto === true) lines.push('Auto-Submitted: auto-generated')
+  if (m.receipt !== undefined) lines.push('Auto-Submitted: auto-replied')
+  else if (m.auto === true) lines.push('Auto-Submitted: auto-generated')
   lines.push('MIME-Version: 1.0')
   return lines
 }

@@ -39,6 +39,8 @@ export interface MessageInfo {
   /** The earlier message of the same sender that this one takes the place of, or takes back. */
   edit?: string | undefined
   recall?: string | undefined
+  /** The own message that was read. */
+  receipt?: string | undefined
   auto?: boolean | undefined
   /** Maildir's letters; '' if none. */
   flags?: string | undefined
@@ -54,6 +56,8 @@ export interface MessageInfo {
   reactions?: Reaction[] | undefined
   edited?: Edit | undefined
   recalled?: Recall | undefined
+  /** ms; when its receiver read it, if that was told. */
+  read?: number | undefined
   /** How far below the first message of its thread. */
   depth?: number | undefined
 }
@@ -82,11 +86,12 @@ export interface Recall {
 }
 
 /** What a message is, in the word that --type, $P2P_TYPE and people use. */
-export const MESSAGE_TYPES = ['text', 'file', 'reaction', 'edit', 'recall', 'notice', 'foreign'] as const
+export const MESSAGE_TYPES = ['text', 'file', 'reaction', 'edit', 'recall', 'receipt', 'notice', 'foreign'] as const
 export type MessageType = (typeof MESSAGE_TYPES)[number]
 
 /** The one word for a message of which text, parts and reaction are known. */
 export function typeOf(m: MessageInfo): MessageType {
+  if (m.receipt !== undefined) return 'receipt'
   if (m.recall !== undefined) return 'recall'
   if (m.edit !== undefined) return 'edit'
   if (m.reaction !== undefined) return 'reaction'
@@ -117,6 +122,7 @@ export function messageRecord(m: MessageInfo, textMax = TEXT_RECORD_MAX): Record
   put('reaction', m.reaction)
   put('edit', m.edit)
   put('recall', m.recall)
+  put('receipt', m.receipt)
   put('auto', m.auto)
   put('flags', m.flags)
   put('path', m.path)
@@ -130,6 +136,7 @@ export function messageRecord(m: MessageInfo, textMax = TEXT_RECORD_MAX): Record
     put('edited', saidRecord({ ...m.edited, text: words }))
   }
   if (m.recalled !== undefined) put('recalled', saidRecord(m.recalled))
+  put('read', time(m.read))
   put('depth', m.depth)
   return record
 }
@@ -184,6 +191,7 @@ export function infoOfMail(
     reaction: mail.reaction === undefined ? undefined : cleanReaction(mail.reaction),
     edit: mail.edit,
     recall: mail.recall,
+    receipt: mail.receipt,
     auto: mail.auto,
     flags: extra.flags ?? '',
     path: extra.path,
@@ -209,6 +217,7 @@ export function infoOfHeaders(headers: Headers): MessageInfo {
     reply: idOf(get('in-reply-to')),
     edit: idOf(get('x-p2p-edit')),
     recall: idOf(get('x-p2p-recall')),
+    receipt: idOf(get('x-p2p-receipt')),
     auto: /^auto-/i.test(get('auto-submitted') ?? '') ? true : undefined,
   }
 }

@@ -4,20 +4,21 @@
 //
 //   node --import tsx test/bench/run.ts [--quick] [ROW...]
 //
-// Rows: start deliver latency look memory ndjson flush file pipe peak. --quick: less of each, under three minutes.
+// Rows: start deliver latency look memory ndjson flush file pipe peak inbox. --quick: less of each, under three minutes.
 
 import { execFileSync } from 'node:child_process'
 import { cpus, loadavg, release, totalmem } from 'node:os'
 
 import { file, flush, ndjson } from './bulk.ts'
 import { describe, type Figure, record } from './figure.ts'
+import { inbox } from './inbox.ts'
 import { latency } from './latency.ts'
 import { quick } from './scale.ts'
 import { deliver, look, memory, start } from './start.ts'
 import { peak, pipe } from './stream.ts'
 
 const ROWS: Record<string, () => Promise<Figure[]>> = {
-  start, deliver, latency, look, memory, ndjson, flush, file, pipe, peak,
+  start, deliver, latency, look, memory, ndjson, flush, file, pipe, peak, inbox,
 }
 
 /** Figures that are wanted and that nothing here measures. */

@@ -27,12 +27,22 @@ const MARGIN = 16 * MIB
 const TRIES = 20
 
 export type Cut = 'sender' | 'receiver' | 'reset' | 'silence'
-const CUTS: readonly Cut[] = ['sender', 'receiver', 'reset', 'silence']
+export const CUTS: readonly Cut[] = ['sender', 'receiver', 'reset', 'silence']
 
 export interface ResumePlan {
   bytes: number
   cuts: number
   seed: number
+  /** These in turn; all kinds by chance without. */
+  kinds?: Cut[]
+}
+
+/** What one life of a process told of its progress: bytes at its first and last word, of how many words. */
+export interface Told {
+  who: 'sender' | 'receiver'
+  words: number
+  first: number
+  last: number
 }
 
 /** Bytes of resident memory at most, VmHWM of proc(5). */
@@ -58,6 +68,7 @@ interface State extends ResumePlan {
   behind: number
   peaks: Peaks
   seconds: number
+  told: Told[]
 }
 
 export interface ResumeReport extends ResumePlan {
@@ -69,6 +80,7 @@ export interface ResumeReport extends ResumePlan {
   behind: number
   peaks: Peaks
   seconds: number
+  told: Told[]
 }
 
 /** A receiver's process. */
@@ -142,7 +154,7 @@ export class Resume {
     const none = { sender: 0, receiver: 0, reset: 0, silence: 0 }
     const peaks = { node: await barePeak(), accepting: 0, sender: 0, receiver: 0 }
     const ports = { bob: bobs, proxy: proxy.port }
-    const count = { done: 0, made: none, received: 0, hashed: 0, behind: 0, peaks, seconds: 0 }
+    const count = { done: 0, made: none, received: 0, hashed: 0, behind: 0, peaks, seconds: 0, told: [] }
     const resume = new Resume(dir, stage, people, proxy, { ...plan, ports, id: '', hash: '', ...count })
     await resume.#accept()
     return resume
@@ -167,7 +179,8 @@ export class Resume {
     }
     while (state.done < points.length && !over()) {
       const dice = new Dice(state.seed * 7919 + state.done) // the same whoever goes on
-      const cut = dice.pick(CUTS)
+      const { kinds } = state
+      const cut = kinds === undefined ? dice.pick(CUTS) : (kinds[state.done % kinds.length] as Cut)
       const gap = Math.max((points[state.done] ?? 0) - this.#held().body, dice.between(1, MIB))
       await this.#cut(cut, gap)
       state.done++
@@ -182,7 +195,7 @@ export class Resume {
     for (let tries = 0; (await this.#alice.waiting()).length > 0; tries++) {
       if (tries === TRIES) throw new Error('still waiting')
       await this.#receiver()
-      const sender = this.#alice.start('p2p-queue', ['flush', '-w', '3600s'])
+      const sender = this.#alice.start('p2p-queue', ['flush', '-w', '3600s', '--progress'])
       await this.#watch(sender)
     }
     await this.#verify()
@@ -191,9 +204,16 @@ export class Resume {
   }
 
   report(): ResumeReport {
-    const { bytes, cuts, seed, made, received, hashed, behind, peaks, seconds } = this.#state
+    const { bytes, cuts, seed, made, received, hashed, behind, peaks, seconds, told } = this.#state
     const once = bytes + Math.ceil(bytes / FRAME_BYTES) * FRAME_COST
-    return { bytes, cuts, seed, made, received, twice: Math.max(0, received - once), hashed, behind, peaks, seconds }
+    return { bytes, cuts, seed, made, received, twice: Math.max(0, received - once), hashed, behind, peaks, seconds, told }
+  }
+
+  /** What this life said of how far it is; it must not go back. */
+  #hear(who: Told['who'], { records }: Running): void {
+    const far = records.filter(({ type }) => type === 'progress').map(({ done }) => Number(done))
+    for (const [at, done] of far.entries()) if (done < (far[at - 1] ?? 0)) throw new Error(`${who}: ${far[at - 1]} bytes, then ${done}`)
+    if (far.length > 0) this.#state.told.push({ who, words: far.length, first: far[0] ?? 0, last: far.at(-1) ?? 0 })
   }
 
   #keep(): void {
@@ -232,7 +252,7 @@ export class Resume {
   async #receiver(): Promise<Life> {
     if (this.#life !== undefined && !this.#life.running.over) return this.#life
     const output = join(this.#dir, `trace-${process.pid}-${this.#lives++}`)
-    const argv = traced(output, [...argvOf('p2p-listen'), '--json', '--no-text'])
+    const argv = traced(output, [...argvOf('p2p-listen'), '--json', '--no-text', '--progress'])
     const running = this.#stage.startProgram(argv, { home: this.#bob.path, env: this.#bob.env })
     await running.until('listening')
     const reads = new ReadCount(output, /\/part\/\w+\/\w+\.\w+\/\d+$/)
@@ -267,7 +287,7 @@ export class Resume {
   async #cut(cut: Cut, gap: number): Promise<void> {
     for (let tries = 0; tries < TRIES; tries++) {
       const { pid } = await this.#receiver()
-      const sender = this.#alice.start('p2p-queue', ['flush', '-w', '3600s'])
+      const sender = this.#alice.start('p2p-queue', ['flush', '-w', '3600s', '--progress'])
       const crossing = await this.#reaches(gap, sender)
       this.#state.peaks.sender = Math.max(this.#state.peaks.sender, peakOf(sender.pid))
       if (crossing === undefined) {
@@ -306,6 +326,7 @@ export class Resume {
   /** The receiver is dead: this is what its next life has to hash again. */
   #buried(): void {
     this.#count()
+    if (this.#life !== undefined) this.#hear('receiver', this.#life.running)
     this.#life = undefined
     const { body, checked } = this.#held()
     this.#state.behind += body - checked
@@ -341,6 +362,7 @@ export class Resume {
 
   #ended(sender: Running): void {
     const { exitCode, signalCode } = sender.child
+    this.#hear('sender', sender)
     if (exitCode !== 0 && signalCode !== 'SIGKILL') throw new Error(`flush: exit ${exitCode ?? signalCode}: ${sender.err}`)
     this.#stage.forget(sender)
   }
@@ -358,6 +380,7 @@ export class Resume {
     this.#count()
     process.kill(this.#life?.pid ?? 0, 'SIGTERM')
     await running.ended
+    this.#hear('receiver', running)
     this.#life = undefined
   }
 }

@@ -3,7 +3,7 @@
 // MINUTES ends a call early (75), and the same call goes on with it. Prints a JSON line; RECORD=1 notes it for the
 // table in README.
 //
-//   node --import tsx test/soak/run.ts resume      BYTES CUTS SEED KEEP MINUTES
+//   node --import tsx test/soak/run.ts resume      BYTES CUTS ONLY SEED KEEP MINUTES; ONLY='sender receiver': these in turn
 //   node --import tsx test/soak/run.ts soak        MESSAGES KILLS STOPS CLOCKS SEED KEEP MINUTES
 
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { recordProof } from '../reliability.ts'
-import { MIB, Resume, type ResumeReport } from './resume.ts'
+import { type Cut, CUTS, MIB, Resume, type ResumeReport } from './resume.ts'
 import { Soak, type SoakReport } from './soak.ts'
 
 const MORE = 75
@@ -33,13 +33,14 @@ const mib = (bytes: number): string => `${(bytes / MIB).toFixed(1)} MiB`
 const share = (part: number, whole: number): string => `${((100 * part) / whole).toFixed(2)} %`
 
 function tellResume(report: ResumeReport): void {
-  const { bytes, cuts, made, twice, hashed, behind, peaks } = report
+  const { bytes, cuts, made, twice, hashed, behind, peaks, told } = report
   const kinds = Object.entries(made).map(([kind, count]) => `${kind} ${count}`)
   console.log(`# ${mib(bytes)}, cut ${cuts} times: ${kinds.join(', ')}`)
   console.log(`# received twice ${mib(twice)}, ${share(twice, bytes)}`)
   console.log(`# hashed again ${mib(hashed)}, of ${mib(behind)} that lay behind checkpoints`)
   const over = (peak: number): string => `${mib(peak - peaks.node)}`
   console.log(`# peak memory over a bare node: p2p-send ${over(peaks.accepting)}, sender ${over(peaks.sender)}, receiver ${over(peaks.receiver)}`)
+  for (const { who, words, first, last } of told) console.log(`# ${who}: ${words} times told, from ${mib(first)} to ${mib(last)}`)
   console.log(JSON.stringify({ resume: report }))
   const what = `${mib(bytes)} cut ${cuts} times: ${share(twice, bytes)} of its bytes crossed twice`
   const command = `make resume BYTES=${bytes / MIB}M CUTS=${cuts}`
@@ -47,7 +48,10 @@ function tellResume(report: ResumeReport): void {
 }
 
 async function resume(): Promise<'done' | 'more'> {
-  const work = await Resume.open(dir, { bytes: number('BYTES', 4096 * MIB), cuts: number('CUTS', 100), seed })
+  const only = (process.env['ONLY'] ?? '').split(/\W+/).filter((word) => word !== '')
+  for (const kind of only) if (!(CUTS as readonly string[]).includes(kind)) throw new Error(`ONLY=${kind}: one of ${CUTS.join(' ')}`)
+  const kinds = only.length === 0 ? {} : { kinds: only as Cut[] }
+  const work = await Resume.open(dir, { bytes: number('BYTES', 4096 * MIB), cuts: number('CUTS', 100), seed, ...kinds })
   try {
     const end = await work.run(seconds)
     if (end === 'done') tellResume(work.report())

@@ -8,8 +8,8 @@ import { Scene, type Who } from './scene.ts'
 import { pause, type Running, until } from '../peer.ts'
 import type { Round } from './table.ts'
 
-/** A pair that has something to send meets within one period and the silence before it: p2p-wire(7), HOLES. */
-const PATIENCE_MS = 170_000
+/** The side that does not write has periods of 300 s; a pair that early datagrams spoilt meets after the next silence. */
+const PATIENCE_MS = 330_000
 
 /** After a round in which that was in vain. */
 const IMPATIENCE_MS = 15_000

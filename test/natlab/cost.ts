@@ -28,12 +28,6 @@ function cpu(scene: Scene, pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / 100
 }
 
-/** How often a process was put to sleep and woken so far, all threads. */
-function switches(scene: Scene, pid: number): number {
-  const text = scene.lab.run('a', ['sh', '-c', `cat /proc/${pid}/task/*/status`])
-  return [...text.matchAll(/^voluntary_ctxt_switches:\s+(\d+)$/gm)].reduce((sum, [, count]) => sum + Number(count), 0)
-}
-
 async function measure(what: string, both: boolean, seconds: number): Promise<void> {
   await Scene.with(
     'cone',
@@ -44,7 +38,7 @@ async function measure(what: string, both: boolean, seconds: number): Promise<vo
       if (right !== undefined) await Promise.all([left.until('peer'), right.until('peer')])
       await pause(15_000) // the beginning costs more
       const count = counting(scene, 'a')
-      const before = { cpu: cpu(scene, left.pid), switches: switches(scene, left.pid) }
+      const before = cpu(scene, left.pid)
       await pause(seconds * 1000)
       const { packets, bytes } = count()
       const hourly = (value: number): number => Math.round((value * HOUR_S) / seconds)
@@ -56,8 +50,7 @@ async function measure(what: string, both: boolean, seconds: number): Promise<vo
           seconds,
           packets_per_hour: hourly(packets),
           bytes_per_hour: hourly(bytes),
-          wakeups_per_hour: hourly(switches(scene, left.pid) - before.switches),
-          cpu_seconds_per_hour: hourly((cpu(scene, left.pid) - before.cpu) * 10) / 10,
+          cpu_seconds_per_hour: hourly((cpu(scene, left.pid) - before) * 10) / 10,
         }),
       )
       await Promise.all([left.stop(), right?.stop()])

@@ -11,7 +11,7 @@ export interface Round {
   readonly reason?: string
   /** Openers, hellos and answers that the two sides sent, from the start of the first listener to the end. */
   readonly packets: number
-  /** Of them, openers that came to the other side's router. */
+  /** Openers, or datagrams as long, that came to the other side's router. */
   readonly strays: number
   /** What carried the session. */
   readonly over?: string

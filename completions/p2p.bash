@@ -52,7 +52,7 @@ _p2p_table() {
       ;;
     p2p-punch)
       p2p_options=(--home=directory --json --text --quiet/-q --verbose/-v --help/-h --version/-V)
-      p2p_all=("${p2p_options[@]}" --timeout=duration --explain --keep)
+      p2p_all=("${p2p_options[@]}" --timeout=duration --explain --keep --status --slot --map +--stun= --birthday)
       ;;
     p2p-queue)
       p2p_verbs=(list show flush hold release retry drop stat export import)
@@ -186,7 +186,7 @@ _p2p_table() {
       p2p_arguments=('welcome')
       ;;
     'p2p-punch ')
-      p2p_options+=(--timeout=duration --explain --keep)
+      p2p_options+=(--timeout=duration --explain --keep --status --slot --map +--stun= --birthday)
       p2p_arguments=('welcome')
       ;;
     'p2p-queue show')

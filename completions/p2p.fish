@@ -149,7 +149,7 @@ function __p2p_valued
         case p2p-pipe
             printf '%s\n' --timeout --home
         case p2p-punch
-            printf '%s\n' --timeout --home
+            printf '%s\n' --timeout --stun --home
         case p2p-queue
             printf '%s\n' --wait -w --linger --to --output -o --home
         case p2p-send
@@ -700,9 +700,14 @@ complete -c p2p-punch -n '__p2p_at p2p-punch "*" --quiet -q' -l quiet -s q -d 'n
 complete -c p2p-punch -n '__p2p_at p2p-punch "*" --verbose -v' -l verbose -s v -d 'say more on standard error'
 complete -c p2p-punch -n '__p2p_at p2p-punch "*" --help -h' -l help -s h -d 'show this help'
 complete -c p2p-punch -n '__p2p_at p2p-punch "*" --version -V' -l version -s V -d 'show the version'
-complete -c p2p-punch -n '__p2p_at p2p-punch "*" --timeout' -l timeout -r -f -k -a '30s 5m 1h 1d 7d' -d 'for at most so long (default: 30s)'
+complete -c p2p-punch -n '__p2p_at p2p-punch "*" --timeout' -l timeout -r -f -k -a '30s 5m 1h 1d 7d' -d 'for at most so long (default: 30s; with --slot 20m)'
 complete -c p2p-punch -n '__p2p_at p2p-punch "*" --explain' -l explain -d 'say what was tried, what came of it, and what would help'
 complete -c p2p-punch -n '__p2p_at p2p-punch "*" --keep' -l keep -d 'hold the way open until ended'
+complete -c p2p-punch -n '__p2p_at p2p-punch "*" --status' -l status -d 'instead of all that: how this machine is seen from outside'
+complete -c p2p-punch -n '__p2p_at p2p-punch "*" --slot' -l slot -d 'meet NAME at a time that both sides compute, if both do this'
+complete -c p2p-punch -n '__p2p_at p2p-punch "*" --map' -l map -d 'ask the own router for the port, whatever the settings say'
+complete -c p2p-punch -n '__p2p_at p2p-punch "*"' -l stun -r -f -d 'ask this STUN server how this machine is seen'
+complete -c p2p-punch -n '__p2p_at p2p-punch "*" --birthday' -l birthday -d 'search a router that changes ports for an open one, if both do this'
 complete -c p2p-punch -n '__p2p_argument p2p-punch "" 0 0' -f -a '(__p2p_read p2p-punch welcome)'
 
 complete -c p2p-queue -e

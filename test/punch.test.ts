@@ -8,7 +8,8 @@ import * as assert from 'uvu/assert'
 
 import { updateContact } from '../lib/disk/keyring.ts'
 import type { Address } from '../lib/wire/address.ts'
-import { type Peer, Stage } from './peer.ts'
+import type { Ran } from './command.ts'
+import { type Peer, Stage, until } from './peer.ts'
 import { type Rec, records } from './records.ts'
 
 /** From now on `who` knows `other` by these addresses. */
@@ -146,6 +147,75 @@ test('--keep holds the way until ended, and tells when it is lost and there agai
     const { code, signal } = await kept.stop()
     assert.equal([code, signal, kept.err], [null, 'SIGTERM', ''])
     await again.stop()
+  }))
+
+test('--status: what contacts saw and when one called, without a listener and with it; never asked for a NAME', () =>
+  withPair(async (alice, bob) => {
+    const forward = `forward TCP+UDP ${alice.home.port} to this machine`
+    const before = await alice.good('p2p-punch', ['--status'])
+    const addresses = [`127.0.0.1:${alice.home.port}`]
+    assert.equal(before, [{ v: 1, type: 'network', port: alice.home.port, listener: false, nat: 'unknown', addresses, forward }])
+    await point(bob, alice, (address) => ({ ...address, port: 9 })) // who is called is not told where it is seen
+    const far = await bob.listen()
+    await alice.good('p2p-punch', ['bob'])
+    await far.stop()
+    const [after] = await alice.good('p2p-punch', ['--status'])
+    const seen = (after?.['seen'] ?? []) as Rec[]
+    assert.equal(seen.map(({ by, address }) => [by, address]), [['bob', `127.0.0.1:${alice.home.port}`]])
+    assert.is(after?.['forward'], forward, 'bob is on this machine, not outside')
+    writeFileSync(alice.at('hello', `${bob.key}.met`), JSON.stringify({ at: 1, instances: [], outside: { at: 1_800_000_000_000, address: '192.0.2.9:4', over: 'udp' } }))
+    const own = await alice.listen()
+    const [live] = await alice.good('p2p-punch', ['--status'])
+    assert.equal([live?.['listener'], live?.['udp'], live?.['forward']], [true, true, undefined])
+    assert.equal(live?.['reached'], { at: '2027-01-15T08:00:00.000Z', address: '192.0.2.9:4', over: 'udp', by: 'bob' })
+    const text = await alice.run('p2p-punch', ['--status', '--text'])
+    assert.match(text.out, /^port {7}\d+, held by the listener, TCP and UDP\naddresses {2}\S+\nrouter {5}not known\nmapping {4}/)
+    assert.match(text.out, /^reached {4}from outside by bob, UDP from 192\.0\.2\.9:4, \d+ \w+ ago$/m)
+    await own.stop()
+    const surplus = await alice.run('p2p-punch', ['bob', '--status'])
+    assert.is(surplus.code, 64, surplus.err)
+  }))
+
+test('a slot that comes too late and a search of no use are refused at once, and nothing is sent', () =>
+  withPair(async (alice) => {
+    const soon = (): Promise<Ran> => alice.run('p2p-punch', ['bob', '--slot', '--timeout', '1s', '--json'])
+    let late = await soon()
+    if (!late.out.includes('no-slot')) late = await soon() // one second of 600 is in time
+    const [first] = of(records(late.out), 'punch')
+    assert.equal([late.code, first?.['reason'], first?.['tried']], [69, 'no-slot', undefined], late.err)
+    assert.match(late.err, /the next meeting with bob begins at \d{4}-\d\d-\d\d \d\d:\d\d, later than the time that was given/)
+    const search = await alice.run('p2p-punch', ['bob', '--birthday', '--json'])
+    const [second] = of(records(search.out), 'punch')
+    assert.equal([search.code, second?.['reason'], second?.['tried']], [69, 'no-search', undefined])
+    assert.match(search.err, /what your router and the router of bob does is not known/)
+  }))
+
+test('a listener that begins gets the home from a command that listens, which goes on through it', () =>
+  withPair(async (alice, bob) => {
+    const far = await bob.listen()
+    const kept = alice.start('p2p-punch', ['bob', '--keep', '--json'])
+    await kept.until('punch')
+    const pipe = bob.start('p2p-pipe', ['alice', '--timeout', '60s'], { stdin: 'pipe' }) // through bob's own listener: nothing to give way
+    const own = await alice.listen()
+    await until('asked again', () => kept.of('punch').length === 2)
+    assert.is(kept.over, false, 'it still holds the way')
+    const id = await bob.send('alice', ['-m', 'to the listener'])
+    await own.until('message', (record) => record['id'] === id)
+    pipe.child.kill('SIGKILL')
+    assert.equal([(await kept.stop()).signal, kept.err], ['SIGTERM', ''])
+    await Promise.all([own.stop(), far.stop()])
+  }))
+
+test('--stun asks the server that was named, and what it says shows in the verdict', () =>
+  withPair(async (alice, bob) => {
+    const far = await bob.listen(['--stun=any'])
+    const [punch] = of(await alice.good('p2p-punch', ['bob', '--stun', `127.0.0.1:${bob.home.port}`]), 'punch')
+    assert.equal([punch?.['open'], punch?.['nat']], [true, { own: 'independent', peer: 'unknown' }], 'seen at an own address: no router')
+    await far.stop()
+    const mute = await alice.run('p2p-punch', ['bob', '--stun', `127.0.0.1:${bob.home.port}`, '--timeout', '8s', '--json'])
+    assert.is(mute.code, 69)
+    assert.match(mute.err, /^p2p-punch: no answer from 127\.0\.0\.1:\d+\n/)
+    assert.is((await alice.run('p2p-punch', ['bob', '--stun', '[::1'])).code, 64)
   }))
 
 test('a contact that is none, one that is blocked, a time that is none', () =>

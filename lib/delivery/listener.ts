@@ -1,13 +1,14 @@
 // The listener: reachable on the home's port, delivering what comes, offering what waits, serving the commands of this
 // home. It may be killed at any instant; everything it promised is on disk before it is said.
 
+import { sleep } from '../base/clock.ts'
 import { EX, Failure, ioFailure, isCode } from '../base/fail.ts'
 import type { Config } from '../disk/config.ts'
 import { type Contact, isWelcome } from '../disk/contact.ts'
 import type { Home } from '../disk/home.ts'
 import type { Delivered } from '../disk/inbox.ts'
 import type { Keyring } from '../disk/keyring.ts'
-import { tryLock } from '../disk/lock.ts'
+import { type Held, tryLock } from '../disk/lock.ts'
 import type { KnockRequest } from '../disk/quarantine.ts'
 import type { Queued } from '../disk/queued.ts'
 import { sweep } from '../disk/sweep.ts'
@@ -15,7 +16,7 @@ import { serve, type Server } from '../net/accept.ts'
 import { Guard } from '../net/guard.ts'
 import type { Link } from '../net/link.ts'
 import type { Ending } from '../net/stream.ts'
-import { type Channel, type Message, openControl } from './control.ts'
+import { ask, type Channel, type Message, openControl } from './control.ts'
 import { Hooks } from './hooks.ts'
 import { Peers } from './peers.ts'
 import { netStatus } from './netstatus.ts'
@@ -34,6 +35,10 @@ const LOOK_DELAY_MS = 500
 
 /** Between two looks after the own keys. */
 const DAY_MS = 86_400_000
+
+/** A command that listens has ended by then, and is looked after so often. */
+const GIVE_WAY_MS = 5_000
+const LOCK_LOOK_MS = 100
 
 /** What is in hand at the end may take so long: a stopped listener is gone in less than 2 s. */
 const GRACE_MS = 1200
@@ -54,6 +59,8 @@ export interface ListenerOptions {
   call?: boolean
   /** Holes are held towards this KEY alone. */
   only?: string
+  /** A command that listens for a while: it gives way to a listener that is there to stay. */
+  guest?: boolean
   signal: AbortSignal
   /** `udp`: the UDP port is open, too. */
   onReady: (addresses: { ip: string; port: number }[], udp: boolean) => void
@@ -109,13 +116,26 @@ export class Listener {
   /** Runs until the signal fires or it cannot go on. Throws 75 if one runs for this home, 78 if the port is taken. */
   async run(): Promise<void> {
     const { home } = this.#options
-    const lock = await tryLock(home, 'listener')
+    const lock = (await tryLock(home, 'listener')) ?? (await this.#displace())
     if (lock === undefined) throw new Failure(EX.TEMPORARY, `a listener already runs for ${home.path}`)
     try {
       await this.#run()
     } finally {
       await lock.release()
     }
+  }
+
+  /** A command that listens for a while gives way; one that is there to stay does not, and neither does one to another. */
+  async #displace(): Promise<Held | undefined> {
+    const { home, guest, signal } = this.#options
+    if (guest === true || !(await ask(home, { op: 'yield' }, { timeoutMs: GIVE_WAY_MS }, () => undefined))) return undefined
+    const end = home.clock.monotonic() + GIVE_WAY_MS
+    while (home.clock.monotonic() < end && !signal.aborted) {
+      const lock = await tryLock(home, 'listener')
+      if (lock !== undefined) return lock
+      await sleep(home.clock, LOCK_LOOK_MS, signal)
+    }
+    return undefined
   }
 
   /** Ends it after what is in hand, the commands for messages included; the signal ends it sooner. */
@@ -211,7 +231,7 @@ export class Listener {
 
   #build(station: Station): Works {
     const { home } = station
-    const { exec, only, onPeer, onDeferred, onNotice } = this.#options
+    const { exec, only, guest, onPeer, onDeferred, onNotice } = this.#options
     const fail = (error: unknown): void => this.#fail(error)
     const peers = new Peers(station, {
       up: (contact, link) => {
@@ -261,7 +281,15 @@ export class Listener {
     const vicinity = new Vicinity(station, peers, (text) => onNotice(text))
     const hurry = (key: string): Promise<void> => udp.hurry(key)
     const pipes = new Pipes({ clock: home.clock, reach: (key) => peers.reach(key) })
-    const punches = new Punches({ station, peers, udp, fail })
+    const punches = new Punches({
+      station,
+      peers,
+      udp,
+      guard,
+      mapping: vicinity.mapping,
+      fail,
+      fault: (error) => this.#notice(error),
+    })
     const requests = new Requests({
       clock: home.clock,
       station,
@@ -272,6 +300,7 @@ export class Listener {
       punch: (...asked) => punches.serve(...asked),
       status: () => netStatus(station, vicinity.mapping, udp.port !== undefined),
       reload: () => this.reload(),
+      ...(guest === true && { giveWay: () => this.finish() }),
     })
     return { guard, station, peers, pipes, hooks, requests, udp, vicinity, together }
   }

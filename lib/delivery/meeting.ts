@@ -116,7 +116,7 @@ export async function recallSights(home: Home, keys: readonly string[], outside:
 }
 
 /** The addresses of this machine, in an order that stays. */
-function hosts(): string[] {
+export function hosts(): string[] {
   return localAddresses(1).map(({ host }) => host).sort()
 }
 

@@ -2,10 +2,12 @@
 // router does. Answered over the control socket (p2p-spool(5), listen.sock, status).
 
 import type { Home } from '../disk/home.ts'
+import type { Keyring } from '../disk/keyring.ts'
 import { localAddresses } from '../net/interfaces.ts'
-import { NAT_CLASS, type Sight } from '../net/outside.ts'
+import { NAT_CLASS, Outside, type Sight } from '../net/outside.ts'
 import { formatAddress } from '../wire/address.ts'
 import { ask, type Message } from './control.ts'
+import { recallSights } from './meeting.ts'
 import type { PortMapping } from './portmapping.ts'
 import type { Station } from './station.ts'
 
@@ -48,6 +50,15 @@ export function netStatus(station: Station, mapping: PortMapping, udp: boolean):
     })),
     mapping: reportOf(mapping),
   }
+}
+
+/** The NAT class of this machine, as a running listener knows it, or by what contacts said within the last hour. */
+export async function ownNat(home: Home, keyring: Keyring): Promise<number> {
+  const told = await askNetStatus(home)
+  if (told !== undefined && told.nat !== 'unknown') return told.nat === 'symmetric' ? NAT_CLASS.SYMMETRIC : NAT_CLASS.INDEPENDENT
+  const outside = new Outside(home.clock)
+  await recallSights(home, keyring.all().map(({ key }) => key), outside)
+  return outside.natClass(localAddresses(home.port).map(({ host }) => host))
 }
 
 function reportOf({ state, useless }: PortMapping): MappingReport {

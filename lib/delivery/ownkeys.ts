@@ -17,6 +17,7 @@ import { globalAddresses } from '../net/interfaces.ts'
 import { type Address, ADDRESSES_MAX, distinctAddresses, isReachable, parseAddress } from '../wire/address.ts'
 import { tellListener } from './control.ts'
 import { checkHandOver, handOver } from './handover.ts'
+import { ownNat } from './netstatus.ts'
 
 import type { Call } from '../edge/cli.ts'
 
@@ -57,7 +58,8 @@ export async function token(call: Call, ask: Ask): Promise<void> {
   let self = await loadSelf(home)
   if (call.flag('addr')) {
     const addresses = addressesOf(call, home.port)
-    self = await withSeed(home, () => ask('passphrase', false), (seed) => renewToken(home, seed, addresses))
+    const nat = await ownNat(home, await loadKeyring(home))
+    self = await withSeed(home, () => ask('passphrase', false), (seed) => renewToken(home, seed, addresses, nat))
   }
   if (call.flag('successor-of')) self = await succeed(call, home, ask)
   if (call.flag('addr') || call.flag('successor-of')) await tellListener(home, 'reload')

@@ -166,6 +166,7 @@ class Piping {
       once: false,
       exec: undefined,
       call: false,
+      guest: true,
       signal: new AbortController().signal,
       onReady: () => ready(),
       onMessage: () => undefined,

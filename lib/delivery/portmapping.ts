@@ -4,6 +4,7 @@
 import { execFile } from 'node:child_process'
 
 import { utf8, concat } from '../base/bytes.ts'
+import { sleep } from '../base/clock.ts'
 import { hkdf } from '../crypto/suite.ts'
 import { readText } from '../disk/durable.ts'
 import type { Home } from '../disk/home.ts'
@@ -16,6 +17,7 @@ import type { Station } from './station.ts'
 
 const LABEL = 'p2p/1 pcp'
 const ROUTES = '/proc/net/route'
+const LOOK_MS = 50 // between two looks whether the router has answered
 
 export interface PortMappingOptions {
   station: Station
@@ -43,10 +45,10 @@ export class PortMapping {
     return this.#mapping?.addresses ?? []
   }
 
-  /** Begins if the settings allow it, ends what they no longer do. */
-  async start(): Promise<void> {
+  /** Begins if the settings allow it, or whatever they say; ends what they no longer allow. */
+  async start(anyway = false): Promise<void> {
     const { config } = this.#options.station
-    if (!config.map) return this.stop()
+    if (!config.map && !anyway) return this.stop()
     if (this.#mapping !== undefined) return
     this.#mapping = this.#make()
     this.#mapping.start()
@@ -55,6 +57,12 @@ export class PortMapping {
   /** This machine has moved or woken. */
   moved(): void {
     this.#mapping?.start()
+  }
+
+  /** Resolves when the router has answered, does not answer, or `signal` fires. */
+  async settled(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options.station.home
+    while (this.state?.state === 'searching' && !signal.aborted) await sleep(clock, LOOK_MS, signal)
   }
 
   /** The router is told that it is over. */

@@ -3,20 +3,28 @@
 
 import type { Contact } from '../disk/contact.ts'
 import { localAddresses } from '../net/interfaces.ts'
+import type { Guard } from '../net/guard.ts'
 import type { Link } from '../net/link.ts'
 import { NAT_CLASS } from '../net/outside.ts'
+import type { Ending } from '../net/stream.ts'
 import { Tally } from '../net/tally.ts'
 import { type Facts, verdict } from '../net/verdict.ts'
-import { distinctAddresses, formatAddress, isPrivate } from '../wire/address.ts'
+import { type Address, distinctAddresses, formatAddress, isPrivate, parseAddress } from '../wire/address.ts'
+import { STUN_PORT } from '../wire/stun.ts'
 import { EXT_NAT, parseToken } from '../wire/token.ts'
 import type { Message } from './control.ts'
+import { lookFromOutside } from './lookout.ts'
 import { recallSights } from './meeting.ts'
 import type { Peers, Trouble } from './peers.ts'
-import { Punch } from './punch.ts'
-import { aborted, type Write } from './requests.ts'
+import type { PortMapping } from './portmapping.ts'
+import { type Refusal, Ways } from './punchways.ts'
+import { aborted, strings, type Write } from './requests.ts'
 import type { Session } from './session.ts'
 import type { Station } from './station.ts'
 import type { UdpSide } from './udpside.ts'
+
+/** The own router has answered by then, or will not. */
+const ASK_MS = 5_000
 
 /** What the owner says of a punch, p2p-spool(5), listen.sock; steps are for people. */
 export interface Opened {
@@ -27,6 +35,8 @@ export interface Opened {
   elapsed: number
   rtt?: number
   tried: Tried[]
+  /** Hellos to ports that nobody named. */
+  probes: number
 }
 
 export interface Tried {
@@ -42,14 +52,28 @@ export interface PunchesOptions {
   station: Station
   peers: Peers
   udp: UdpSide
+  guard: Guard<Ending>
+  mapping: PortMapping
+  /** Something a person should know; the work goes on. */
+  fault: (error: unknown) => void
   /** This side cannot go on. */
   fail: (error: unknown) => void
+}
+
+/** What was asked for. */
+interface Order {
+  readonly slot: boolean
+  readonly search: boolean
+  /** Unix ms; Infinity without end. */
+  readonly deadline: number
 }
 
 /** What is known of one punch. */
 class Trial {
   readonly tally = new Tally([])
   tcp: Trouble | undefined
+  /** It was not even begun. */
+  refusal: Refusal | undefined
 
   get tried(): Tried[] {
     const udp = this.tally.places.map((counts): Tried => ({ ...counts, over: 'udp' }))
@@ -66,65 +90,111 @@ export class Punches {
     this.#options = options
   }
 
-  /** One request: key, wait (seconds, -1 without end), keep. */
-  async serve({ key, wait, keep }: Message, write: Write, gone: AbortSignal): Promise<void> {
-    const { station, peers } = this.#options
+  /** One request: key, wait (seconds, -1 without end), keep, slot, birthday, map, stun (HOST:PORT). */
+  async serve(request: Message, write: Write, gone: AbortSignal): Promise<void> {
+    const { key, wait, keep, slot, birthday, map, stun } = request
+    const { station, mapping } = this.#options
     const { clock } = station.home
     const contact = station.keyring.byKey(String(key))
     if (contact === undefined) return write({ type: 'error', text: 'not a contact' })
     await this.#recall()
     const late = new AbortController()
-    const cancel = typeof wait === 'number' && wait >= 0 ? clock.after(wait * 1000, () => late.abort()) : (): void => undefined
+    const ms = typeof wait === 'number' && wait >= 0 ? wait * 1000 : Infinity
+    const cancel = Number.isFinite(ms) ? clock.after(ms, () => late.abort()) : (): void => undefined
+    const order = { slot: slot === true, search: birthday === true, deadline: clock.now() + ms }
     const over = AbortSignal.any([gone, late.signal])
+    const step = (text: string): void => write({ type: 'step', text })
     try {
-      if (!(await this.#through(contact, write, over))) return
+      if (map === true) await this.#map(step, over)
+      await this.#look(strings(stun).map((text) => parseAddress(text, STUN_PORT)), write, over)
+      let session = await this.#through(contact, order, write, over)
+      if (session === undefined) return
       await station.postmaster.expire(contact)
-      let moved = await this.#move(contact.key, over)
-      while (!moved && !over.aborted && (await this.#through(contact, () => undefined, over))) {
-        moved = await this.#move(contact.key, over)
+      let moved = await this.#move(session, over)
+      while (!moved && !over.aborted) {
+        session = await this.#through(contact, order, () => undefined, over)
+        if (session === undefined) break
+        moved = await this.#move(session, over)
       }
       write({ type: 'flushed', complete: moved })
+      if (keep === true) {
+        cancel()
+        await this.#keep(contact.key, write, gone)
+      }
     } finally {
       cancel()
+      if (map === true) await mapping.start() // as the settings say
     }
-    while (keep === true && !gone.aborted) {
-      const session = await peers.arrival(contact.key, gone)
+  }
+
+  /** Tells when the way is lost and there again, until nobody asks any more. */
+  async #keep(key: string, write: Write, gone: AbortSignal): Promise<void> {
+    const { peers } = this.#options
+    while (!gone.aborted) {
+      const session = await peers.arrival(key, gone)
       if (session === undefined) return
       await Promise.race([session.ended, aborted(gone)])
-      if (gone.aborted || peers.isUp(contact.key)) continue
+      if (gone.aborted || peers.isUp(key)) continue
       write({ type: 'lost' })
-      const again = await peers.arrival(contact.key, gone)
+      const again = await peers.arrival(key, gone)
       if (again !== undefined) write({ type: 'back', ...whereOf(again) })
     }
   }
 
-  /** Moves what waits on both sides; false if a session broke, or time was over, before the end of that. */
-  async #move(key: string, over: AbortSignal): Promise<boolean> {
+  /** The own router is asked for the port, whatever the settings say. */
+  async #map(step: (text: string) => void, over: AbortSignal): Promise<void> {
+    const { mapping, station } = this.#options
+    step(`asking the own router for port ${station.home.port}`)
+    await mapping.start(true)
+    const late = new AbortController()
+    const cancel = station.home.clock.after(ASK_MS, () => late.abort())
+    await mapping.settled(AbortSignal.any([over, late.signal])).finally(cancel)
+  }
+
+  /** Servers say how they see this machine: those that were named, those of the settings if it is not known otherwise. */
+  async #look(named: readonly Address[], write: Write, over: AbortSignal): Promise<void> {
+    const { station, udp } = this.#options
+    const servers = named.length > 0 || station.place().nat !== NAT_CLASS.UNKNOWN ? named : station.config.stun
+    if (servers.length === 0) return
+    await Promise.race([udp.opened(), aborted(over)])
+    if (udp.port === undefined || over.aborted) return
+    write({ type: 'step', text: `asking ${servers.map(formatAddress).join(', ')} how this machine is seen` })
+    const sightings = await lookFromOutside(station, udp.port, servers, over)
+    for (const { server, discovery } of sightings) {
+      if (discovery === undefined) write({ type: 'warning', text: `no answer from ${formatAddress(server)}` })
+    }
+  }
+
+  /**
+   * Moves what waits on both sides over this session, which may be over by now, and others with the contact; false if all
+   * of them broke, or time was over, before the end of that.
+   */
+  async #move(first: Session, over: AbortSignal): Promise<boolean> {
     const { peers } = this.#options
+    const { key } = first.contact
     const known = new Set<Session>()
     let moved = false
-    for (;;) {
-      const fresh = peers.sessions(key).filter((session) => !known.has(session))
-      if (fresh.length === 0 || over.aborted) return moved && !over.aborted
+    for (let fresh = [first]; fresh.length > 0 && !over.aborted; fresh = peers.sessions(key).filter((each) => !known.has(each))) {
       peers.poke(key)
       for (const session of fresh) {
         known.add(session)
         await session.settled(over)
         // Of two sessions one ends; what it had in hand went, or goes over the other.
-        if (!session.replaced) moved = session.link.reason === undefined || (await session.ended).end === 'done'
+        if (!session.replaced) moved ||= session.link.reason === undefined || (await session.ended).end === 'done'
       }
     }
+    return moved && !over.aborted
   }
 
-  /** True once a session has shown that it lives; false when that was told to be impossible. */
-  async #through(contact: Contact, write: Write, over: AbortSignal): Promise<boolean> {
+  /** A session that has shown that it lives; undefined when that was told to be impossible. */
+  async #through(contact: Contact, order: Order, write: Write, over: AbortSignal): Promise<Session | undefined> {
     const { station, peers } = this.#options
     const { clock } = station.home
     const asked = clock.monotonic()
     const trial = new Trial()
     const done = new AbortController()
     const until = AbortSignal.any([over, done.signal])
-    const trying = this.#try(contact, trial, write, until).then(() => done.abort())
+    const trying = this.#try(contact, order, trial, write, until).then(() => done.abort())
     try {
       while (!over.aborted) {
         const session = await peers.arrival(contact.key, until)
@@ -137,14 +207,15 @@ export class Punches {
           elapsed: clock.monotonic() - asked,
           ...(rtt !== undefined && { rtt }),
           tried: trial.tried,
+          probes: trial.tally.probes,
         }
         write({ ...opened, nat: this.#nats(contact) })
-        return true
+        return session
       }
       done.abort()
       await trying
-      write({ type: 'closed', ...verdict(this.#facts(contact, trial)), tried: trial.tried, nat: this.#nats(contact) })
-      return false
+      write({ type: 'closed', ...(trial.refusal ?? verdict(this.#facts(contact, order, trial))), tried: trial.tried, probes: trial.tally.probes, nat: this.#nats(contact) })
+      return undefined
     } finally {
       done.abort()
       await trying
@@ -161,48 +232,31 @@ export class Punches {
   }
 
   /** Everything that may lead there at once; resolves when `until` fires, or when nothing leads further. */
-  async #try(contact: Contact, trial: Trial, write: Write, until: AbortSignal): Promise<void> {
-    const { peers } = this.#options
+  async #try(contact: Contact, order: Order, trial: Trial, write: Write, until: AbortSignal): Promise<void> {
+    const { station, peers, udp, guard, fail, fault } = this.#options
     const held = await peers.arrival(contact.key, AbortSignal.abort())
     if (held !== undefined) await Promise.race([held.ended, aborted(until)])
     if (until.aborted) return
     const step = (text: string): void => write({ type: 'step', text })
+    const adopt = (link: Link): void => void peers.adopt(link).catch(fail)
+    const { own, peer } = this.#nats(contact)
+    const { deadline, search } = order
+    const ways = new Ways({ station, guard, udp, contact, own, peer, adopt, fault, step, signal: until, deadline })
+    if (search) trial.refusal = ways.refuseSearch()
+    const slot = order.slot && trial.refusal === undefined ? await ways.slot() : undefined
+    if (slot !== undefined && 'reason' in slot) trial.refusal = slot
+    if (trial.refusal !== undefined) return
     const dialling = peers.reach(contact.key).then(async (reached) => {
       if ('contact' in reached) return aborted(until)
       trial.tcp = reached
     })
-    await Promise.race([Promise.all([dialling, this.#punch(contact, trial, step, until)]), aborted(until)])
+    const punching = Promise.race([udp.opened(), aborted(until)]).then(() => {
+      return ways.take(slot !== undefined && 'number' in slot ? slot : undefined, search, trial.tally)
+    })
+    await Promise.race([Promise.all([dialling, punching]), aborted(until).then(() => punching)])
   }
 
-  async #punch(contact: Contact, { tally }: Trial, step: (text: string) => void, signal: AbortSignal): Promise<void> {
-    const { station, peers, udp, fail } = this.#options
-    await Promise.race([udp.opened(), aborted(signal)])
-    const { port, holding } = udp
-    if (port === undefined || holding === undefined || signal.aborted) return
-    const resume = holding.pause(contact.key)
-    const unwatch = port.watch((passing) => tally.note(passing))
-    const onLink = (link: Link): void => void peers.adopt(link).catch(fail)
-    try {
-      const punch = new Punch({ station, contact, port, holding, tally, step, signal, onLink })
-      const sent = await punch.now()
-      if (!sent || this.#isHopeless(contact, tally)) return
-      resume()
-      holding.await(contact.key)
-      step(`waiting for ${contact.name}`)
-      await aborted(signal)
-    } finally {
-      unwatch()
-      resume()
-    }
-  }
-
-  /** What was sent cannot arrive, and nothing that comes can get in: over IPv4, with a new port for each on both sides. */
-  #isHopeless(contact: Contact, { places }: Tally): boolean {
-    const both = [this.#options.station.place().nat, natOf(contact)].every((nat) => nat === NAT_CLASS.SYMMETRIC)
-    return both && places.every(({ address }) => !address.startsWith('['))
-  }
-
-  #facts(contact: Contact, { tally, tcp }: Trial): Facts {
+  #facts(contact: Contact, { slot, search }: Order, { tally, tcp }: Trial): Facts {
     const { station, udp } = this.#options
     const { port } = station.home
     const here = localAddresses(port).find((address) => isPrivate(address) && !address.host.includes(':'))
@@ -211,18 +265,19 @@ export class Punches {
       port,
       here: here?.host,
       noUdp: udp.missing,
-      own: station.place().nat,
-      peer: natOf(contact),
+      ...this.#nats(contact),
       known: distinctAddresses([...contact.sessionAddresses, ...contact.addresses]).map(formatAddress),
       udp: tally.places,
       tcp: tcp?.addresses ?? [],
-      searched: true,
-      slot: true,
+      searched: search,
+      slot,
     }
   }
 
   #nats(contact: Contact): { own: number; peer: number } {
-    return { own: this.#options.station.place().nat, peer: natOf(contact) }
+    const { station } = this.#options
+    const { nat } = station.place()
+    return { own: nat === NAT_CLASS.UNKNOWN ? natIn(station.keyring.self.tokenText) : nat, peer: contact.nat ?? natIn(contact.tokenText) }
   }
 
   /** A command that has just begun knows what was seen of this machine before. */
@@ -238,8 +293,8 @@ function whereOf({ link: { carrier, remote } }: Session): { over: 'tcp' | 'udp';
   return { over: carrier, address: formatAddress({ host: remote.ip, port: remote.port }) }
 }
 
-/** The NAT class of a contact: what it told last, or what its token says. */
-export function natOf({ nat, tokenText }: Contact): number {
-  if (nat !== undefined || tokenText === '') return nat ?? NAT_CLASS.UNKNOWN
+/** The NAT class that a token tells. */
+function natIn(tokenText: string): number {
+  if (tokenText === '') return NAT_CLASS.UNKNOWN
   return parseToken(tokenText).ext.find(({ type }) => type === EXT_NAT)?.value[0] ?? NAT_CLASS.UNKNOWN
 }

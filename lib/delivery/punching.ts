@@ -10,28 +10,43 @@ import { type Keyring, loadKeyring } from '../disk/keyring.ts'
 import { list, names } from '../disk/queue.ts'
 import type { Call } from '../edge/cli.ts'
 import { natWords } from '../net/verdict.ts'
+import { parseAddress } from '../wire/address.ts'
 import { type PunchInfo, punchRecord, type TriedWay } from '../wire/netrecord.ts'
+import { STUN_PORT } from '../wire/stun.ts'
 import { ask, findListener, type Message } from './control.ts'
 import { askSoon, tellNews } from './deliver.ts'
 import { Desk, type Job } from './desk.ts'
 import { Listener } from './listener.ts'
 import { isRefusal, tellOutcome } from './telling.ts'
 
+/** With --slot the next meeting is at most so far away. */
 const TIMEOUT = '30s'
+const SLOT_TIMEOUT = '20m'
 
 /** The owner of the port ends at the timeout by itself; it is waited for so much longer. */
 const GRACE_MS = 2000
 
-/** p2p-punch NAME. */
+/** p2p-punch. */
 export async function punch(call: Call): Promise<void> {
+  if (call.flag('status')) {
+    if (call.args.length > 0) throw new Failure(EX.USAGE, "'--status' is about this machine and takes no NAME", 'p2p-punch --help')
+    const { netView } = await import('./netview.ts')
+    return netView(call)
+  }
   const home = await openHome({ flag: call.value('home'), env: process.env })
   const keyring = await loadKeyring(home)
   const [name] = call.args
   if (name === undefined) throw call.missing('NAME')
   const contact = keyring.resolve(name)
   checkSendable(contact)
-  const timeoutMs = parseDuration(call.value('timeout') ?? TIMEOUT) * 1000
+  for (const server of call.values('stun')) parseAddress(server, STUN_PORT)
+  const timeoutMs = parseDuration(call.value('timeout') ?? (call.flag('slot') ? SLOT_TIMEOUT : TIMEOUT)) * 1000
   await new Punching(call, home, keyring, contact, timeoutMs).run()
+}
+
+interface Limits {
+  signal: AbortSignal
+  timeoutMs: number
 }
 
 class Punching {
@@ -66,7 +81,7 @@ class Punching {
       this.#tell(() => tellOutcome(this.#call.out, outcome))
     })
     const wait = Number.isFinite(this.#timeoutMs) ? this.#timeoutMs / 1000 : -1
-    const request = { op: 'punch', key: contact.key, wait, keep: this.#call.flag('keep') }
+    const request = { op: 'punch', key: contact.key, wait, stun: this.#call.values('stun'), ...this.#flags('keep', 'slot', 'birthday', 'map') }
     this.#step(`looking for a way to ${contact.name}`)
     try {
       await this.#ask(request)
@@ -75,6 +90,10 @@ class Punching {
     }
     if (!signal.aborted) await this.#conclude()
     await this.#told
+  }
+
+  #flags(...flags: string[]): Record<string, boolean> {
+    return Object.fromEntries(flags.map((flag) => [flag, this.#call.flag(flag)]))
   }
 
   /** The listener does it; without one, a listener of this process. */
@@ -87,7 +106,7 @@ class Punching {
       throw new Failure(EX.TEMPORARY, 'the running p2p-listen is older and cannot punch, or does not answer', 'restart p2p-listen')
     }
     try {
-      await this.#listen(request, take)
+      await this.#listen(request, limits, take)
     } catch (error) {
       if (!(error instanceof Failure) || error.exit !== EX.TEMPORARY) throw error
       await askSoon(this.#home, request, limits, take) // a listener has just begun: it serves us
@@ -95,7 +114,7 @@ class Punching {
   }
 
   /** Throws Failure 75 if a listener has just begun, 78 if another program has the port. */
-  async #listen(request: Message, take: (record: Message) => void): Promise<void> {
+  async #listen(request: Message, limits: Limits, take: (record: Message) => void): Promise<void> {
     const { signal } = this.#call
     const config = await loadConfig(this.#home, process.env)
     let ready = (): void => undefined
@@ -109,6 +128,7 @@ class Punching {
       exec: undefined,
       call: false,
       only: this.#contact.key,
+      guest: true,
       signal,
       onReady: () => ready(),
       onMessage: () => undefined,
@@ -126,6 +146,8 @@ class Punching {
     await Promise.race([listener.punch(request, take, signal), running])
     listener.finish()
     await running
+    // A listener that is there to stay has taken over: what is left is its work.
+    if ((this.#outcome === undefined || this.#call.flag('keep')) && !signal.aborted) await askSoon(this.#home, request, limits, take)
   }
 
   /** What the owner of the port says. */
@@ -133,6 +155,7 @@ class Punching {
     const { type, text } = record
     const { name, key } = this.#contact
     if (type === 'step') return this.#step(String(text))
+    if (type === 'warning') return this.#call.warn(String(text))
     if (type === 'open' || type === 'closed') {
       this.#stopWaiting()
       const { v: _, type: __, ...facts } = record
@@ -178,7 +201,7 @@ class Punching {
 
   /** For a terminal. */
   #lines(info: PunchInfo): string {
-    const { name, open, over = '', address = '', elapsed = 0, rtt, text = '', advice = [], nat, tried } = info
+    const { name, open, over = '', address = '', elapsed = 0, rtt, text = '', advice = [], nat, tried, probes = 0 } = info
     const head = open
       ? `${name}  open  ${over} ${address}  ${(elapsed / 1000).toFixed(1)} s${rtt === undefined ? '' : `  rtt ${(rtt / 1000).toFixed(3)} s`}`
       : `${name}  no way  ${text}`
@@ -187,6 +210,7 @@ class Punching {
     const lines = [
       head,
       ...(ways.length > 0 ? ['tried:', ...ways] : []),
+      ...(probes > 0 ? [`  ${probes} other ports`] : []),
       `your router: ${natWords(nat.own)}`,
       `the router of ${name}: ${natWords(nat.peer)}`,
       ...(advice.length > 0 ? ['what would help:', ...advice.map((each) => `  ${each}`)] : []),

@@ -30,6 +30,8 @@ export interface RequestsOptions {
   status: () => object
   /** Gets through to a contact: punches.ts. */
   punch: (request: Message, write: Write, gone: AbortSignal) => Promise<void>
+  /** Ends this process in favour of a listener that is there to stay; none: this is one. */
+  giveWay?: (() => void) | undefined
   /** Reads keyring and settings anew. */
   reload: () => Promise<void>
   /** This side cannot go on. */
@@ -78,6 +80,9 @@ export class Requests {
         return this.#options.reload()
       case 'watch':
         return this.#show(write, gone)
+      case 'yield':
+        if (this.#options.giveWay !== undefined) return this.#options.giveWay()
+        return write({ type: 'error', text: 'this one stays' })
       default:
         write({ type: 'error', text: 'unknown request' })
     }
@@ -193,6 +198,6 @@ export function aborted(signal: AbortSignal): Promise<void> {
   })
 }
 
-function strings(value: unknown): string[] {
+export function strings(value: unknown): string[] {
   return Array.isArray(value) ? value.filter((item) => typeof item === 'string') : []
 }

@@ -8,7 +8,7 @@ import { base58 } from '../base/key.ts'
 import { checkName } from '../base/text.ts'
 import { type Invite, inviteExtension } from '../wire/invite.ts'
 import { statement, successorExtension } from '../wire/successor.ts'
-import { encodeToken, formatToken, parseToken, REVOKED_SEQ, TOKEN_NAME_MAX } from '../wire/token.ts'
+import { encodeToken, EXT_NAT, formatToken, parseToken, REVOKED_SEQ, TOKEN_NAME_MAX } from '../wire/token.ts'
 import { readText, replaceFile } from './durable.ts'
 import { prepareHome, refuseIdentity, writeHomeFile } from './home.ts'
 import { withLock } from './lock.ts'
@@ -165,10 +165,18 @@ export async function createIdentity(
   })
 }
 
-/** A new own token with other addresses, signed by `seed` and durable when this returns. */
-export async function renewToken(home: Home, seed: Uint8Array, addresses: Address[]): Promise<Self> {
+/**
+ * A new own token with other addresses, and with the NAT class `nat` of p2p-wire(7) if that is known (not 0), signed by
+ * `seed` and durable when this returns.
+ */
+export async function renewToken(home: Home, seed: Uint8Array, addresses: Address[], nat = 0): Promise<Self> {
   return withLock(home, LOCK, async () => {
-    return writeToken(home, await signAs(home, seed, (token) => ({ ...renewed(home, token), addresses })))
+    const signed = await signAs(home, seed, (token) => {
+      const others = token.ext.filter(({ type }) => type !== EXT_NAT)
+      const own = nat === 0 ? [] : [{ type: EXT_NAT, value: Uint8Array.of(nat) }]
+      return { ...renewed(home, token), addresses, ext: [...own, ...others].sort((a, b) => a.type - b.type) }
+    })
+    return writeToken(home, signed)
   })
 }
 

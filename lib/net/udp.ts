@@ -22,7 +22,7 @@ export const RESENDS_MS: readonly number[] = [1000, 2000, 4000, 8000]
 const PATIENCE_MS = 10_000 // an answer is waited for so long after the last time
 const REMEMBER_MS = 20_000 // an answer is given again to the same hello from the same place
 const REMEMBER_MAX = 2048 // answers; the oldest goes
-const OPENER_HOPS = 5 // enough for a NAT at home and one at the carrier, too few for the other side's
+export const OPENER_HOPS = 5 // enough for a NAT at home and one at the carrier, too few for the other side's
 const MOVED_MS = 1000 // what is under way to a side that has moved is given so long to arrive where it was
 const LINGER_MS = 500 // last words may take so long when the port closes
 

@@ -124,14 +124,25 @@ class UdxPipe implements Pipe {
   }
 }
 
+type Family = readonly [4, '0.0.0.0'] | readonly [6, '::']
+
 /** Throws an Error that says why if the package can not be had. */
-export const openUdx: OpenDatagrams = async (port, onDatagram) => {
+export const openUdx: OpenDatagrams = (port, onDatagram) => open(port, onDatagram, [[4, '0.0.0.0'], [6, '::']])
+
+/** The same for IPv4 alone. */
+export const openUdx4: OpenDatagrams = (port, onDatagram) => open(port, onDatagram, [[4, '0.0.0.0']])
+
+async function open(
+  port: number,
+  onDatagram: Parameters<OpenDatagrams>[1],
+  families: readonly Family[],
+): Promise<Datagrams> {
   const loaded = await load()
   if ('missing' in loaded) throw new Error(loaded.missing)
   const { udx } = loaded
   const sockets = new Map<4 | 6, UdxSocket>()
   let missing: unknown
-  for (const [family, host] of [[4, '0.0.0.0'], [6, '::']] as const) {
+  for (const [family, host] of families) {
     const socket = udx.createSocket({ ipv6Only: family === 6 })
     try {
       socket.bind(portOf(sockets) ?? port, host)

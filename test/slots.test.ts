@@ -1,0 +1,161 @@
+// When and where two meet who agree on nothing but the clock, and how a search for an open port is laid out.
+
+import * as fc from 'fast-check'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+
+import { compare } from '../lib/base/bytes.ts'
+import { systemRandom } from '../lib/base/random.ts'
+import { nodeSuite as suite } from '../lib/crypto/suite-node.ts'
+import { probes, PROBES_MAX, SOCKETS, whyNoSearch } from '../lib/net/birthday.ts'
+import { Crowd } from '../lib/net/crowd.ts'
+import type { Datagrams } from '../lib/net/datagram.ts'
+import { NAT_CLASS } from '../lib/net/outside.ts'
+import { rendezvousKey } from '../lib/net/rendezvous.ts'
+import { freshPort, LINGER_MS, nextSlot, SLOT_MS, timingFor } from '../lib/net/slots.ts'
+import { FakeClock, person } from './netkit.ts'
+
+const [alice, bob] = [person(suite), person(suite)]
+const KEY = rendezvousKey(suite, { self: alice, peer: { identity: bob.identity, transport: bob.key.publicKey } })
+const BOBS = rendezvousKey(suite, { self: bob, peer: { identity: alice.identity, transport: alice.key.publicKey } })
+const LOWER = [alice.identity, bob.identity].sort(compare)[0] as Uint8Array
+const NOW = 1_800_000_000_000
+
+const times = fc.integer({ min: NOW, max: NOW + 365 * 86_400_000 })
+
+test('both compute the same slot and the same two ports, and another pair others', () => {
+  fc.assert(
+    fc.property(times, (now) => {
+      const [here, there] = [nextSlot(suite, KEY, LOWER, now, 0), nextSlot(suite, BOBS, LOWER, now, 0)]
+      assert.equal(here, there)
+      for (const { identity } of [alice, bob]) {
+        assert.is(freshPort(suite, KEY, here.number, identity), freshPort(suite, BOBS, here.number, identity))
+      }
+      assert.is.not(freshPort(suite, KEY, here.number, alice.identity), freshPort(suite, KEY, here.number + 1, alice.identity))
+    }),
+  )
+})
+
+test('a meeting and what lingers of it lies within its slot, and what cron starts at the beginning is in time for it', () => {
+  const whens = new Set<number>()
+  for (let number = 0; number < 500; number++) {
+    const start = NOW + number * SLOT_MS
+    const slot = nextSlot(suite, KEY, LOWER, start, undefined)
+    assert.is(slot.number, Math.floor(start / SLOT_MS))
+    const offset = slot.begins - slot.number * SLOT_MS
+    assert.ok(offset >= 20_000 && offset + LINGER_MS <= SLOT_MS, String(offset))
+    whens.add(offset)
+  }
+  assert.ok(whens.size > 250, 'no two pairs, and no two slots, always meet at the same time')
+})
+
+test('who comes too late for the guard waits for the next slot', () => {
+  const slot = nextSlot(suite, KEY, LOWER, NOW, 0)
+  assert.is(nextSlot(suite, KEY, LOWER, slot.begins + slot.guard - 1, 0).number, slot.number)
+  assert.is(nextSlot(suite, KEY, LOWER, slot.begins + slot.guard, 0).number, slot.number + 1)
+})
+
+test('guard and window are longer than the clocks differ, and long if that is not known', () => {
+  assert.equal([0, 1000, 5000, -5000, 20_000].map(timingFor), [
+    { guard: 2000, window: 6000 },
+    { guard: 2000, window: 6000 },
+    { guard: 6000, window: 8000 },
+    { guard: 6000, window: 8000 },
+    { guard: 21_000, window: 23_000 },
+  ])
+  for (const skew of [undefined, 20_001, -3_600_000]) assert.equal(timingFor(skew), { guard: 30_000, window: 60_000 })
+})
+
+test('however the clocks differ, each side says hello while the other one is open, and never before', () => {
+  fc.assert(
+    fc.property(times, fc.integer({ min: -540_000, max: 540_000 }), (now, skew) => {
+      // Bob's clock is `skew` ahead; times in ours.
+      const ours = nextSlot(suite, KEY, LOWER, now, skew)
+      const theirs = nextSlot(suite, KEY, LOWER, now + skew, -skew)
+      if (ours.number !== theirs.number) return // one of them was just too late: the next slot
+      const theirBegin = theirs.begins - skew
+      for (const [one, begins, other] of [[ours, ours.begins, theirBegin], [theirs, theirBegin, ours.begins]] as const) {
+        assert.ok(begins + one.guard > other, 'no hello before the other side has opened')
+        assert.ok(begins + one.guard < other + LINGER_MS, 'a hello while the other side is still open')
+      }
+    }),
+    { numRuns: 500 },
+  )
+})
+
+test('one side that knows the clocks and one that does not meet as well', () => {
+  const [knows, guesses] = [nextSlot(suite, KEY, LOWER, NOW, 0), nextSlot(suite, KEY, LOWER, NOW, undefined)]
+  assert.is(knows.begins, guesses.begins)
+  assert.ok(guesses.begins + guesses.guard < knows.begins + LINGER_MS)
+})
+
+const { UNKNOWN, INDEPENDENT, SYMMETRIC } = NAT_CLASS
+
+test('a search is refused unless exactly one side changes ports', () => {
+  const refusal = (own: number, peer: number): string => whyNoSearch('bob', own, peer) ?? 'taken'
+  assert.is(refusal(SYMMETRIC, INDEPENDENT), 'taken')
+  assert.is(refusal(INDEPENDENT, SYMMETRIC), 'taken')
+  assert.match(refusal(SYMMETRIC, SYMMETRIC), /^both sides randomise ports/)
+  assert.match(refusal(INDEPENDENT, INDEPENDENT), /neither does$/)
+  assert.match(refusal(UNKNOWN, SYMMETRIC), /what your router does is not known$/)
+  assert.match(refusal(SYMMETRIC, UNKNOWN), /what the router of bob does is not known$/)
+  assert.match(refusal(UNKNOWN, UNKNOWN), /what your router and the router of bob does is not known$/)
+})
+
+test('probes go to distinct ports, at most 1750 of them, never more than 100 a second', () => {
+  for (const ms of [0, 500, 10_000, 27_000, 90_000, Infinity]) {
+    const shots = probes(systemRandom, '192.0.2.7', ms)
+    assert.ok(shots.length <= PROBES_MAX)
+    assert.is(new Set(shots.map(({ to }) => to.port)).size, shots.length)
+    assert.ok(shots.every(({ to }) => to.port >= 1024 && to.port <= 65_535 && to.ip === '192.0.2.7'))
+    for (let i = 1; i < shots.length; i++) assert.ok((shots[i]?.after ?? 0) - (shots[i - 1]?.after ?? 0) >= 10)
+    assert.ok(shots.every(({ after }) => after <= ms), `${ms}`)
+  }
+  assert.is(probes(systemRandom, '192.0.2.7', 27_000).length, PROBES_MAX)
+})
+
+test('a crowd is a port: it opens from every socket, and answers from the one that heard', async () => {
+  const clock = new FakeClock()
+  const heard: ((bytes: Uint8Array, from: { ip: string; port: number }) => void)[] = []
+  const sent: [number, number | undefined][] = []
+  const crowd = new Crowd(SOCKETS, async (port, onDatagram) => {
+    assert.is(port, 0)
+    const number = heard.push(onDatagram) - 1
+    return {
+      port: 50_000 + number,
+      addresses: [],
+      send: (_: Uint8Array, __: unknown, hops?: number) => sent.push([number, hops]) > 0,
+      close: async () => undefined,
+    } as unknown as Datagrams
+  })
+  const got: string[] = []
+  const port = await crowd.open(7, (_, from) => void got.push(`${from.ip}:${from.port}`))
+  assert.is(crowd.size, SOCKETS)
+  const bobs = { ip: '192.0.2.7', port: 40_001 }
+  const spreading = crowd.spread(() => new Uint8Array(32), bobs, 5, clock, 10, new AbortController().signal)
+  await clock.advance(1000)
+  assert.ok(sent.length <= 101, `${sent.length} in a second`)
+  await clock.advance(3000)
+  await spreading
+  assert.equal([sent.length, new Set(sent.map(([number]) => number)).size, sent[0]?.[1]], [SOCKETS, SOCKETS, 5])
+  heard[99]?.(new Uint8Array(1), bobs)
+  assert.equal(got, ['192.0.2.7:40001'])
+  port.send(new Uint8Array(1), bobs)
+  assert.equal(sent.at(-1), [99, undefined])
+  await port.close()
+})
+
+test('a crowd takes as many sockets as there are, and fails only without any', async () => {
+  let left = 3
+  const few = new Crowd(SOCKETS, async () => {
+    if (left-- === 0) throw Object.assign(new Error('too many'), { code: 'EMFILE' })
+    return { port: 1, addresses: [], close: async () => undefined } as unknown as Datagrams
+  })
+  await few.open(0, () => undefined)
+  assert.is(few.size, 3)
+  const none = new Crowd(SOCKETS, () => Promise.reject(new Error('none')))
+  const failure = await none.open(0, () => undefined).catch((error: unknown) => String(error))
+  assert.is(failure, 'Error: none')
+})
+
+test.run()

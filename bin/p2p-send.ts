@@ -124,7 +124,8 @@ async function sendOne(desk: Desk, accept: Accept, to: Recipient[], base: Partia
   if (text !== undefined) return accept([{ to, composed: await compose(home, hash, { ...base, attachments: [] }, limitFor(desk.config, to)) }])
   if (message !== undefined) text = new TextEncoder().encode(message)
   else if (attachments.length === 0) text = typed(call)
-  const composed = await compose(home, hash, { ...base, text, textName: name, attachments }, limitFor(desk.config, to))
+  const stop = attachments.length > 0 ? call.waiting('reading what is to be sent') : (): void => undefined
+  const composed = await compose(home, hash, { ...base, text, textName: name, attachments }, limitFor(desk.config, to)).finally(stop)
   if (call.flag('skip-empty') && composed.staged.size === 0) return
   await accept([{ to, composed }])
 }

@@ -136,6 +136,12 @@ export PAIRS CONDITIONS ROUNDS JOBS
 natmatrix: all
 	@$(call q,$(NODE)) --import tsx test/natlab/matrix.ts
 
+# README's table, from what was noted last by what proves something, with RECORD=1.
+export RECORD
+.PHONY: reliability
+reliability:
+	@$(call q,$(NODE)) --import tsx test/reliability.ts
+
 # What takes minutes: make test has a sample of it. Variables: test/soak/run.ts.
 export MESSAGES KILLS BYTES CUTS ONLY SEED KEEP MINUTES
 soak resume: all

@@ -4,7 +4,8 @@
 //
 //   node --import tsx test/bench/run.ts [--quick] [ROW...]
 //
-// Rows: start deliver latency look memory ndjson flush file pipe peak inbox. --quick: less of each, under three minutes.
+// Rows: start deliver latency look memory ndjson flush file pipe peak inbox queued dead. --quick: less of each, in
+// under three minutes.
 
 import { execFileSync } from 'node:child_process'
 import { cpus, loadavg, release, totalmem } from 'node:os'
@@ -14,11 +15,12 @@ import { describe, type Figure, record } from './figure.ts'
 import { inbox } from './inbox.ts'
 import { latency } from './latency.ts'
 import { quick } from './scale.ts'
+import { dead, queued } from './spool.ts'
 import { deliver, look, memory, start } from './start.ts'
 import { peak, pipe } from './stream.ts'
 
 const ROWS: Record<string, () => Promise<Figure[]>> = {
-  start, deliver, latency, look, memory, ndjson, flush, file, pipe, peak, inbox,
+  start, deliver, latency, look, memory, ndjson, flush, file, pipe, peak, inbox, queued, dead,
 }
 
 /** Figures that are wanted and that nothing here measures. */

@@ -1,6 +1,7 @@
 // When p2p-send does not offer a message, and says so: somebody who was called in vain a moment ago is not called for
 // each line of a stream, and what its owner holds back is not told as a failure.
 
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 
 import { test } from 'uvu'
@@ -45,6 +46,28 @@ test('a stream of messages to somebody who is away costs one call; somebody else
     const listed = await alice.good('p2p-queue', ['list'])
     assert.equal(listed.map(({ attempts }) => attempts), [1, 0])
     await there.stop()
+  })
+})
+
+test('a pass over a thousand messages for somebody who hangs up is one call, and one line in the log', async () => {
+  await Stage.with(async (stage) => {
+    let calls = 0
+    const gruff = createServer((socket) => {
+      calls++
+      socket.on('error', () => undefined).destroy()
+    })
+    await new Promise<void>((resolve) => gruff.listen(0, '127.0.0.1', resolve))
+    stage.onClose(() => new Promise<void>((resolve) => gruff.close(() => resolve())))
+    const address = gruff.address()
+    const port = typeof address === 'object' ? address?.port : 0
+    const [alice, bob] = await stage.pair({}, { addr: [`127.0.0.1:${port}`] })
+    const lines = alice.file('lines', 'hello\n'.repeat(1000))
+    await alice.good('p2p-send', ['bob', '--lines', '--queue-only'], { input: readFileSync(lines) })
+    await alice.run('p2p-queue', ['flush', '--json'])
+    assert.is(calls, 1)
+    const log = readFileSync(alice.at('queue', bob.key, 'log'), 'utf8')
+    assert.is(log.split('\n').filter((line) => line.includes('"event":"attempt"')).length, 1)
+    assert.is(alice.files('queue', bob.key, 'new').length, 1000)
   })
 })
 

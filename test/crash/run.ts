@@ -17,6 +17,7 @@
 
 import { createHash } from 'node:crypto'
 import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -35,6 +36,9 @@ const HERE = fileURLToPath(new URL('.', import.meta.url))
 const DIST = join(HERE, '../../dist')
 const LOG = join(DIST, 'crash.log')
 
+/** Scenes at once for each processor: a point is mostly waiting, for strace, for the disk, for the other side. */
+const JOBS = 3
+
 interface Options {
   shard: { index: number; count: number }
   sample: { every: number; seed: number } | undefined
@@ -51,7 +55,7 @@ function read(): Options & { fresh: boolean } {
       shard: { type: 'string', default: '1/1' },
       sample: { type: 'string' },
       seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-      jobs: { type: 'string', default: '2' },
+      jobs: { type: 'string', default: String(JOBS * availableParallelism()) },
       fresh: { type: 'boolean', default: false },
       series: { type: 'string', default: '' },
       verbose: { type: 'boolean', default: false },

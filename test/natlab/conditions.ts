@@ -59,6 +59,7 @@ async function moved(rounds: Rounds, tell: boolean): Promise<Round> {
   const { scene } = rounds
   await rounds.begin()
   await rounds.met()
+  await pause(2000) // each knows the other's settings
   scene.lab.order('newip', 'b')
   if (tell) {
     scene.run('b', 'p2p-id', ['token', '--addr', '11.22.33.84'])

@@ -106,7 +106,7 @@ async function init(call: Call): Promise<void> {
   call.info(`name ${made.self.name}, port ${port}, home ${made.home.path}`)
   call.info('keep the next line offline: whoever gives it to your contacts ends this identity for good')
   call.info(made.revocation)
-  warnUnreachable(call, addresses)
+  await warnUnreachable(call, made.home, addresses)
   call.info(`to be reached from outside, let TCP and UDP port ${port} through the firewall and forward it in the router`)
   if (addresses.length > 0) {
     call.tell('next: hand an invite to the other person, or take theirs with p2p-id add')

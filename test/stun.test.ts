@@ -45,6 +45,12 @@ test('what is written is read as it was meant', () => {
       assert.is(bytes.length, 20 + (seen.ip.includes(':') ? 24 : 12) + (fingerprint ? 8 : 0))
     }
   }
+  const sealed = encodeStunResponse(request(true), { ip: '192.0.2.1', port: 32853 })
+  for (let at = 20; at < sealed.length; at++) {
+    const bent = sealed.slice()
+    bent[at] = (bent[at] ?? 0) ^ 0x40
+    if (at < 32) assert.throws(() => parseStun(bent), /wrong fingerprint|truncated/, `byte ${at}`)
+  }
   const refused = encodeStunResponse({ ...request(true), unknown: [3] }, { ip: '192.0.2.1', port: 1 })
   assert.equal(parseStun(refused), { type: 'response', id: ID })
   assert.ok(hex(refused).includes('0009000400000414000a00020003'), 'error 420 and the attribute')

@@ -16,6 +16,7 @@ import { rotateTransport } from '../disk/rotation.ts'
 import { globalAddresses } from '../net/interfaces.ts'
 import { type Address, ADDRESSES_MAX, distinctAddresses, isReachable, parseAddress } from '../wire/address.ts'
 import { tellListener } from './control.ts'
+import { askNetStatus } from './netstatus.ts'
 import { checkHandOver, handOver } from './handover.ts'
 import { ownNat } from './netstatus.ts'
 
@@ -45,10 +46,13 @@ export function addressesOf(call: Call, port: number): Address[] {
   return distinctAddresses(given.length > 0 ? given : globalAddresses(port)).slice(0, ADDRESSES_MAX)
 }
 
-export function warnUnreachable(call: Call, addresses: readonly Address[]): void {
+/** Names the address at which the own router lets callers in, if a listener runs and has found one. */
+export async function warnUnreachable(call: Call, home: Home, addresses: readonly Address[]): Promise<void> {
   if (addresses.some(isReachable)) return
   call.warn('no address in the token can be reached from outside the local network')
-  call.hint('p2p-id token --addr HOST')
+  const mapping = (await askNetStatus(home).catch(() => undefined))?.mapping
+  const outside = mapping?.state === 'mapped' && mapping.useless === undefined ? (mapping.udp ?? mapping.tcp) : undefined
+  call.hint(`p2p-id token --addr ${outside ?? 'HOST'}`)
 }
 
 /** p2p-id token. */
@@ -64,7 +68,7 @@ export async function token(call: Call, ask: Ask): Promise<void> {
   if (call.flag('successor-of')) self = await succeed(call, home, ask)
   if (call.flag('addr') || call.flag('successor-of')) await tellListener(home, 'reload')
   await handOver(call, home, self.tokenText)
-  warnUnreachable(call, self.token.addresses)
+  await warnUnreachable(call, home, self.token.addresses)
   call.tell('hand this line to the other person, by mail or any messenger; they hand you theirs, to be added under a name')
   call.tell(`hint: ${forHome('p2p-id add NAME', call.value('home'))}`)
 }

@@ -60,6 +60,18 @@ if (skip === undefined) {
     })
   })
 
+  test('fw6 fw6, both behind NATs that change ports: over IPv6', async () => {
+    await Scene.with('fw6', 'fw6', async (scene) => {
+      const [a, b] = [await scene.listen('a'), await scene.listen('b')]
+      const ups = await Promise.all([a.until('peer'), b.until('peer')])
+      assert.equal([a.of('peer'), b.of('peer')].map(([up]) => String(up?.['address'] as string)), [`[${scene.lab.env['B_V6']}]:${scene.port}`, `[${scene.lab.env['A_V6']}]:${scene.port}`])
+      assert.is(ups.length, 2)
+      assert.is(scene.send('a', 'one').type, 'delivered')
+      assert.is(scene.send('b', 'two').type, 'delivered')
+      await Promise.all([a.stop(), b.stop()])
+    })
+  })
+
   test('a beacon that somebody keeps and sends from another address leads nowhere', async () => {
     await Scene.with('same', 'cone', async (scene) => {
       // At the router: says the first beacon it hears in hexadecimal, sends the one it is given.

@@ -7,6 +7,8 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
+import { askNetStatus } from '../../lib/delivery/netstatus.ts'
+import { openHome } from '../../lib/disk/home.ts'
 import { pause, until } from '../peer.ts'
 import { missing } from './lab.ts'
 import { Scene } from './scene.ts'
@@ -92,6 +94,24 @@ if (skip === undefined) {
       })
     }
   }
+
+  test('upnp cone, only a local address in the token: the command that puts the outside one into it is told', async () => {
+    await Scene.with(
+      'upnp',
+      'cone',
+      async (scene) => {
+        const a = await scene.listen('a')
+        const address = `${scene.outside('a')}:${scene.port}`
+        const home = await openHome({ flag: scene.home('a'), env: {} })
+        await until('a mapping', async () => (await askNetStatus(home))?.mapping.state === 'mapped')
+        const asked = scene.start('a', 'p2p-id', ['token'])
+        await asked.ended
+        assert.match(asked.err, `hint: p2p-id token --addr ${address}\n`)
+        await a.stop()
+      },
+      { addresses: { a: ['192.168.1.2'] } },
+    )
+  })
 
   test('cgnupnp cone: a router behind its provider\'s NAT opens nothing, and doctor says so', async () => {
     await Scene.with('cgnupnp', 'cone', async (scene) => {

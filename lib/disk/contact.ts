@@ -180,7 +180,7 @@ class Fields {
   number(name: string): number | undefined {
     const value = this.#record[name]
     if (value === undefined) return undefined
-    if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number
+    if (Number.isSafeInteger(value) && (value as number) >= 0 && !Object.is(value, -0)) return value as number
     throw new Error(`'${name}' is no number`)
   }
 

@@ -194,10 +194,41 @@ function parseEvent(line: string): (LogEvent & { at: number }) | undefined {
   if (!line.startsWith('{')) return undefined
   try {
     const event = JSON.parse(line) as LogEvent & { at: number }
-    return typeof event.at === 'number' && typeof event.event === 'string' ? event : undefined
+    return Number.isFinite(event.at) && isSound(event) ? event : undefined
   } catch {
     return undefined
   }
+}
+
+/** Whether it has what its kind is read for; other fields are words for people. */
+function isSound(event: LogEvent): boolean {
+  switch (event.event) {
+    case 'attempt':
+      return isOutcome(event)
+    case 'deferred':
+      return typeof event.id === 'string' && isOutcome(event)
+    case 'carry': {
+      const { attempts, count, last } = event
+      const times = Array.isArray(attempts) && attempts.every((at) => Number.isFinite(at))
+      return times && Number.isSafeInteger(count) && (last === undefined || (isOutcome(last) && Number.isFinite(last.at)))
+    }
+    case 'session':
+    case 'notice':
+      return true
+    default:
+      return typeof event.id === 'string'
+  }
+}
+
+function isOutcome(told: { reason: string; text?: string; addresses?: AddressFailure[]; next?: number } | null): boolean {
+  if (told === null || typeof told !== 'object' || typeof told.reason !== 'string') return false
+  const { text, addresses, next } = told
+  const list = addresses === undefined || (Array.isArray(addresses) && addresses.every(isAddressFailure))
+  return list && (text === undefined || typeof text === 'string') && (next === undefined || Number.isFinite(next))
+}
+
+function isAddressFailure(told: AddressFailure | null): boolean {
+  return typeof told?.address === 'string' && typeof told.reason === 'string'
 }
 
 /** Two rotating at once would lose a log: one does, the others leave it. */

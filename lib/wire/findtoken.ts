@@ -8,7 +8,7 @@ import { openSum, parseToken, TOKEN_PREFIX, TOKEN_TEXT_MAX, TOKEN_TEXT_MIN } fro
 import type { Token } from './token.ts'
 
 export const FIND_MAX = 64 * 1024 // bytes of text: a mail with its quotes
-const STARTS_MAX = 64 // places that look like the start of a token; more is not a letter to a friend
+const STARTS_MAX = 16 // places that look like the start of a token, a millisecond each; more is not a letter to a friend
 const SPOILT_MIN = 24 // characters after which a bad token is talked about rather than taken for prose
 
 const ALPHABET = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz'

@@ -153,7 +153,8 @@ async function readLeaf(
   const end = await endOf(guess)
   if (end < 0) return undefined
   const content = (): AsyncGenerator<Uint8Array> => (coded ? decodeBase64(source, start, end) : range(source, start, end))
-  const size = end === guess && said !== undefined ? said : coded ? await count(content()) : end - start
+  // the line break before a delimiter may be the one that ends the headers
+  const size = end === guess && said !== undefined ? said : coded ? await count(content()) : Math.max(0, end - start)
   const name = disposition.params.get('filename') ?? type.params.get('name')
   const shape = { type: type.value, size, content, ...(name !== undefined && { name }) }
   if (disposition.value === 'reaction') return { kind: 'reaction', ...shape }

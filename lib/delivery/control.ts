@@ -1,12 +1,11 @@
 // The socket through which commands talk to the running listener of their home: NDJSON both ways, only for this user.
 // It speeds things up and avoids work done twice; without it every command does its work itself.
 
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import { type Duplex, duplexPair } from 'node:stream'
 
 import { hex, Reader, utf8, Writer } from '../base/bytes.ts'
 import { EX, Failure, isCode, Malformed } from '../base/fail.ts'
-import { version } from '../base/version.ts'
 import { nodeSuite } from '../crypto/suite-node.ts'
 import type { Home } from '../disk/home.ts'
 
@@ -14,7 +13,7 @@ import type { Home } from '../disk/home.ts'
 const PATH_MAX = 107
 
 /** Bytes of one line: ids of some thousand messages. */
-const LINE_MAX = 4 << 20
+export const LINE_MAX = 4 << 20
 
 /** Of a channel: the longest message, and bytes read ahead of whoever takes them. */
 const MESSAGE_MAX = 1 << 17
@@ -28,79 +27,31 @@ const GREETING_MS = 2000
 
 export type Message = Record<string, unknown>
 
-/** Where the socket of this home is: in it, unless that path is too long. */
+/** Where the socket of this home is: in it, unless that path is too long; then in a folder that nobody else may enter. */
 export async function socketPath(home: Home): Promise<string> {
   const inside = home.at('listen.sock')
   if (utf8(inside).length <= PATH_MAX) return inside
   const name = `p2p-${hex(nodeSuite.hash(utf8(home.path))).slice(0, 24)}.sock`
   const runtime = process.env['XDG_RUNTIME_DIR']
   if (runtime?.startsWith('/') === true && utf8(`${runtime}/${name}`).length <= PATH_MAX) {
-    if ((await home.files.stat(runtime))?.kind === 'dir') return `${runtime}/${name}`
+    if (await isPrivate(home, runtime)) return `${runtime}/${name}`
   }
-  const uid = process.getuid?.() ?? 0
-  const folder = `/tmp/p2p-${uid}`
+  const folder = `/tmp/p2p-${ownUid()}`
   await home.files.mkdir(folder)
-  const stat = await home.files.stat(folder)
-  if (stat?.kind !== 'dir' || stat.uid !== uid || (stat.mode & 0o077) !== 0) {
+  if (!(await isPrivate(home, folder))) {
     throw new Failure(EX.CONFIG, `${folder} is not a private folder of yours`, `rm -r ${folder}`)
   }
   return `${folder}/${name}`
 }
 
-/**
- * Answers one request by writing records; the connection closes when it resolves. `upgrade` turns the connection into
- * a channel of bytes, once; nothing may be written after that.
- */
-export type Serve = (
-  request: Message,
-  write: (record: Message) => void,
-  gone: AbortSignal,
-  upgrade: () => Channel,
-) => Promise<void>
+function ownUid(): number {
+  return process.getuid?.() ?? 0
+}
 
-/** The listener's end. */
-export async function openControl(home: Home, serve: Serve): Promise<{ close(): Promise<void> }> {
-  const path = await socketPath(home)
-  await home.files.unlink(path) // the listener's lock is held: whoever made it is dead
-  const open = new Set<Socket>()
-  const server: Server = createServer((socket) => {
-    open.add(socket)
-    const gone = new AbortController()
-    socket.on('error', () => socket.destroy())
-    socket.on('close', () => {
-      open.delete(socket)
-      gone.abort()
-    })
-    let channel: Channel | undefined
-    const write = (record: Message): void => {
-      if (!socket.destroyed && channel === undefined) socket.write(JSON.stringify({ v: 1, ...record }) + '\n')
-    }
-    write({ type: 'listener', version, pid: process.pid, home: home.path })
-    readLines(socket, (request, detach) => {
-      const upgrade = (): Channel => {
-        write({ type: 'channel' })
-        return (channel ??= new Channel(socket, detach()))
-      }
-      serve(request, write, gone.signal, upgrade)
-        .catch((error: unknown) => write({ type: 'error', text: error instanceof Error ? error.message : 'failed' }))
-        .finally(() => {
-          write({ type: 'done' })
-          socket.end()
-        })
-    })
-  })
-  await new Promise<void>((resolve, reject) => {
-    server.on('error', reject) // once it listens: out of descriptors for one connection, the next may work
-    server.listen(path, resolve)
-  })
-  await home.files.chmod(path, 0o600)
-  return {
-    async close() {
-      for (const socket of open) socket.destroy()
-      await new Promise<void>((resolve) => server.close(() => resolve()))
-      await home.files.unlink(path)
-    },
-  }
+/** A folder, and no link to one, of this user, which nobody else may enter. */
+async function isPrivate(home: Home, path: string): Promise<boolean> {
+  const stat = await home.files.stat(path)
+  return stat?.kind === 'dir' && stat.uid === ownUid() && (stat.mode & 0o077) === 0
 }
 
 /**
@@ -114,7 +65,7 @@ export async function ask(
   options: { signal?: AbortSignal; timeoutMs?: number },
   onRecord: (record: Message) => void,
 ): Promise<boolean> {
-  const socket = await reach(await socketPath(home))
+  const socket = await reach(home)
   if (socket === undefined) return false
   return new Promise((resolve, reject) => {
     let greeted = false
@@ -153,7 +104,7 @@ export async function ask(
 
 /** Who listens for this home; 'hung' if something holds the socket and does not greet, undefined if nobody does. */
 export async function findListener(home: Home): Promise<{ pid: number; version: string } | 'hung' | undefined> {
-  const socket = await reach(await socketPath(home))
+  const socket = await reach(home)
   if (socket === undefined) return undefined
   return new Promise((resolve) => {
     const finish = (found: { pid: number; version: string } | 'hung'): void => {
@@ -193,7 +144,11 @@ export async function tellListener(home: Home, op: 'reload' | 'queue', keys: str
   await ask(home, { op, keys }, { timeoutMs: GREETING_MS }, () => undefined)
 }
 
-function reach(path: string): Promise<Socket | undefined> {
+/** Undefined if nobody listens, or if what lies there is another user's. */
+async function reach(home: Home): Promise<Socket | undefined> {
+  const path = await socketPath(home)
+  const stat = await home.files.stat(path)
+  if (stat === undefined || stat.uid !== ownUid()) return undefined
   return new Promise((resolve, reject) => {
     const socket = connect(path)
     socket.once('connect', () => {
@@ -212,7 +167,7 @@ function reach(path: string): Promise<Socket | undefined> {
  * as an older one. Throws 75 if the listener is of another major version.
  */
 export async function openChannel(home: Home, request: Message): Promise<Channel | 'refused' | undefined> {
-  const socket = await reach(await socketPath(home))
+  const socket = await reach(home)
   if (socket === undefined) return undefined
   return new Promise((resolve, reject) => {
     let greeted = false
@@ -350,27 +305,46 @@ export class Channel {
  * Calls back with each line that is a JSON object; a line that is none, or too long, ends the connection. `detach` ends
  * that, and returns what came behind the line.
  */
-function readLines(socket: Socket, onLine: (message: Message, detach: () => Buffer) => void): void {
-  let held: Buffer = Buffer.alloc(0)
+export function readLines(socket: Socket, onLine: (message: Message, detach: () => Buffer) => void): void {
+  let held: Buffer[] = []
+  let size = 0
+  let attached = true
+  const keep = (piece: Buffer): void => {
+    held.push(piece)
+    size += piece.length
+    if (size > LINE_MAX) socket.destroy()
+  }
   const onData = (chunk: Buffer): void => {
-    held = held.length === 0 ? chunk : Buffer.concat([held, chunk])
-    for (let end = held.indexOf(10); end >= 0; end = held.indexOf(10)) {
-      const line = held.toString('utf8', 0, end)
-      held = held.subarray(end + 1)
+    let rest = chunk
+    for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10)) {
+      const line = Buffer.concat([...held, rest.subarray(0, end)])
+      rest = rest.subarray(end + 1)
+      held = [rest]
       try {
-        onLine(JSON.parse(line) as Message, detach)
+        onLine(asMessage(line), detach)
       } catch {
         socket.destroy()
-        return
       }
+      if (socket.destroyed || !attached) return
+      held = []
+      size = 0
     }
-    if (held.length > LINE_MAX) socket.destroy()
+    keep(rest)
   }
   const detach = (): Buffer => {
     socket.off('data', onData)
-    const rest = held
-    held = Buffer.alloc(0)
+    attached = false
+    const rest = Buffer.concat(held)
+    held = []
     return rest
   }
   socket.on('data', onData)
+}
+
+/** Throws for what is no JSON object of a bearable size. */
+function asMessage(line: Buffer): Message {
+  if (line.length > LINE_MAX) throw new Malformed('line too long')
+  const message: unknown = JSON.parse(line.toString('utf8'))
+  if (typeof message !== 'object' || message === null || Array.isArray(message)) throw new Malformed('no object')
+  return message as Message
 }

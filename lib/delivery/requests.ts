@@ -14,6 +14,8 @@ import type { Transfer } from './transfer.ts'
 /** A session that the other side ends so soon is no use dialling for again. */
 const YOUNG_MS = 1000
 
+const NO_CONTACT: Trouble = { reason: 'local-error', text: 'not a contact', addresses: [] }
+
 export type Write = (record: Message) => void
 
 /** A command that waits for outcomes; it picks those it asked for. */
@@ -67,13 +69,16 @@ export class Requests {
       case 'deliver':
         return this.#deliver(request, write, gone)
       case 'flush':
-        return this.flush(strings(request['keys']), write, gone)
-      case 'pipe':
-        return this.#options.pipes.attach(String(request['key']), upgrade())
+        return this.flush(this.#contacts(request['keys']), write, gone)
+      case 'pipe': {
+        const [key] = this.#contacts([request['key']])
+        if (key === undefined) return write({ type: 'error', text: NO_CONTACT.text })
+        return this.#options.pipes.attach(key, upgrade())
+      }
       case 'punch':
         return this.punch(request, write, gone)
       case 'queue':
-        return this.#options.peers.retry(strings(request['keys']))
+        return this.#options.peers.retry(this.#contacts(request['keys']))
       case 'status':
         return write({ type: 'status', ...this.#options.status() })
       case 'reload':
@@ -120,16 +125,29 @@ export class Requests {
     this.#watchers.add(watcher)
     // A session may have taken some along before they were asked for here.
     for (const [id, key] of rest) if (this.#lately.has(id)) watcher(id, key, { type: 'delivered' })
-    for (const key of new Set(rest.values())) {
-      this.#offer(key, over.signal)
-        .then((trouble) => {
-          for (const [id, of] of rest) if (of === key) watcher(id, key, { type: 'deferred', ...trouble })
-        })
-        .catch(fail)
+    const waiting = new Map<string, string[]>()
+    for (const [id, key] of rest) {
+      const ids = waiting.get(key)
+      if (ids === undefined) waiting.set(key, [id])
+      else ids.push(id)
+    }
+    const known = new Set(this.#contacts([...waiting.keys()]))
+    for (const [key, ids] of waiting) {
+      const defer = (trouble: Trouble): void => {
+        for (const id of ids) watcher(id, key, { type: 'deferred', ...trouble })
+      }
+      if (known.has(key)) this.#offer(key, over.signal).then(defer).catch(fail)
+      else defer(NO_CONTACT)
     }
     if (rest.size > 0 && !gone.aborted) await aborted(over.signal)
     cancel()
     this.#watchers.delete(watcher)
+  }
+
+  /** Those that are contacts, each once: nothing is begun or kept for anybody else. */
+  #contacts(keys: unknown): string[] {
+    const { keyring } = this.#options.station
+    return [...new Set(strings(keys))].filter((key) => keyring.byKey(key) !== undefined)
   }
 
   /** A session with the contact, over whatever leads there. */

@@ -12,6 +12,7 @@ import type { Command, Verb } from './table.ts'
 import { stopInput } from './input.ts'
 import { Missing, readArguments, type Request } from './options.ts'
 import { Output } from './output.ts'
+import { sealProcess } from './sealed.ts'
 import { definition, helpText, shortUsage } from './usage.ts'
 import { say } from './words.ts'
 
@@ -180,7 +181,7 @@ export function calledWith(prefix: string): boolean {
 
 /** Runs a command: the last line of every bin/*.ts. `handlers` are by verb, '' for a command without verbs. */
 export function main(command: Command, handlers: Record<string, Handler>): void {
-  process.umask(0o077)
+  sealProcess()
   void run(command, handlers, process.argv.slice(2))
 }
 

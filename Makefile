@@ -1,4 +1,4 @@
-# make all completions test bench bench-quick silence natmatrix crash soak resume lint demo install uninstall deb nodes clean
+# make all completions test bench bench-quick silence packets flood fuzz natmatrix crash soak resume lint demo install uninstall deb nodes clean
 #
 #   make demo                        two identities in a temporary place exchange a message
 #   make test T='token queue'        only the test files whose names contain these words
@@ -7,6 +7,9 @@
 #   make bench-quick                 less of each, in less than three minutes
 #   make silence                     what strangers learn, with thousands of callers; some minutes
 #   make natmatrix PAIRS='cone:*' CONDITIONS=- ROUNDS=3 JOBS=4    who gets through which NATs; all of it takes an hour
+#   make flood                       10,000 connections, 20,000 hellos a second; some minutes
+#   make packets                     where packets go, in a network namespace; as root, some minutes
+#   make fuzz T='token tar' INPUTS=1000000 SEED=7    parsers of foreign bytes; HEX=... tries one input again
 #   make soak KILLS=1000 MESSAGES=10000    two people write while their processes are killed
 #   make resume BYTES=4G CUTS=100    one large file over a link that breaks; both with KEEP=DIR MINUTES=5 in shares
 #   make resume BYTES=5G CUTS=3 ONLY='sender receiver'    the same while its processes are killed, and what they tell
@@ -126,6 +129,12 @@ bench bench-quick: cache
 silence: all
 	@SILENCE=full $(call q,$(NODE)) --import tsx test/uniform.test.ts
 
+flood: all
+	@FLOOD=full $(call q,$(NODE)) --import tsx test/flood.test.ts
+
+packets: all
+	@PACKETS=full $(call q,$(NODE)) --import tsx test/packets.test.ts
+
 # Lives in bad weather, one from each seed: SEED=123 replays one, SEEDS=100000 runs so many, FROM=1 on.
 export SEEDS FROM
 model:
@@ -143,13 +152,17 @@ reliability:
 	@$(call q,$(NODE)) --import tsx test/reliability.ts
 
 # What takes minutes: make test has a sample of it. Variables: test/soak/run.ts.
-export MESSAGES KILLS BYTES CUTS ONLY SEED KEEP MINUTES
+export MESSAGES KILLS BYTES CUTS ONLY SEED KEEP MINUTES INPUTS HEX
 soak resume: all
 	@$(call q,$(NODE)) --import tsx test/soak/run.ts $@
 
 # Goes on where an interrupted one stopped, for as long as the commands stay the same.
 crash: all
 	@$(call q,$(NODE)) --import tsx test/crash/run.ts $(if $(SHARD),--shard $(SHARD)) $(T)
+
+# Each parser in a thread of its own, led by which code ran; make test has some thousand inputs of it.
+fuzz: $(MODULES)
+	@$(call q,$(NODE)) --import tsx test/fuzz/run.ts $(T)
 
 demo: all
 	@NODE=$(call q,$(NODE)) bash test/demo.sh
@@ -340,5 +353,5 @@ nodes: all
 clean:
 	rm -rf dist
 
-.PHONY: all node cache completions test bench bench-quick silence natmatrix model crash soak resume demo lint install uninstall deb nodes clean
+.PHONY: all node cache completions test bench bench-quick silence packets flood fuzz natmatrix model crash soak resume demo lint install uninstall deb nodes clean
 .DELETE_ON_ERROR:

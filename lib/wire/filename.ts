@@ -47,9 +47,10 @@ export function staysInside(target: string, depth: number): boolean {
 /** A safe file name made of `name`; `file` if nothing is left of it. Idempotent. */
 export function safeName(name: string | undefined): string {
   let safe = (name ?? '').replace(UNSAFE, '_').normalize('NFC').replace(UNSAFE, '_')
-  safe = fit(trim(safe), COMPONENT_MAX - NUMBER_ROOM)
+  safe = trim(safe)
+  safe = fit(DEVICE.test(safe) ? `_${safe}` : safe, COMPONENT_MAX - NUMBER_ROOM)
   if (/^[._\s]*$/u.test(safe)) safe = safe.replace(/[^_]/gu, '') === '' ? 'file' : safe.replace(/[^_]/gu, '_')
-  return DEVICE.test(safe) ? `_${safe}` : safe
+  return safe
 }
 
 /** No leading dot (hidden), dash (an option) or blank; no trailing dot or blank (Windows drops them). */

@@ -84,10 +84,15 @@ export async function trial(target: Target, input: Uint8Array): Promise<{ what?:
   }
 }
 
-/** The best of some tries counts. */
+/** The best of some tries counts, in time of the processor: on a busy machine the clock tells of others. */
 async function slow(target: Target, input: Uint8Array, ms: number, outcome: Outcome): Promise<void> {
   let best = ms
-  for (let n = 1; n < SLOW_TRIES && best > outcome.slowest; n++) best = Math.min(best, (await trial(target, input)).ms)
+  for (let n = 1; n < SLOW_TRIES && best > outcome.slowest; n++) {
+    const before = process.cpuUsage()
+    const again = await trial(target, input)
+    const { user, system } = process.cpuUsage(before)
+    best = Math.min(best, again.ms, (user + system) / 1000)
+  }
   outcome.slowest = Math.max(outcome.slowest, best)
   if (best > SLOW_MS) outcome.found = { what: `took ${best.toFixed(0)} ms`, input }
 }

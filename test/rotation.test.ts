@@ -19,6 +19,7 @@ import { claimsOf } from '../lib/disk/person.ts'
 import { forgetOldKey, rotateTransport } from '../lib/disk/rotation.ts'
 import { statement, successorExtension, successorOf } from '../lib/wire/successor.ts'
 import { encodeToken, formatToken, parseToken, type Token, verifyToken } from '../lib/wire/token.ts'
+import { breakLocks } from './lives.ts'
 import { mortal } from './mortal.ts'
 import { byInvite, inviteFrom, type Neighbour, OpenDoor, withStreet } from './street.ts'
 
@@ -98,13 +99,16 @@ test('an old key is deleted when its time is over, also by a listener that runs;
     assert.not(await door.call(bob, undefined, { to: old }), 'a listener that has been running for a month')
     await door.close()
     // interrupted between the two keys: the older file holds the key of the token, however old it is
-    const mortality = mortal(8)
-    const dying = await openHome({ flag: alice.home.path, env: {} }, { ...realDoors, files: mortality.files })
-    await rotateTransport(dying, nodeSuite, await seedOf(alice), false).catch(() => undefined)
-    await mortality.idle()
-    if (existsSync(alice.home.at('transport.old.key'))) age(alice, 400)
-    await forgetOldKey(alice.home, nodeSuite)
-    assert.ok((await publics(alice)).includes(hex((await loadSelf(alice.home)).token.transport)))
+    for (const at of [6, 8, 10, 12]) {
+      const mortality = mortal(at)
+      const dying = await openHome({ flag: alice.home.path, env: {} }, { ...realDoors, files: mortality.files })
+      await rotateTransport(dying, nodeSuite, await seedOf(alice), false).catch(() => undefined)
+      await mortality.idle()
+      await breakLocks(alice.home)
+      if (existsSync(alice.home.at('transport.old.key'))) age(alice, 400)
+      await forgetOldKey(alice.home, nodeSuite)
+      assert.ok((await publics(alice)).includes(hex((await loadSelf(alice.home)).token.transport)), `dead at step ${at}`)
+    }
   }))
 
 test('whoever dies at whichever step of a rotation can be called and can call, and rotates again', () =>

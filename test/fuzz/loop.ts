@@ -14,6 +14,7 @@ const SLOW_TRIES = 5
 const BATCH_MIN = 16
 const BATCH_MAX = 512
 const CORPUS_MAX = 4000
+const SEEDS_SHARE = 0.2
 
 export interface Found {
   what: string
@@ -38,7 +39,9 @@ export async function fuzz(
   coverage: Coverage,
   { inputs, seed, ms = Infinity, about }: { inputs: number; seed: number; ms?: number | undefined; about: (input: Uint8Array) => void },
 ): Promise<Outcome> {
-  const corpus = [new Uint8Array(0), ...(await target.seeds(seed))].filter(({ length }) => length <= target.max)
+  const seeds = (await target.seeds(seed)).filter(({ length }) => length <= target.max)
+  const step = Math.ceil(seeds.length / (inputs * SEEDS_SHARE)) // a short run begins with some of them
+  const corpus = [new Uint8Array(0), ...seeds.filter((_, at) => at % step === 0)]
   const mutator = new Mutator(new Dice(seed), target.words, target.max)
   const outcome: Outcome = { inputs: 0, taken: 0, corpus: 0, covered: 0, slowest: 0, found: undefined }
   const tryOne = async (input: Uint8Array): Promise<void> => {

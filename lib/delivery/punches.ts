@@ -2,6 +2,7 @@
 // answers, moves what waits on both sides, and says what was tried if nobody answered.
 
 import type { Contact } from '../disk/contact.ts'
+import { names } from '../disk/queue.ts'
 import { localAddresses } from '../net/interfaces.ts'
 import type { Guard } from '../net/guard.ts'
 import type { Link } from '../net/link.ts'
@@ -25,6 +26,9 @@ import type { UdpSide } from './udpside.ts'
 
 /** The own router has answered by then, or will not. */
 const ASK_MS = 5_000
+
+/** Of two sessions that began at once the one that stays is there by then. */
+const SUCCESSOR_MS = 2_000
 
 /** What the owner says of a punch, p2p-spool(5), listen.sock; steps are for people. */
 export interface Opened {
@@ -179,8 +183,7 @@ export class Punches {
       for (const session of fresh) {
         known.add(session)
         await session.settled(over)
-        // Of two sessions one ends; what it had in hand went, or goes over the other.
-        if (!session.replaced) moved ||= session.link.reason === undefined || (await session.ended).end === 'done'
+        moved ||= session.exhausted || (await this.#isLast(session, over))
       }
     }
     return moved && !over.aborted
@@ -222,13 +225,28 @@ export class Punches {
     }
   }
 
+  /**
+   * Whether the contact has ended this session because it was done, with nothing left here: of two sessions one ends, by
+   * the choice of either side, and the other is there a moment later.
+   */
+  async #isLast(session: Session, over: AbortSignal): Promise<boolean> {
+    const { station, peers } = this.#options
+    const { home } = station
+    const { key } = session.contact
+    if (session.link.reason === undefined || (await session.ended).end !== 'done') return false
+    const soon = new AbortController()
+    const cancel = home.clock.after(SUCCESSOR_MS, () => soon.abort())
+    const next = await peers.arrival(key, AbortSignal.any([over, soon.signal])).finally(cancel)
+    return next === undefined && (await names(home, key)).length === 0
+  }
+
   /** Milliseconds of a round; undefined if the contact has answered and ended; false if it did not answer. */
   async #prove(session: Session, over: AbortSignal): Promise<number | undefined | false> {
     session.probe()
     const rtt = await Promise.race([session.prove(), aborted(over).then(() => 'late' as const)])
     if (typeof rtt === 'number') return rtt
-    if (rtt === 'late' || session.replaced) return false // a better one is there, or about to be
-    return (await session.ended).end === 'done' ? undefined : false
+    if (rtt === 'late') return false
+    return session.exhausted || (await this.#isLast(session, over)) ? undefined : false
   }
 
   /** Everything that may lead there at once; resolves when `until` fires, or when nothing leads further. */

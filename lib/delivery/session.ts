@@ -90,6 +90,7 @@ export class Session {
   #cancelTimer: () => void = () => undefined
   #pulse: Pulse | undefined
   #replaced = false
+  #exhausted = false
   /** Who waits for the answer to which PING. */
   readonly #proofs = new Map<string, (alive: boolean) => void>()
   #told = ''
@@ -135,9 +136,9 @@ export class Session {
     this.#pulse?.replace()
   }
 
-  /** There is a better one with this contact. */
-  get replaced(): boolean {
-    return this.#replaced
+  /** Neither side had anything left, at some time. */
+  get exhausted(): boolean {
+    return this.#exhausted
   }
 
   /** Resolves once neither side has anything left, when the session ends, or when `gone` fires. */
@@ -354,6 +355,7 @@ export class Session {
     if (offering.error !== undefined || receiving?.error !== undefined) return this.link.close()
     const nothingLeft = offering.finished && (receiving === undefined || (receiving.saidAll && !receiving.busy))
     if (nothingLeft) {
+      this.#exhausted = true
       for (const resolve of this.#settled) resolve()
       this.#settled.clear()
     }

@@ -29,6 +29,8 @@ export interface PipeOptions {
   input: AsyncIterable<Uint8Array>
   /** Passes bytes on; resolves when they are. */
   output: (bytes: Uint8Array) => Promise<void>
+  /** Nothing more will be passed on: the other side has ended. */
+  outputEnd?: () => Promise<void>
   send: (frame: PipeFrame) => Promise<void>
   /** So long it may take until the other side is there, or is there again. */
   timeoutMs: number
@@ -194,6 +196,7 @@ export class PipeEnd {
     if (total < this.#received || (this.#theirTotal ?? total) !== total) return this.fail(this.#nonsense())
     this.#theirTotal = total
     this.#pass(async () => {
+      if (!this.#endPassedOn) await this.#options.outputEnd?.()
       this.#endPassedOn = true
       this.#sayCredit()
       this.#look()

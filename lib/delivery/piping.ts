@@ -61,6 +61,7 @@ class Piping {
       name: contact.name,
       input: this.#input(),
       output: (bytes) => this.#output(bytes),
+      outputEnd: () => this.#call.out.end(),
       send: async (frame) => this.#channel?.send(encodeFrame(frame)),
       timeoutMs: parseDuration(call.value('timeout') ?? '30s') * 1000,
     })

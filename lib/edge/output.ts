@@ -2,6 +2,8 @@
 // slow reader holds the writer back and memory stays bounded. A reader that goes away ends the output, not the work:
 // later writes are dropped and `closed` fires. Nobody here calls process.exit, which would drop what is still buffered.
 
+import { closeSync, openSync } from 'node:fs'
+
 import { type Failure, ioFailure, isCode } from '../base/fail.ts'
 import { hideStatus } from './words.ts'
 
@@ -78,6 +80,19 @@ export class Output {
   async flush(): Promise<void> {
     if (this.#closed.signal.aborted || !(this.#stream as NodeJS.WriteStream).writableLength) return
     await this.#settled((done) => this.#stream.write('', done))
+  }
+
+  /**
+   * The reader of a pipe learns that nothing more comes, although this process goes on. Node never closes standard
+   * output by itself, and what would be opened next must not get its number.
+   */
+  async end(): Promise<void> {
+    await this.flush()
+    const { _handle: handle } = this.#stream as { _handle?: { close?: () => void } }
+    if (this.#stream !== process.stdout || this.terminal || handle?.close === undefined || this.#closed.signal.aborted) return
+    handle.close()
+    closeSync(1)
+    openSync('/dev/null', 'w')
   }
 
   async #write(data: string | Uint8Array): Promise<void> {

@@ -10,7 +10,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
 import { pathWithCommands } from './bin.ts'
-import { noise, port, type Running, Stage, until } from './peer.ts'
+import { noise, port, type Running, Stage } from './peer.ts'
 import { Proxy } from './proxy.ts'
 import { skipped } from './vectors.ts'
 

@@ -145,6 +145,25 @@ test('a listener that begins opens its NAT at once, says hello from 3 s on, then
   assert.equal(all.sent(), [OPENER(0), OPENER(1), HELLO(3), HELLO(4), HELLO(6), OPENER(20), OPENER(40), OPENER(60)])
 })
 
+test('a hole that somebody else sees to is left alone, and held on when that is over', async () => {
+  const all = await scene()
+  await all.clock.advance(10_000)
+  const { key } = all.contact
+  const [one, two] = [all.holding.pause(key), all.holding.pause(key)]
+  const paused = all.clock.monotonic()
+  await all.clock.advance(40_000)
+  one()
+  one()
+  await all.clock.advance(30_000)
+  await all.holding.hurry(key)
+  assert.equal(all.sent(paused), [], 'neither the schedule nor a message')
+  two()
+  const resumed = all.clock.monotonic()
+  await all.clock.advance(40_000)
+  assert.ok(all.sent(resumed).some(([, hops]) => hops === 5), 'openers again')
+  assert.is(all.holding.hole(key)?.since, all.clock.now() - 120_000, 'as old as before')
+})
+
 test('the last 40 s of a period are silent, and an idle contact costs 15 openers and 3 hellos in it', async () => {
   const all = await scene()
   await all.clock.advance(PERIOD_MS - EARLY)

@@ -2,7 +2,7 @@
 // each: after crashes, lost and repeated calls, cut and half-open connections and calls that cross, every message that
 // was accepted is there once, as it was, and nothing is left over. And it bites: with one thing wrong a storm shows it.
 // A seed that fails is printed: make model SEED=123. In CI it is 10,000 seeds, elsewhere a part of them.
-// test timeout: 1200 s
+// test timeout: 3600 s
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -65,6 +65,8 @@ export function mortal(at: number, { fate = 'dead', told, shorten }: MortalOptio
     }
   }
   const change = async <R>(what: string, path: string, work: () => Promise<R>): Promise<R> => {
+    // Whose process is dead holds no lock; here the process lives, so what it gives back on its way out counts.
+    if (fate === 'dead' && steps >= at && what === 'rmdir' && /\/lock\/[^/]+\.lock$/.test(path)) return during(work())
     step(what, path)
     return during(work())
   }

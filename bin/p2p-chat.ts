@@ -7,6 +7,7 @@ import { loadSuite } from '../lib/crypto/suite.ts'
 import { fingerprintWords } from '../lib/crypto/words.ts'
 import { Doing } from '../lib/chat/doing.ts'
 import { emojify, loadEmoji, suggest } from '../lib/chat/emoji.ts'
+import { isQuiet, ringing } from '../lib/chat/notify.ts'
 import { pictureOf } from '../lib/chat/pictures.ts'
 import { Plain } from '../lib/chat/plain.ts'
 import { Room, type RoomOptions } from '../lib/chat/room.ts'
@@ -60,9 +61,11 @@ async function chat(call: Call): Promise<void> {
       else if (!full) plain.changed(room)
     },
     arrived(message, person) {
-      if (person.key === room?.current.key) return
-      show.tell(`${person.name} wrote${message.files.length > 0 ? ' and sent a file' : ''}`)
-      screen?.bell()
+      const shown = person.key === room?.current.key
+      if (!shown) show.tell(`${person.name} wrote${message.files.length > 0 ? ' and sent a file' : ''}`)
+      if (screen === undefined || (shown && screen.looked)) return
+      const settings = config.notify(person.me ? undefined : person)
+      if (!isQuiet(settings, home.clock.now())) screen.ring(ringing(settings, person.name, message))
     },
     told: (text) => show.tell(text),
   }

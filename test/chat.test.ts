@@ -13,7 +13,9 @@ import { readDraft, writeDraft } from '../lib/chat/drafts.ts'
 import { emojify } from '../lib/chat/emoji.ts'
 import { bytes, dayLine, type Look, messageLines, personLine } from '../lib/chat/lines.ts'
 import { chatMessage, type ChatMessage } from '../lib/chat/message.ts'
+import { isQuiet, ringing } from '../lib/chat/notify.ts'
 import { numbered, parseOrder, WORDS } from '../lib/chat/order.ts'
+import { Config } from '../lib/disk/config.ts'
 import type { MailEntry } from '../lib/disk/maildir.ts'
 import type { MessageInfo } from '../lib/wire/record.ts'
 import { withHome } from './mailbox.ts'
@@ -63,6 +65,8 @@ test('a message reads as who said what and what became of it, and nothing of it 
   assert.equal(messageLines(own, LOOK), ['14:03 you  yes  …'])
   const delivered = message({ from: 'alice', key: 'SELF', text: text('yes'), state: 'delivered' }, 'sent')
   assert.equal(messageLines(delivered, LOOK), ['14:03 you  yes  ✓'])
+  const read = message({ from: 'alice', key: 'SELF', text: text('yes'), state: 'delivered', read: 1 }, 'sent')
+  assert.equal(messageLines(read, LOOK), ['14:03 you  yes  ✓✓'])
   const answer = message({ text: text('at 9'), reply: ID })
   assert.equal(messageLines(answer, LOOK, own), ['14:03 bob  │ you: yes', '      at 9'])
   assert.match(messageLines(answer, LOOK)[0] ?? '', /a message that is not her/)
@@ -93,6 +97,25 @@ test('days and people take one line of the width there is', () => {
   assert.match(dayLine(at, at + 9 * 86_400_000, LOOK), /^─+ Sunday, 2026-11-29 ─+$/)
   const person = { key: 'K', name: 'bob', me: false, verified: true, online: true, seen: at, unread: 12, last: at, moved: false }
   assert.is(personLine(person, { ...LOOK, width: 12 }, false), '● bob     12')
+})
+
+test('what rings says who wrote, at no hour that is quiet, and never what, unless asked', () => {
+  const at = (hour: number, minute = 0): number => new Date(2026, 10, 29, hour, minute).getTime()
+  const night = new Config({ file: new Map([['notify.quiet', '22:00-07:00']]) }).notify()
+  assert.equal([at(21, 59), at(22), at(3), at(6, 59), at(7)].map((now) => isQuiet(night, now)), [false, true, true, true, false])
+  const noon = new Config({ file: new Map([['notify.quiet', '12:00-13:00']]) }).notify()
+  assert.equal([at(11, 59), at(12), at(13)].map((now) => isQuiet(noon, now)), [false, true, false])
+  const usual = new Config().notify()
+  assert.is(isQuiet(usual, at(3)), false)
+  const evil = message({ text: text('secret\u0007\u001b]0;x\u0007') })
+  assert.is(ringing(usual, 'bob', evil), '\u0007')
+  const both = { ...usual, by: ['bell', 'osc9'] }
+  assert.is(ringing(both, 'bob', evil), '\u0007\u001b]9;p2p: bob wrote\u0007')
+  assert.is(ringing({ ...both, by: ['osc9'], text: true }, 'bob', evil), '\u001b]9;p2p: bob: secret\\x07\\x1b]0,x\\x07\u0007')
+  assert.is(ringing({ ...usual, by: [] }, 'bob', evil), '')
+  const contact = { key: 'K', name: 'bob' }
+  const own = new Config({ file: new Map([['notify.by', 'bell']]), contacts: new Map([['bob', new Map([['notify', '']])]]) })
+  assert.equal([own.notify(contact).by, own.notify().by], [[], ['bell']])
 })
 
 test('emoji have names; what is no name stays', async () => {

@@ -62,6 +62,16 @@ test('every key of the manual is in the table, with its kind and default, and th
   assert.equal(variables, KEYS.filter(({ name }) => !name.includes('.')).map(({ name }) => `P2P_${name.toUpperCase()}`))
 })
 
+test('ways and hours of notices are read as they are written', async () => {
+  const config = await load('[notify]\nby = "osc9, bell"\nquiet = "22:00-07:00"\ntext = true\n[contact."Bob.b"]\nnotify = ""')
+  assert.equal(config.notify(), { by: ['osc9', 'bell'], quiet: [1320, 420], text: true })
+  assert.equal(config.notify(BOB).by, [])
+  assert.equal((await load('')).notify(BOB), { by: ['bell'], quiet: [0, 0], text: false })
+  assert.match(await refusal('[notify]\nby = "horn"'), /^FILE:2: 'notify\.by': bad word 'horn': write bell or osc9$/)
+  assert.match(await refusal('[notify]\nquiet = "22-7"'), /^FILE:2: 'notify\.quiet': bad hours '22-7': write 22:00-07:00$/)
+  assert.match(await refusal('[notify]\nquiet = 7'), /must be hours as '22:00-07:00'$/)
+})
+
 test('hosts: a list of them, in the environment apart by blanks', async () => {
   const two = [
     { host: 'stun.example.org', port: 3478, tcp: true, udp: true },

@@ -51,7 +51,7 @@ export function chatMessage({ entry, info }: { entry: MailEntry; info: MessageIn
     edited: edited !== undefined,
     recalled: recalled !== undefined,
     fate: entry.box === 'sent' ? (info.state ?? 'withdrawn') : undefined,
-    read: false,
+    read: info.read !== undefined,
     unread: entry.box === 'inbox' && !entry.flags.includes('S'),
     entry,
   }

@@ -36,6 +36,9 @@ const LIST_FROM = 80
 /** Lines of a picture, and the longest editor. */
 const PICTURE_LINES = 12
 const TOLD_MS = 8000
+/** The terminal tells when it is looked at and when not (xterm's mode 1004). */
+const FOCUS_ON = '\u001b[?1004h'
+const FOCUS_OFF = '\u001b[?1004l'
 
 const SGR: Record<Role, string> = { plain: '', quiet: '2', mine: '36', theirs: '33', alert: '31', strong: '1', chosen: '7' }
 
@@ -69,6 +72,7 @@ export class Screen {
   #key = ''
   /** Of the conversation that keys lead to. */
   #bound = ''
+  #looked = true
   #reaching = false
 
   constructor(options: ScreenOptions) {
@@ -114,6 +118,7 @@ export class Screen {
 
   start(): void {
     this.#tui.start()
+    this.#tui.terminal.write(FOCUS_ON)
     this.#tui.setFocus(this.#editor)
     this.#tui.setSuspendSignalHandler(undefined)
     this.changed()
@@ -122,6 +127,7 @@ export class Screen {
   /** Gives the terminal back as it was. */
   async stop(): Promise<void> {
     this.#stopTold()
+    this.#tui.terminal.write(FOCUS_OFF)
     await this.#tui.terminal.drainInput(200, 20)
     this.#tui.stop({ preserveScreen: true })
   }
@@ -166,8 +172,13 @@ export class Screen {
     return this.#page
   }
 
-  bell(): void {
-    this.#tui.terminal.write('\u0007')
+  /** False once the terminal has said that it lost the focus. */
+  get looked(): boolean {
+    return this.#looked
+  }
+
+  ring(bytes: string): void {
+    if (bytes !== '') this.#tui.terminal.write(bytes)
   }
 
   run(work: () => Promise<unknown>): void {
@@ -198,6 +209,10 @@ export class Screen {
   #onKey(data: string): boolean {
     const { doing, leave } = this.#options
     const is = (key: Parameters<typeof matchesKey>[1]): boolean => matchesKey(data, key)
+    if (data === '\u001b[I' || data === '\u001b[O') {
+      this.#looked = data.endsWith('I')
+      return true
+    }
     if (is('ctrl+c')) {
       leave()
       return true
@@ -299,6 +314,7 @@ export class Screen {
   }
 
   #suspend(): void {
+    this.#tui.terminal.write(FOCUS_OFF)
     this.#tui.stop({ preserveScreen: true })
     process.once('SIGCONT', () => this.start())
     process.kill(process.pid, 'SIGTSTP')

@@ -17,8 +17,8 @@ const HOSTS_MAX = 8
 const FILE_MAX = 64 * 1024 // bytes: far more than the table can fill
 const LINES_MAX = 1000 // the line of a key is only looked for in files up to this
 
-/** duration: seconds. size: bytes. hosts: HOST[:PORT], any number of them. */
-export type Kind = 'duration' | 'size' | 'bool' | 'text' | 'hosts'
+/** duration: seconds. size: bytes. hosts: HOST[:PORT], any number of them. ways: words for bells. hours: `22:00-07:00`. */
+export type Kind = 'duration' | 'size' | 'bool' | 'text' | 'hosts' | 'ways' | 'hours'
 
 export interface Key {
   /** With its table: `limits.message`; `contact.NAME.expires` stands for one contact's. */
@@ -52,16 +52,20 @@ export const KEYS: readonly Key[] = [
   { name: 'hooks.message', kind: 'text', fallback: '' },
   ...HOOK_TYPES.map((type): Key => ({ name: `hooks.${type}`, kind: 'text', fallback: 'hooks.message' })),
   { name: 'hooks.auto', kind: 'bool', fallback: 'false' },
+  { name: 'notify.by', kind: 'ways', fallback: 'bell' },
+  { name: 'notify.quiet', kind: 'hours', fallback: '' },
+  { name: 'notify.text', kind: 'bool', fallback: 'false' },
   { name: 'contact.NAME.expires', kind: 'duration', fallback: 'expires' },
   { name: 'contact.NAME.message', kind: 'size', fallback: 'limits.message' },
   { name: 'contact.NAME.quota', kind: 'size', fallback: 'limits.quota' },
   { name: 'contact.NAME.hook', kind: 'text', fallback: 'hooks.message' },
   ...HOOK_TYPES.map((type): Key => ({ name: `contact.NAME.hook_${type}`, kind: 'text', fallback: 'contact.NAME.hook' })),
   { name: 'contact.NAME.receipts', kind: 'bool', fallback: 'receipts' },
+  { name: 'contact.NAME.notify', kind: 'ways', fallback: 'notify.by' },
 ]
 
 const CONTACT = 'contact'
-const WORDS: Record<Kind, string> = { duration: 'a duration', size: 'a size', bool: 'true or false', text: 'a text without NUL', hosts: 'a list of HOST:PORT' }
+const WORDS: Record<Kind, string> = { duration: 'a duration', size: 'a size', bool: 'true or false', text: 'a text without NUL', hosts: 'a list of HOST:PORT', ways: "'bell', 'osc9', both or ''", hours: "hours as '22:00-07:00'" }
 const QUOTA = 8 * 2 ** 30
 const DURATION_MAX = 1e11 // seconds, as parseDuration: the end of it is still a date
 
@@ -165,6 +169,14 @@ export class Config {
   /** Somebody is told which messages were read. */
   get wantsReceipts(): boolean {
     return this.#get('receipts', false) || [...this.#contacts.values()].some((table) => table.get('receipts') === true)
+  }
+
+  /** How p2p-chat tells of a message of this contact (undefined: of oneself). */
+  notify(contact?: Pick<Contact, 'key' | 'name'>): { by: string[]; quiet: [number, number]; text: boolean } {
+    const own = contact === undefined ? undefined : this.#tableOf(contact)?.get('notify')
+    const by = (own as string | undefined) ?? this.#get('notify.by', 'bell')
+    const [from = 0, until = 0] = this.#get('notify.quiet', '').split('-').filter((each) => each !== '').map(minuteOf)
+    return { by: by.split(' ').filter((way) => way !== ''), quiet: [from, until], text: this.#get('notify.text', false) }
   }
 
   /** What the contact's own table says, else its file in the keyring, else what holds for all. */
@@ -334,7 +346,7 @@ class Reader {
       if (kind === 'size' && Number.isSafeInteger(value)) return value
       if (kind === 'duration' && (value <= DURATION_MAX || value === Infinity)) return value
     }
-    if ((kind !== 'size' && kind !== 'duration') || typeof value !== 'string') {
+    if (kind === 'bool' || kind === 'text' || kind === 'hosts' || typeof value !== 'string') {
       throw this.#wrong(at, `${name} must be ${WORDS[kind]}`)
     }
     return this.#read(kind, value, at)
@@ -364,6 +376,8 @@ function readValue(kind: Kind, text: string): Value {
   if (kind === 'size') return parseSize(text)
   if (kind === 'text') return text
   if (kind === 'hosts') return readHosts(text)
+  if (kind === 'ways') return readWays(text)
+  if (kind === 'hours') return readHours(text)
   if (text === 'true' || text === 'false') return text === 'true'
   throw new Failure(EX.USAGE, `bad value ${quote(text)}: write true or false`)
 }
@@ -390,4 +404,20 @@ function readEnvironment(env: NodeJS.ProcessEnv): Values {
     }
   }
   return values
+}
+
+function readWays(text: string): string {
+  const ways = text.split(/[\s,]+/).filter((each) => each !== '')
+  for (const way of ways) if (way !== 'bell' && way !== 'osc9') throw new Failure(EX.USAGE, `bad word ${quote(way)}: write bell or osc9`)
+  return [...new Set(ways)].join(' ')
+}
+
+/** Two times of the day, the second may be of the next one; '' is never. */
+function readHours(text: string): string {
+  if (text === '' || /^(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-3]):[0-5]\d$/.test(text)) return text
+  throw new Failure(EX.USAGE, `bad hours ${quote(text)}: write 22:00-07:00`)
+}
+
+function minuteOf(time: string): number {
+  return Number(time.slice(0, 2)) * 60 + Number(time.slice(3))
 }

@@ -3,55 +3,40 @@
 // this file and nothing else of the program.
 
 import {
-  type AutocompleteItem,
-  CombinedAutocompleteProvider,
   type Component,
   Editor,
-  getCapabilities,
   HStack,
-  Image,
   matchesKey,
   MouseRegion,
   ProcessTerminal,
-  ScrollView,
   TuiAltScreen,
   truncateToWidth,
-  visibleWidth,
   VStack,
   wrapTextWithAnsi,
 } from '@earendil-works/pi-tui'
 
-import type { Clock } from '../base/clock.ts'
 import { printable } from '../base/text.ts'
 import type { Doing } from './doing.ts'
-import { dayLine, dayName, type Look, messageLines, personLine, presence, type Role } from './lines.ts'
-import type { ChatMessage } from './message.ts'
-import { WORDS } from './order.ts'
-import type { Picture } from './pictures.ts'
+import { Completion, type Suggest } from './completion.ts'
+import { type Look, personLine, presence } from './lines.ts'
+import { lookOf, painter } from './look.ts'
 import type { Room } from './room.ts'
+import { Scroll, Talk, type TalkOptions } from './talkview.ts'
 
 /** Columns of the list of contacts, and those below which there is none. */
 const LIST_WIDTH = 22
 const LIST_FROM = 80
-/** Lines of a picture, and the longest editor. */
-const PICTURE_LINES = 12
 const TOLD_MS = 8000
 /** The terminal tells when it is looked at and when not (xterm's mode 1004). */
 const FOCUS_ON = '\u001b[?1004h'
 const FOCUS_OFF = '\u001b[?1004l'
 
-const SGR: Record<Role, string> = { plain: '', quiet: '2', mine: '36', theirs: '33', alert: '31', strong: '1', chosen: '7' }
-
-export interface ScreenOptions {
-  room: Room
+export interface ScreenOptions extends TalkOptions {
   doing: Doing
-  clock: Clock
   /** For what the library would write if it failed: a private folder. */
   folder: string
   colour: boolean
-  /** Sends the bytes of a picture, once for each; undefined if it is none that can be shown. */
-  picture: (message: ChatMessage) => Promise<Picture | undefined>
-  emoji: (start: string) => { name: string; emoji: string }[]
+  emoji: Suggest
   /** The program is to end. */
   leave: () => void
 }
@@ -63,7 +48,7 @@ export class Screen {
   readonly #options: ScreenOptions
   readonly #tui: TuiAltScreen
   readonly #editor: Editor
-  readonly #scroll: ScrollView
+  readonly #scroll: Scroll
   readonly #talk: Talk
   #mode: Mode = { kind: 'type' }
   #told: string[] = []
@@ -351,27 +336,6 @@ export class Screen {
   }
 }
 
-/** The conversation, at its end unless somebody scrolls; tells when its top is reached. */
-class Scroll extends ScrollView {
-  readonly #onTop: () => void
-
-  constructor(talk: Component, onTop: () => void) {
-    super(talk, { follow: 'end', primary: true, scrollbar: 'auto' })
-    this.#onTop = onTop
-  }
-
-  override scrollBy(lines: number): number {
-    const moved = super.scrollBy(lines)
-    if (lines < 0 && this.scrollTop === 0) this.#onTop()
-    return moved
-  }
-
-  override scrollToStart(): void {
-    super.scrollToStart()
-    this.#onTop()
-  }
-}
-
 /** Lines that a function makes anew each time: few, and they change. */
 class Drawn implements Component {
   readonly #draw: (width: number) => string[]
@@ -386,147 +350,6 @@ class Drawn implements Component {
 
   invalidate(): void {
     // Nothing is kept.
-  }
-}
-
-/** The messages, each drawn once for a width and as long as it stays the same. */
-class Talk implements Component {
-  readonly #screen: Screen
-  readonly #options: ScreenOptions
-  readonly #paint: Look['paint']
-  readonly #drawn = new Map<ChatMessage, { width: number; answered: ChatMessage | undefined; lines: readonly string[] }>()
-  readonly #pictures = new Map<string, Image | 'none'>()
-  readonly #rows = new Map<string, number>()
-
-  constructor(screen: Screen, options: ScreenOptions, paint: Look['paint']) {
-    this.#screen = screen
-    this.#options = options
-    this.#paint = paint
-  }
-
-  /** The line on which a message starts. */
-  rowOf(id: string): number {
-    return this.#rows.get(id) ?? 0
-  }
-
-  invalidate(): void {
-    this.#drawn.clear()
-  }
-
-  render(width: number): string[] {
-    const { room, clock } = this.#options
-    const { page } = this.#screen
-    const look = lookOf(width, this.#paint)
-    if (page !== undefined) return page.flatMap((line) => hanging(line, width))
-    const lines: string[] = []
-    if (room.earlier > 0) lines.push(this.#paint('quiet', look.fit(`${room.earlier} earlier`, width)))
-    let day = ''
-    const now = clock.now()
-    const alive = new Set<ChatMessage>(room.messages)
-    for (const old of this.#drawn.keys()) if (!alive.has(old)) this.#drawn.delete(old)
-    for (const message of room.messages) {
-      const name = dayName(message.at, now)
-      if (name !== day) lines.push(dayLine(message.at, now, look))
-      day = name
-      if (message.id !== undefined) this.#rows.set(message.id, lines.length)
-      const drawn = this.#draw(message, look)
-      const chosen = this.#screen.chosen !== undefined && this.#screen.chosen === message.id
-      lines.push(...(chosen ? drawn.map((line, at) => (at === 0 ? `${this.#paint('chosen', '>')}${line.slice(0)}` : line)) : drawn))
-      lines.push(...this.#picture(message, width))
-    }
-    if (room.messages.length === 0) lines.push(this.#paint('quiet', look.fit('nothing yet: type below and press Enter', width)))
-    return lines
-  }
-
-  #draw(message: ChatMessage, look: Look): readonly string[] {
-    const answered = message.reply === undefined ? undefined : this.#options.room.byId(message.reply)
-    const known = this.#drawn.get(message)
-    if (known?.width === look.width && known.answered === answered) return known.lines
-    const lines = messageLines(message, lookOf(look.width - 1, this.#paint), answered)
-    this.#drawn.set(message, { width: look.width, answered, lines })
-    return lines
-  }
-
-  #picture(message: ChatMessage, width: number): readonly string[] {
-    if (getCapabilities().images === null || message.recalled || !message.files.some(({ type }) => type.startsWith('image/'))) return []
-    const { base } = message.entry
-    const known = this.#pictures.get(base)
-    if (known instanceof Image) return known.render(width)
-    if (known === undefined) {
-      this.#pictures.set(base, 'none')
-      this.#screen.run(async () => {
-        const picture = await this.#options.picture(message)
-        if (picture === undefined) return
-        const look = { maxWidthCells: 60, maxHeightCells: PICTURE_LINES }
-        this.#pictures.set(base, new Image(picture.base64, picture.type, { fallbackColor: (text) => this.#paint('quiet', text) }, look))
-        this.#screen.redraw()
-      })
-    }
-    return []
-  }
-}
-
-/** Commands after `/`, paths after Tab, emoji after `:`. */
-class Completion extends CombinedAutocompleteProvider {
-  readonly triggerCharacters = [':']
-  readonly #emoji: ScreenOptions['emoji']
-
-  constructor(room: Room, emoji: ScreenOptions['emoji']) {
-    const names = (start: string): AutocompleteItem[] =>
-      room.people.filter(({ name }) => name.startsWith(start)).map(({ name }) => ({ value: name, label: name }))
-    super(
-      WORDS.map(({ word, takes, text }) => ({
-        name: word,
-        description: text,
-        ...(takes !== '' && { argumentHint: takes }),
-        ...(word === 'to' && { getArgumentCompletions: names }),
-      })),
-      process.cwd(),
-    )
-    this.#emoji = emoji
-  }
-
-  override async getSuggestions(
-    ...[lines, line, column, options]: Parameters<CombinedAutocompleteProvider['getSuggestions']>
-  ): ReturnType<CombinedAutocompleteProvider['getSuggestions']> {
-    const [, start] = /(?:^|\s)(:[a-z0-9_+-]{2,})$/.exec((lines[line] ?? '').slice(0, column)) ?? []
-    if (start === undefined) return super.getSuggestions(lines, line, column, options)
-    const items = this.#emoji(start.slice(1)).map(({ name, emoji }) => ({ value: emoji, label: emoji, description: name }))
-    return items.length === 0 ? null : { items, prefix: start }
-  }
-
-  override applyCompletion(
-    ...[lines, line, column, item, prefix]: Parameters<CombinedAutocompleteProvider['applyCompletion']>
-  ): ReturnType<CombinedAutocompleteProvider['applyCompletion']> {
-    if (!prefix.startsWith(':')) return super.applyCompletion(lines, line, column, item, prefix)
-    const text = lines[line] ?? ''
-    const before = text.slice(0, column - prefix.length) + item.value
-    return { lines: lines.with(line, before + text.slice(column)), cursorLine: line, cursorCol: before.length }
-  }
-}
-
-/** Wrapped, further lines below the text of the first. */
-function hanging(line: string, width: number): string[] {
-  if (line.startsWith('\u001b')) return [truncateToWidth(line, width, '')] // a picture made of characters
-  const indent = /^ *(?:\S+ )*? {2,}(?=\S)/.exec(line)?.[0].length ?? 0
-  const [first = '', ...rest] = wrapTextWithAnsi(line, width)
-  if (rest.length === 0) return [first]
-  const below = ' '.repeat(Math.min(indent, Math.floor(width / 2)))
-  return [first, ...wrapTextWithAnsi(line.slice(first.length).trimStart(), width - below.length).map((part) => below + part)]
-}
-
-function painter(colour: boolean): Look['paint'] {
-  return (role, text) => (SGR[role] === '' || text === '' || (!colour && role !== 'chosen') ? text : `\u001b[${SGR[role]}m${text}\u001b[0m`)
-}
-
-function lookOf(width: number, paint: Look['paint']): Look {
-  const columns = Math.max(1, width)
-  return {
-    width: columns,
-    paint,
-    wrap: wrapTextWithAnsi,
-    fit: (text, size, fill = false) => truncateToWidth(text, size, '…', fill),
-    columns: visibleWidth,
   }
 }
 

@@ -39,8 +39,9 @@ export interface DoingOptions {
 
 export class Doing {
   readonly #options: DoingOptions
-  #draft = ''
-  #written = ''
+  /** What stands there now, and what is on disk, by KEY. */
+  readonly #drafts = new Map<string, string>()
+  readonly #written = new Map<string, string>()
   #cancel: () => void = () => undefined
   #saving: Promise<unknown> = Promise.resolve()
 
@@ -50,39 +51,42 @@ export class Doing {
 
   /** What was typed into the current conversation before. */
   get drafted(): string {
-    return this.#draft
+    return this.#drafts.get(this.#options.room.current.key) ?? ''
   }
 
-  /** Reads the draft of the conversation that the room opened with. */
+  /** Reads what was typed at other times, so that later nobody has to wait for it. */
   async start(): Promise<void> {
     const { home, room } = this.#options
-    this.#draft = this.#written = await readDraft(home, room.current.key)
+    for (const { key } of room.people) {
+      const text = await readDraft(home, key)
+      this.#drafts.set(key, text)
+      this.#written.set(key, text)
+    }
   }
 
-  /** Another conversation; what was typed is kept for this one. */
+  /** Another conversation, at once: the next key that is typed belongs there. */
   async enter(key: string): Promise<void> {
-    const { home, room } = this.#options
+    const entered = this.#options.room.enter(key)
     await this.keep()
-    this.#draft = this.#written = await readDraft(home, key)
-    await room.enter(key)
+    await entered
   }
 
   /** What stands in the place to type now. */
   draft(text: string): void {
-    this.#draft = text
+    this.#drafts.set(this.#options.room.current.key, text)
     this.#cancel()
     this.#cancel = this.#options.home.clock.after(DRAFT_MS, () => void this.keep().catch((error: unknown) => this.#fail(error)))
   }
 
-  /** The draft is on disk when this resolves. */
+  /** The drafts are on disk when this resolves. */
   async keep(): Promise<void> {
     this.#cancel()
-    const { home, room } = this.#options
-    const { key } = room.current
-    const text = this.#draft
-    if (text === this.#written) return this.#saving.then(() => undefined)
-    this.#written = text
-    const saving = this.#saving.then(() => writeDraft(home, key, text))
+    for (const [key, text] of this.#drafts) {
+      if ((this.#written.get(key) ?? '') === text) continue
+      this.#written.set(key, text)
+      this.#saving = this.#saving.then(() => writeDraft(this.#options.home, key, text))
+    }
+    const saving = this.#saving
     this.#saving = saving.catch(() => undefined)
     await saving
   }
@@ -91,13 +95,24 @@ export class Doing {
     this.#options.surface.tell(`cannot keep the draft: ${error instanceof Error ? error.message : String(error)}`)
   }
 
-  /** One typed line, or several; `target` is the message that was chosen for it. Throws Failures for a person. */
+  /**
+   * One typed text; `target` is the message that was chosen for it. It is no draft any more once it is done. Throws
+   * Failures for a person.
+   */
   async line(text: string, target?: string): Promise<void> {
+    const { key } = this.#options.room.current
+    await this.#do(text, target)
+    if (this.#drafts.get(key) === text) this.#drafts.set(key, '') // else something new is typed already
+    await this.keep()
+  }
+
+  async #do(text: string, target?: string): Promise<void> {
     const { room, surface, emojify } = this.#options
     const order = parseOrder(text)
+    const { key } = room.current // whoever is shown when the line is typed, whatever is shown when it goes
     if (order.do === 'say') {
       if (order.text.trim() === '') return
-      return this.#say(await emojify(order.text))
+      return this.#say(key, await emojify(order.text))
     }
     const { number, rest } = target === undefined ? numbered(order.rest) : { number: undefined, rest: order.rest }
     const pick = (wanted: (message: ChatMessage) => boolean): ChatMessage & { id: string } => {
@@ -113,18 +128,23 @@ export class Doing {
         return this.enter(room.find(order.rest).key)
       case 'contacts':
         return surface.show(this.#contacts())
-      case 'reply':
-        return this.#say(await emojify(need(rest)), pick(target === undefined && number === undefined ? ({ mine }) => !mine : () => true).id)
-      case 'react': {
-        const reaction = need(rest) === '-' ? '' : await emojify(rest)
-        return room.say({ reply: pick(number === undefined && target === undefined ? ({ mine }) => !mine : () => true).id, reaction, text: utf8('') })
+      case 'reply': {
+        const { id } = pick(target === undefined && number === undefined ? ({ mine }) => !mine : () => true)
+        return this.#say(key, await emojify(need(rest)), id)
       }
-      case 'edit':
-        return room.say({ edit: pick(({ mine }) => mine).id, text: utf8(await emojify(need(rest))) })
+      case 'react': {
+        const { id } = pick(number === undefined && target === undefined ? ({ mine }) => !mine : () => true)
+        const reaction = need(rest) === '-' ? '' : await emojify(rest)
+        return room.say(key, { reply: id, reaction, text: utf8('') })
+      }
+      case 'edit': {
+        const { id } = pick(({ mine }) => mine)
+        return room.say(key, { edit: id, text: utf8(await emojify(need(rest))) })
+      }
       case 'recall':
-        return room.say({ recall: pick(({ mine }) => mine).id, text: utf8(RECALLED) })
+        return room.say(key, { recall: pick(({ mine }) => mine).id, text: utf8(RECALLED) })
       case 'file':
-        return room.sendFile({ path: pathOf(order.rest) })
+        return room.say(key, { attachments: [{ path: pathOf(order.rest) }] })
       case 'save': {
         const paths = await room.save(pick(({ files }) => files.length > 0), rest === '' ? '.' : pathOf(rest))
         return surface.tell(`saved: ${paths.join('  ')}`)
@@ -147,10 +167,8 @@ export class Doing {
     }
   }
 
-  async #say(text: string, reply?: string): Promise<void> {
-    await this.#options.room.say({ text: utf8(text), reply })
-    this.#draft = ''
-    await this.keep()
+  #say(key: string, text: string, reply?: string): Promise<void> {
+    return this.#options.room.say(key, { text: utf8(text), reply })
   }
 
   #contacts(): string[] {

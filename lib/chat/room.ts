@@ -5,7 +5,7 @@
 import { EX, Failure, ioFailure } from '../base/fail.ts'
 import { quote } from '../base/text.ts'
 import { loadHash } from '../crypto/suite.ts'
-import { compose, limitFor, type Attachment, type Letter } from '../delivery/compose.ts'
+import { compose, limitFor, type Letter } from '../delivery/compose.ts'
 import type { Outcome } from '../delivery/desk.ts'
 import { Outbox } from '../delivery/outbox.ts'
 import { arrivals } from '../disk/arrivals.ts'
@@ -173,9 +173,14 @@ export class Room {
     return this.#person(found)
   }
 
+  /** The conversation is another one at once; its messages are there when this resolves. */
   enter(key: string): Promise<void> {
+    this.#key = key
+    this.#nodes = []
+    this.#shown = []
+    this.#options.changed()
     return this.#inTurn(async () => {
-      this.#key = key
+      if (this.#key !== key) return // gone on meanwhile
       // A note to oneself is in both boxes.
       const boxes = key === this.self.key ? ['inbox'] : ['inbox', 'sent']
       this.#nodes = this.#talk.nodes.filter(({ entry, digest }) => boxes.includes(entry.box) && this.#belongs(entry.box, digest) === key)
@@ -188,18 +193,14 @@ export class Room {
     return this.#inTurn(() => this.#older(count))
   }
 
-  /** Accepts a message for the current conversation: it is safe when this resolves. Throws Failure 65, 66, 74, 77. */
-  async say(letter: Partial<Letter>): Promise<void> {
+  /** Accepts a message for a contact or oneself: it is safe when this resolves. Throws Failure 65, 66, 74, 77. */
+  async say(key: string, letter: Partial<Letter>): Promise<void> {
     const { home, config } = this.#options
-    const to = this.contact ?? this.self
+    const to = this.#keyring.byKey(key) ?? this.self
     if (!('me' in to)) checkSendable(to)
     const composed = await compose(home, this.#hash, { attachments: [], ...letter }, limitFor(config, [to]))
     await this.#outbox.accept([{ to: [to], composed }])
     await this.#refreshSent()
-  }
-
-  sendFile(attachment: Attachment, reply?: string): Promise<void> {
-    return this.say({ attachments: [attachment], reply })
   }
 
   /** Marks what is shown as seen: flag S, as mail programs do. */
@@ -296,9 +297,11 @@ export class Room {
     const to = this.#nodes.length - this.#shown.length
     const some = this.#nodes.slice(Math.max(0, to - count), to)
     const found: ChatMessage[] = []
+    const key = this.#key
     for (let at = 0; at < some.length; at += PARALLEL) {
       const described = await Promise.all(some.slice(at, at + PARALLEL).map((node) => this.#describe(node)))
       for (const message of described) if (message !== undefined) found.push(message)
+      if (this.#key !== key) return
     }
     // What says something about another one shows there, and is none of its own; one that vanished is none either.
     const shown = new Set(found.map(({ entry }) => entry.base))

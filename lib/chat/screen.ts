@@ -55,8 +55,7 @@ export class Screen {
   #stopTold: () => void = () => undefined
   #page: string[] | undefined
   #key = ''
-  /** Of the conversation that keys lead to. */
-  #bound = ''
+  #clearing = false
   #looked = true
   #reaching = false
 
@@ -77,7 +76,9 @@ export class Screen {
     })
     this.#editor.setAutocompleteProvider(new Completion(room, options.emoji))
     this.#editor.onSubmit = (text) => this.#submit(text)
-    this.#editor.onChange = (text) => options.doing.draft(text)
+    this.#editor.onChange = (text) => {
+      if (!this.#clearing) options.doing.draft(text)
+    }
     this.#talk = new Talk(this, options, paint)
     this.#scroll = new Scroll(this.#talk, () => this.#reachBack())
     const list = new MouseRegion(new Drawn((width) => this.#people(width, paint)), (event) => {
@@ -125,7 +126,7 @@ export class Screen {
     const { room, doing } = this.#options
     const { current } = room
     if (current.key !== this.#key) {
-      this.#key = this.#bound = current.key
+      this.#key = current.key
       this.#mode = { kind: 'type' }
       this.#editor.setText(doing.drafted)
       this.#scroll.scrollToEnd()
@@ -175,16 +176,19 @@ export class Screen {
   }
 
   #submit(text: string): void {
-    const { doing } = this.#options
+    const { room, doing } = this.#options
     const target = this.chosen
+    const { key } = room.current
     this.#mode = { kind: 'type' }
+    this.#clearing = true // it stays the draft until it is safe
     this.#editor.setText('')
+    this.#clearing = false
     this.run(async () => {
       try {
         await doing.line(text, target)
         this.#scroll.scrollToEnd()
       } catch (error) {
-        if (this.#editor.getText() === '') this.#editor.setText(text) // nothing typed is lost
+        if (this.#editor.getText() === '' && room.current.key === key) this.#editor.setText(text)
         throw error
       }
     })
@@ -287,15 +291,12 @@ export class Screen {
     })
   }
 
-  /** Counted from where the last key leads: entering takes a moment. */
   #next(step: number): void {
     const { room, doing } = this.#options
-    const { people } = room
-    const at = people.findIndex(({ key }) => key === this.#bound)
+    const { people, current } = room
+    const at = people.findIndex(({ key }) => key === current.key)
     const person = people[(at + step + people.length) % people.length]
-    if (person === undefined) return
-    this.#bound = person.key
-    this.run(() => doing.enter(person.key))
+    if (person !== undefined) this.run(() => doing.enter(person.key))
   }
 
   #suspend(): void {

@@ -1,5 +1,6 @@
 // The listener beside a conversation: the one of this home if it runs, else one in this process for as long as the
-// conversation is open. Who is there is learnt from it over its socket in either case, as any other command would.
+// conversation is open, which gives way to one that is there to stay. Who is there is learnt from it over its socket in
+// either case, as any other command would.
 
 import { sleep } from '../base/clock.ts'
 import { EX, Failure } from '../base/fail.ts'
@@ -86,6 +87,7 @@ export class Company {
       reread,
       once: false,
       exec: undefined,
+      guest: true,
       signal,
       onReady: nothing,
       onMessage: nothing,

@@ -1,5 +1,5 @@
-// In the place of lib/delivery/udpside.ts, callport.ts and portmapping.ts: in the model everything goes over TCP, and no
-// router is in the way.
+// In the place of lib/delivery/udpside.ts, callport.ts, portmapping.ts and neighbours.ts: in the model everything goes over
+// TCP, no router is in the way, and nobody is nearby.
 
 export class UdpSide {
   readonly port = undefined
@@ -42,4 +42,15 @@ export class PortMapping {
   stop(): Promise<void> {
     return Promise.resolve()
   }
+}
+
+export class Neighbours {
+  start(): Promise<void> {
+    return Promise.resolve()
+  }
+  moved(): Promise<void> {
+    return Promise.resolve()
+  }
+  stop(): void {}
+  of(): undefined {}
 }

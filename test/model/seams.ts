@@ -57,6 +57,7 @@ const REPLACED: Record<string, string> = {
   'lib/delivery/udpside.ts': 'test/model/noudp.ts',
   'lib/delivery/callport.ts': 'test/model/noudp.ts',
   'lib/delivery/portmapping.ts': 'test/model/noudp.ts',
+  'lib/delivery/neighbours.ts': 'test/model/noudp.ts',
   'lib/delivery/controldoor.ts': 'test/model/control.ts',
 }
 

@@ -8,6 +8,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
+import { hanging, lookOf, painter } from '../lib/chat/look.ts'
 import { argvOf } from './command.ts'
 import { pause, type Peer, Stage, until } from './peer.ts'
 import { Terminal } from './terminal.ts'
@@ -28,6 +29,16 @@ function youngest(pid: number): number {
   const [child = ''] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')
   return child === '' ? pid : youngest(Number(child))
 }
+
+test('lines are cut and wrapped by the columns that a terminal gives them, with and without colours', () => {
+  const plain = lookOf(10, painter(false))
+  assert.equal(plain.wrap('漢字漢字漢字', 10), ['漢字漢字漢', '字'])
+  assert.equal([plain.columns('👩‍👩‍👧é'), plain.fit('漢字漢字漢字', 10), plain.fit('ab', 4, true)], [3, '漢字漢字\u001b[0m…\u001b[0m', 'ab  '])
+  assert.equal([plain.paint('mine', 'x'), plain.paint('chosen', 'x')], ['x', '\u001b[7mx\u001b[0m'])
+  const colours = lookOf(10, painter(true))
+  assert.is(colours.columns(colours.paint('mine', 'x')), 1)
+  assert.equal(hanging('  /to NAME  go to another one', 20), ['  /to NAME  go to', '          another', '          one'])
+})
 
 if (TMUX) {
   test('two people talk on the full screen, and it is all there after a restart', async () => {

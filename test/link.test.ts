@@ -243,7 +243,7 @@ test('sealed nonsense is answered with BYE and ends the link; unknown types from
     assert.is(await links[0].receive(), undefined)
     assert.is(links[0].reason, 'eof')
   }
-  const { links } = await sendRaw(node, Uint8Array.of(0x80, 1, 2, 3))
+  const { links } = await sendRaw(node, Uint8Array.of(0xc0, 1, 2, 3)) // a type of a later version
   await links[0].send({ type: 'bye', code: 9 })
   assert.equal(await links[1].receive(), { type: 'bye', code: 9 })
 })

@@ -42,18 +42,20 @@ test('two homes that only flush, one two seconds after the other: both queues mo
 test('who lingers can be called, and takes what this home queues meanwhile', async () => {
   await Stage.with(async (stage) => {
     const [alice, bob] = await stage.pair()
-    const lingering = flush(alice, '--linger', '6s')
+    const lingering = flush(alice, '--linger', '1h')
     await until('the socket', () => existsSync(alice.at('listen.sock')))
     await bob.send('alice', ['-m', 'are you there?'])
     const listener = await bob.listen()
     await alice.send('bob', ['-m', 'yes']) // through the one that lingers
     const flushed = await alice.run('p2p-queue', ['flush', '--linger', '1h'])
     assert.equal([flushed.code, flushed.err], [0, ''], 'it asks the other one and returns')
+    const stays = await alice.listen() // one that is there to stay: who lingers gives way
+    assert.is((await lingering.ended).code, 0, lingering.err)
+    assert.equal(types(lingering.records), ['delivered'])
     const one = await alice.run('p2p-listen', ['-v'])
     assert.is(one.code, 75)
     assert.match(one.err, /a listener already runs for/)
-    assert.is((await lingering.ended).code, 0, lingering.err)
-    assert.equal(types(lingering.records), ['delivered'])
+    await stays.stop()
     await listener.stop()
     assert.equal([(await alice.ids()).length, (await bob.ids()).length], [1, 1])
   })

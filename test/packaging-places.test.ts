@@ -21,7 +21,7 @@ const runtime = join(work, 'runtime')
 const fallback = `/tmp/p2p-${process.getuid?.() ?? 0}`
 
 test.before(async () => {
-  mkdirSync(runtime)
+  mkdirSync(runtime, { mode: 0o700 }) // the socket is put into no other
   const env = { MAKEFLAGS: '', MAKELEVEL: '', MFLAGS: '' }
   await execa('make', ['install', `PREFIX=${prefix}`], { env, stdin: 'ignore' })
 })

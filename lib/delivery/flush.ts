@@ -138,7 +138,9 @@ class Pass {
       await this.#desk.close(this.#home)
       passed = true
       onPassed?.()
-      await Promise.race([sleep(clock, lingerMs, signal), running])
+      const ended = new AbortController() // it gave way to a listener that is there to stay
+      void running.catch(() => undefined).finally(() => ended.abort())
+      await sleep(clock, lingerMs, AbortSignal.any([signal, ended.signal]))
       listener.finish()
       await running
       return 'done'

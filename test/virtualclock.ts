@@ -9,7 +9,7 @@ const GUARD_MS = 10_000
 const REAL_MS = 400
 
 /** The listener looks so often whether this machine has moved, or slept: it does neither here. */
-const WATCH_MS = 5000
+const WATCH_MS = 20_000
 
 /** Real time until a test that never comes to rest fails. */
 const REST_MS = 30_000

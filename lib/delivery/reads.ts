@@ -16,8 +16,8 @@ import type { Hash } from '../wire/envelope.ts'
 import { cutColumns } from '../wire/mailtext.ts'
 import { typeOf, type MessageInfo } from '../wire/record.ts'
 
-/** A listener looks so often, if anything changed. */
-const LOOK_MS = 10_000
+/** A listener waits so long for further changes. */
+const CALM_MS = 1000
 /** Receipts made durable together. */
 const BATCH = 256
 const SUBJECT_COLUMNS = 72
@@ -80,21 +80,26 @@ async function receiptFor(home: Home, hash: Hash, { id = '', subject }: MessageI
   return { staged, header: { receipt: id, reply: id, auto: true, subject: cutColumns(`read: ${subject ?? ''}`, SUBJECT_COLUMNS) } }
 }
 
-/** Looks now and then, for a listener; the result ends it. */
+/** Looks after each change of inbox/cur, for a listener, and at its beginning; the result ends it. */
 export function watchReads(options: ReadsOptions, trouble: (error: unknown) => void): () => void {
   const { home } = options
-  let seen = -1
-  let cancel = (): void => undefined
-  const look = async (): Promise<void> => {
-    if (!options.config().wantsReceipts) return
-    const changed = (await home.files.stat(home.at('inbox', 'cur')))?.mtimeMs ?? 0
-    if (changed === seen) return
-    await sendReceipts(options)
-    seen = changed
+  let cancel: (() => void) | undefined
+  let again = false
+  let over = false
+  const soon = (): void => {
+    again = cancel !== undefined
+    if (over || again || !options.config().wantsReceipts) return
+    cancel = home.clock.after(CALM_MS, () => void sendReceipts(options).catch(trouble).then(rest), true)
   }
-  const next = (): void => {
-    cancel = home.clock.after(LOOK_MS, () => void look().catch(trouble).then(next), true)
+  const rest = (): void => {
+    cancel = undefined
+    if (again) soon()
   }
-  next()
-  return () => cancel()
+  const unwatch = home.files.watch(home.at('inbox', 'cur'), soon)
+  soon()
+  return () => {
+    over = true
+    unwatch()
+    cancel?.()
+  }
 }

@@ -5,7 +5,7 @@
 import { sleep } from '../base/clock.ts'
 import { EX, Failure } from '../base/fail.ts'
 import { ask, findListener } from '../delivery/control.ts'
-import { Listener } from '../delivery/listener.ts'
+import { Listener, UNTOLD } from '../delivery/listener.ts'
 import type { Config } from '../disk/config.ts'
 import type { Home } from '../disk/home.ts'
 import { loadKeyring } from '../disk/keyring.ts'
@@ -79,7 +79,6 @@ export class Company {
 
   async #run(): Promise<void> {
     const { home, reread, signal, onNotice } = this.#options
-    const nothing = (): void => undefined
     const listener = new Listener({
       home,
       keyring: await loadKeyring(home),
@@ -89,14 +88,7 @@ export class Company {
       exec: undefined,
       guest: true,
       signal,
-      onReady: nothing,
-      onMessage: nothing,
-      onDelivered: nothing,
-      onDeferred: nothing,
-      onFailed: nothing,
-      onPeer: nothing,
-      onContact: nothing,
-      onRequest: nothing,
+      ...UNTOLD,
       onNotice,
     })
     this.#reload = () => listener.reload()

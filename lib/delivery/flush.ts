@@ -16,7 +16,7 @@ import { ask, type Message } from './control.ts'
 import { askSoon, type DeliverOptions, newsOf, tellNews } from './deliver.ts'
 import { Desk, type Job } from './desk.ts'
 import { withHooks } from './hookpass.ts'
-import { Listener } from './listener.ts'
+import { Listener, UNTOLD } from './listener.ts'
 import { aborted } from './requests.ts'
 
 /** The listener's pass is waited for so much longer than asked. */
@@ -165,19 +165,16 @@ class Pass {
       call: false,
       guest: true,
       signal,
+      ...UNTOLD,
       onReady,
       onMessage: onReceived,
       ...(onProgress !== undefined && { onProgress }),
       onDelivered(queued, contact, elapsedMs) {
         if (passed() || !meant.has(queued.id)) onOutcome({ type: 'delivered', queued, contact, elapsedMs })
       },
-      onDeferred: () => undefined,
       onFailed(queued, contact, reason, text) {
         if (passed() || !meant.has(queued.id)) onOutcome({ type: 'refused', queued, contact, reason, text, elapsedMs: 0 })
       },
-      onPeer: () => undefined,
-      onContact: () => undefined,
-      onRequest: () => undefined,
       onNotice,
     })
   }

@@ -80,6 +80,18 @@ export interface ListenerOptions {
   onNotice: (text: string, contact?: Contact) => void
 }
 
+/** For a command that listens by the way: what happens meanwhile is told by others, or by the files. */
+export const UNTOLD = {
+  onReady: () => undefined,
+  onMessage: () => undefined,
+  onDelivered: () => undefined,
+  onDeferred: () => undefined,
+  onFailed: () => undefined,
+  onPeer: () => undefined,
+  onContact: () => undefined,
+  onRequest: () => undefined,
+} satisfies Partial<ListenerOptions>
+
 export interface Deferral {
   /** Absent: the contact could not be reached, whatever waits. */
   queued?: Queued

@@ -12,7 +12,7 @@ import type { Call } from '../edge/cli.ts'
 import { stdinChunks, stdinIsTerminal, stopInput } from '../edge/input.ts'
 import { decodeFrame, encodeFrame, type PipeFrame } from '../wire/frame.ts'
 import { type Channel, channelPair, openChannel } from './control.ts'
-import { Listener } from './listener.ts'
+import { Listener, UNTOLD } from './listener.ts'
 import { PipeEnd } from './pipeend.ts'
 import { EVENT } from './pipes.ts'
 
@@ -169,14 +169,8 @@ class Piping {
       call: false,
       guest: true,
       signal: new AbortController().signal,
+      ...UNTOLD,
       onReady: () => ready(),
-      onMessage: () => undefined,
-      onDelivered: () => undefined,
-      onDeferred: () => undefined,
-      onFailed: () => undefined,
-      onPeer: () => undefined,
-      onContact: () => undefined,
-      onRequest: () => undefined,
       onNotice: (text) => this.#call.warn(text),
     })
     const running = listener.run()

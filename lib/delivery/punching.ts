@@ -16,7 +16,7 @@ import { STUN_PORT } from '../wire/stun.ts'
 import { ask, findListener, type Message } from './control.ts'
 import { askSoon, tellNews } from './deliver.ts'
 import { Desk, type Job } from './desk.ts'
-import { Listener } from './listener.ts'
+import { Listener, UNTOLD } from './listener.ts'
 import { isRefusal, tellOutcome } from './telling.ts'
 
 /** With --slot the next meeting is at most so far away. */
@@ -130,14 +130,8 @@ class Punching {
       only: this.#contact.key,
       guest: true,
       signal,
+      ...UNTOLD,
       onReady: () => ready(),
-      onMessage: () => undefined,
-      onDelivered: () => undefined,
-      onDeferred: () => undefined,
-      onFailed: () => undefined,
-      onPeer: () => undefined,
-      onContact: () => undefined,
-      onRequest: () => undefined,
       onNotice: (text) => this.#call.warn(text),
     })
     const running = listener.run()

@@ -16,8 +16,9 @@ import type { Hash } from '../wire/envelope.ts'
 import { cutColumns } from '../wire/mailtext.ts'
 import { typeOf, type MessageInfo } from '../wire/record.ts'
 
-/** A listener waits so long for further changes. */
+/** A listener waits so long for further changes, and where it is told of none it looks after so long. */
 const CALM_MS = 1000
+const SELDOM_MS = 600_000
 /** Receipts made durable together. */
 const BATCH = 256
 const SUBJECT_COLUMNS = 72
@@ -86,9 +87,12 @@ export function watchReads(options: ReadsOptions, trouble: (error: unknown) => v
   let cancel: (() => void) | undefined
   let again = false
   let over = false
+  let cancelSeldom = (): void => undefined
   const soon = (): void => {
     again = cancel !== undefined
     if (over || again || !options.config().wantsReceipts) return
+    cancelSeldom()
+    cancelSeldom = home.clock.after(SELDOM_MS, soon, true)
     cancel = home.clock.after(CALM_MS, () => void sendReceipts(options).catch(trouble).then(rest), true)
   }
   const rest = (): void => {
@@ -100,6 +104,7 @@ export function watchReads(options: ReadsOptions, trouble: (error: unknown) => v
   return () => {
     over = true
     unwatch()
+    cancelSeldom()
     cancel?.()
   }
 }

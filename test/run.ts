@@ -1,5 +1,5 @@
-// Runs every test/*.test.ts in a process of its own, as many at once as there are processors, and closes what uvu
-// leaves open: a file counts only if it exits 0 and its own summary says that all of more than zero tests passed.
+// Runs every test/*.test.ts in a process of its own, one more at once than there are processors (a quarter of the time
+// tests wait for clocks and for other processes), and closes what uvu leaves open: a file counts only if it exits 0 and its own summary says that all of more than zero tests passed.
 // A file with a hook that throws, without test.run(), with test.only left in, or that hangs, is a failure.
 //
 //   node --import tsx test/run.ts [--dir DIR] [PART-OF-A-FILE-NAME...]
@@ -15,6 +15,8 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { delimiter, join, resolve } from 'node:path'
 
 const TIMEOUT_S = 300 // a file takes up to 30 s; the rest is for slow and busy machines
+/** Where tsx keeps what it compiled, below the folder for temporary files: one for all, or each file compiles all anew. */
+const TSX = `tsx-${process.geteuid?.() ?? ''}`
 const OUTPUT_MAX = 1 << 20 // characters of one file that are kept
 
 interface Result {
@@ -67,6 +69,7 @@ function judge(
 /** Runs one file in its own process group, with a home and a temporary folder that nobody else has. */
 async function runFile(dir: string, job: Job, scratch: string): Promise<Result> {
   const own = mkdtempSync(join(scratch, 't'))
+  symlinkSync(join(scratch, TSX), join(own, TSX))
   const env: NodeJS.ProcessEnv = { ...process.env, NO_COLOR: '1', TMPDIR: own, HOME: own, LC_ALL: 'C.UTF-8' }
   env['PATH'] = `${join(scratch, 'bin')}${delimiter}${process.env['PATH'] ?? ''}`
   for (const name of Object.keys(env)) {
@@ -143,6 +146,7 @@ async function main(argv: string[]): Promise<void> {
 
   const scratch = mkdtempSync(join(tmpdir(), 'p2p-')) // short: the paths of sockets must fit
   mkdirSync(join(scratch, 'bin'))
+  mkdirSync(join(scratch, TSX))
   symlinkSync(process.execPath, join(scratch, 'bin/node')) // `#!/usr/bin/env node` is the node that runs the tests
   const results: Result[] = []
   const work = async (): Promise<void> => {
@@ -153,7 +157,7 @@ async function main(argv: string[]): Promise<void> {
     }
   }
   try {
-    await Promise.all(Array.from({ length: availableParallelism() }, work))
+    await Promise.all(Array.from({ length: availableParallelism() + 1 }, work))
   } finally {
     rmSync(scratch, { recursive: true, force: true, maxRetries: 3 })
   }

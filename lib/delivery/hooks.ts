@@ -5,7 +5,7 @@
 import type { Clock } from '../base/clock.ts'
 import { isCode, Malformed } from '../base/fail.ts'
 import { cursorsOf } from '../disk/arrivals.ts'
-import { HOOK_TYPES, type HookType } from '../disk/config.ts'
+import { HOOK_TYPES, type HookType } from '../disk/configkeys.ts'
 import type { FileHandle } from '../disk/files.ts'
 import type { Home } from '../disk/home.ts'
 import type { Delivered } from '../disk/inbox.ts'

@@ -1,76 +1,20 @@
-// config.toml: what a person has set for all commands of a home, p2p-config(5). One table says which keys there are;
-// a file with anything else in it is refused whole, so that a typing error is never a setting that silently does
-// nothing. A flag counts before the environment, the environment before the file.
+// config.toml: what a person has set for all commands of a home, p2p-config(5). A flag counts before the environment,
+// the environment before the file.
 
 import { EX, Failure, ioFailure, Malformed } from '../base/fail.ts'
-import { foldName, nearest, parseDuration, parseSize, quote } from '../base/text.ts'
+import { foldName, nearest, quote } from '../base/text.ts'
 import { type Address, parseAddress } from '../wire/address.ts'
 import { MESSAGE_MAX } from '../wire/envelope.ts'
 import { STUN_PORT } from '../wire/stun.ts'
+import { readConfigFile } from './configfile.ts'
+import { HOOK_TYPES, type HookType, KEYS, readValue, type Value, type Values } from './configkeys.ts'
 import type { Contact } from './contact.ts'
 import { readText } from './durable.ts'
 import type { Home } from './home.ts'
 import type { Keyring } from './keyring.ts'
 
 const FILE = 'config.toml'
-const HOSTS_MAX = 8
-const FILE_MAX = 64 * 1024 // bytes: far more than the table can fill
-const LINES_MAX = 1000 // the line of a key is only looked for in files up to this
-
-/** duration: seconds. size: bytes. hosts: HOST[:PORT], any number of them. ways: words for bells. hours: `22:00-07:00`. */
-export type Kind = 'duration' | 'size' | 'bool' | 'text' | 'hosts' | 'ways' | 'hours'
-
-export interface Key {
-  /** With its table: `limits.message`; `contact.NAME.expires` stands for one contact's. */
-  name: string
-  kind: Kind
-  /** What holds if nobody says anything, as it would stand in the file. */
-  fallback: string
-}
-
-/** What a message can be that a command is run for: P2P_TYPE of p2p-listen(1). */
-export const HOOK_TYPES = ['text', 'file', 'reaction', 'edit', 'recall'] as const
-export type HookType = (typeof HOOK_TYPES)[number]
-
-/** Every key there is: those without a dot can also be given in the environment, `delay_notice` as $P2P_DELAY_NOTICE. */
-export const KEYS: readonly Key[] = [
-  { name: 'expires', kind: 'duration', fallback: 'inf' },
-  { name: 'wait', kind: 'duration', fallback: '5s' },
-  { name: 'delay_notice', kind: 'duration', fallback: '3d' },
-  { name: 'chat_threads', kind: 'bool', fallback: 'true' },
-  { name: 'quiet_net', kind: 'bool', fallback: 'false' },
-  { name: 'map', kind: 'bool', fallback: 'true' },
-  { name: 'lan', kind: 'bool', fallback: 'true' },
-  { name: 'stun', kind: 'hosts', fallback: '[]' },
-  { name: 'requests', kind: 'bool', fallback: 'false' },
-  { name: 'pass_tokens', kind: 'bool', fallback: 'false' },
-  { name: 'receipts', kind: 'bool', fallback: 'false' },
-  { name: 'udp', kind: 'bool', fallback: 'true' },
-  { name: 'limits.message', kind: 'size', fallback: '1G' },
-  { name: 'limits.quota', kind: 'size', fallback: '8G' },
-  { name: 'limits.free', kind: 'size', fallback: '' },
-  { name: 'hooks.message', kind: 'text', fallback: '' },
-  ...HOOK_TYPES.map((type): Key => ({ name: `hooks.${type}`, kind: 'text', fallback: 'hooks.message' })),
-  { name: 'hooks.auto', kind: 'bool', fallback: 'false' },
-  { name: 'notify.by', kind: 'ways', fallback: 'bell' },
-  { name: 'notify.quiet', kind: 'hours', fallback: '' },
-  { name: 'notify.text', kind: 'bool', fallback: 'false' },
-  { name: 'contact.NAME.expires', kind: 'duration', fallback: 'expires' },
-  { name: 'contact.NAME.message', kind: 'size', fallback: 'limits.message' },
-  { name: 'contact.NAME.quota', kind: 'size', fallback: 'limits.quota' },
-  { name: 'contact.NAME.hook', kind: 'text', fallback: 'hooks.message' },
-  ...HOOK_TYPES.map((type): Key => ({ name: `contact.NAME.hook_${type}`, kind: 'text', fallback: 'contact.NAME.hook' })),
-  { name: 'contact.NAME.receipts', kind: 'bool', fallback: 'receipts' },
-  { name: 'contact.NAME.notify', kind: 'ways', fallback: 'notify.by' },
-]
-
-const CONTACT = 'contact'
-const WORDS: Record<Kind, string> = { duration: 'a duration', size: 'a size', bool: 'true or false', text: 'a text without NUL', hosts: 'a list of HOST:PORT', ways: "'bell', 'osc9', both or ''", hours: "hours as '22:00-07:00'" }
 const QUOTA = 8 * 2 ** 30
-const DURATION_MAX = 1e11 // seconds, as parseDuration: the end of it is still a date
-
-type Value = number | boolean | string
-type Values = ReadonlyMap<string, Value>
 
 /** What holds for one contact. */
 export interface ContactSettings {
@@ -251,143 +195,7 @@ export async function loadConfig(home: Home, env: NodeJS.ProcessEnv = {}): Promi
     throw ioFailure(error, `cannot read ${path}`)
   }
   if (text === undefined) return new Config({ environment })
-  if (text.length > FILE_MAX) throw new Failure(EX.CONFIG, `${path}: longer than ${FILE_MAX} bytes`)
-  const parse = await loadParser()
-  const parsed = parse(text)
-  if ('error' in parsed) throw wrong(path, parsed.line, parsed.error)
-  const reader = new Reader((at, message) => wrong(path, lineOf(text, at, parse), message))
-  reader.table(parsed.table, [])
-  return new Config({ environment, file: reader.values, contacts: reader.contacts })
-}
-
-function wrong(path: string, line: number | undefined, message: string): Failure {
-  return new Failure(EX.CONFIG, `${path}:${line === undefined ? '' : `${line}:`} ${message}`, 'man p2p-config')
-}
-
-type Table = Record<string, unknown>
-type Parse = (text: string) => { table: Table } | { error: string; line: number }
-
-async function loadParser(): Promise<Parse> {
-  const { parse, TomlError } = await import('smol-toml')
-  return (text) => {
-    try {
-      return { table: parse(text) }
-    } catch (error) {
-      if (!(error instanceof TomlError)) throw error
-      const [first = ''] = error.message.split('\n') // the rest quotes the file
-      return { error: first.replace(/^Invalid TOML document: /, 'not TOML: '), line: error.line }
-    }
-  }
-}
-
-/** The first line with which the file has this key; undefined if that cannot be told. */
-function lineOf(text: string, at: readonly string[], parse: Parse): number | undefined {
-  const lines = text.split('\n')
-  if (lines.length > LINES_MAX) return undefined
-  for (let count = 1; count <= lines.length; count++) {
-    const parsed = parse(lines.slice(0, count).join('\n'))
-    let found: unknown = 'table' in parsed ? parsed.table : undefined
-    for (const name of at) found = isTable(found) && Object.hasOwn(found, name) ? found[name] : undefined
-    if (found !== undefined) return count
-  }
-  return undefined
-}
-
-/** Walks through what the parser gives and keeps what the table of keys allows. */
-class Reader {
-  readonly values = new Map<string, Value>()
-  readonly contacts = new Map<string, Values>()
-  readonly #wrong: (at: readonly string[], message: string) => Failure
-
-  constructor(failure: (at: readonly string[], message: string) => Failure) {
-    this.#wrong = failure
-  }
-
-  table(table: Table, at: readonly string[]): void {
-    for (const [name, value] of Object.entries(table)) this.#entry([...at, name], value)
-  }
-
-  #entry(at: readonly string[], value: unknown): void {
-    const [first = '', second = '', third = ''] = at
-    const ofContact = first === CONTACT && at.length === 3
-    const name = ofContact ? `${CONTACT}.NAME.${third}` : at.join('.')
-    const key = first === CONTACT && at.length !== 3 ? undefined : KEYS.find((each) => each.name === name)
-    if (key !== undefined) {
-      const checked = this.#check(key, value, at)
-      if (!ofContact) this.values.set(name, checked)
-      else this.contacts.set(second, new Map([...(this.contacts.get(second) ?? []), [third, checked]]))
-      return
-    }
-    const within = first === CONTACT ? at.length < 3 : KEYS.some((each) => each.name.startsWith(`${name}.`))
-    if (!within) throw this.#unknown(at)
-    if (!isTable(value)) throw this.#wrong(at, `${quote(at.join('.'))} must be a table`)
-    if (at.length === 2) this.contacts.set(second, new Map())
-    this.table(value, at)
-  }
-
-  #unknown(at: readonly string[]): Failure {
-    const name = at.join('.')
-    const [table, word = ''] = [at.slice(0, -1).join('.'), at.at(-1)]
-    const known = KEYS.map((key) => key.name.replace('NAME', at[0] === CONTACT ? (at[1] ?? '') : 'NAME'))
-    const elsewhere = known.find((each) => leaf(each) === word)
-    const beside = nearest(word, known.filter((each) => each === [table, leaf(each)].join('.')).map(leaf))
-    const meant = elsewhere ?? (beside === undefined ? nearest(name, known) : `${table}.${beside}`)
-    return this.#wrong(at, `unknown key ${quote(name)}${meant === undefined ? '' : `: did you mean '${meant}'?`}`)
-  }
-
-  #check({ kind }: Key, value: unknown, at: readonly string[]): Value {
-    const name = quote(at.join('.'))
-    if (kind === 'bool' && typeof value === 'boolean') return value
-    if (kind === 'text' && typeof value === 'string' && !value.includes('\0')) return value
-    if (kind === 'hosts' && Array.isArray(value) && value.every((each) => typeof each === 'string')) {
-      return this.#read(kind, value.join(' '), at)
-    }
-    if (typeof value === 'number' && value >= 0) {
-      if (kind === 'size' && Number.isSafeInteger(value)) return value
-      if (kind === 'duration' && (value <= DURATION_MAX || value === Infinity)) return value
-    }
-    if (kind === 'bool' || kind === 'text' || kind === 'hosts' || typeof value !== 'string') {
-      throw this.#wrong(at, `${name} must be ${WORDS[kind]}`)
-    }
-    return this.#read(kind, value, at)
-  }
-
-  #read(kind: Kind, value: string, at: readonly string[]): Value {
-    try {
-      return readValue(kind, value)
-    } catch (error) {
-      throw error instanceof Failure ? this.#wrong(at, `${quote(at.join('.'))}: ${error.message}`) : error
-    }
-  }
-}
-
-/** The word behind the last dot. */
-function leaf(name: string): string {
-  return name.slice(name.lastIndexOf('.') + 1)
-}
-
-function isTable(value: unknown): value is Table {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date)
-}
-
-/** Throws Failure 64 if the text has another form. */
-function readValue(kind: Kind, text: string): Value {
-  if (kind === 'duration') return parseDuration(text)
-  if (kind === 'size') return parseSize(text)
-  if (kind === 'text') return text
-  if (kind === 'hosts') return readHosts(text)
-  if (kind === 'ways') return readWays(text)
-  if (kind === 'hours') return readHours(text)
-  if (text === 'true' || text === 'false') return text === 'true'
-  throw new Failure(EX.USAGE, `bad value ${quote(text)}: write true or false`)
-}
-
-/** As one text, the hosts apart by blanks. */
-function readHosts(text: string): string {
-  const hosts = text.split(/\s+/).filter((each) => each !== '')
-  if (hosts.length > HOSTS_MAX) throw new Failure(EX.USAGE, `at most ${HOSTS_MAX} hosts`)
-  for (const each of hosts) parseAddress(each, STUN_PORT)
-  return hosts.join(' ')
+  return new Config({ environment, ...(await readConfigFile(path, text)) })
 }
 
 /** $P2P_WAIT and the like; an empty one counts as absent. */
@@ -404,18 +212,6 @@ function readEnvironment(env: NodeJS.ProcessEnv): Values {
     }
   }
   return values
-}
-
-function readWays(text: string): string {
-  const ways = text.split(/[\s,]+/).filter((each) => each !== '')
-  for (const way of ways) if (way !== 'bell' && way !== 'osc9') throw new Failure(EX.USAGE, `bad word ${quote(way)}: write bell or osc9`)
-  return [...new Set(ways)].join(' ')
-}
-
-/** Two times of the day, the second may be of the next one; '' is never. */
-function readHours(text: string): string {
-  if (text === '' || /^(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-3]):[0-5]\d$/.test(text)) return text
-  throw new Failure(EX.USAGE, `bad hours ${quote(text)}: write 22:00-07:00`)
 }
 
 function minuteOf(time: string): number {

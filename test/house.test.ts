@@ -45,7 +45,7 @@ const DOORS: [RegExp, RegExp][] = [
   [/^postal-mime$/, /^lib\/wire\/mail\w*\.ts$/],
   [/^proper-lockfile$/, /^lib\/disk\/lock\.ts$/],
   [/^udx-native$/, /^lib\/net\/udx\.ts$/],
-  [/^smol-toml$/, /^lib\/disk\/config\.ts$/],
+  [/^smol-toml$/, /^lib\/disk\/configfile\.ts$/],
   [/^@earendil-works\/pi-tui$/, /^lib\/chat\/(?:screen|talkview|look|completion)\.ts$/],
   [/^gemoji$/, /^lib\/chat\/emoji\.ts$/],
   [/^uqr$/, /^lib\/edge\/qrcode\.ts$/],

@@ -84,14 +84,17 @@ test('of ten who bring one invite at the same time one comes in', () =>
     const given = inviteOf(invite)
     assert.ok(given)
     const ephemeral = new Uint8Array(32).fill(7)
-    const bound = await Promise.all(
-      crowd.map(async ({ self }) => {
-        const caller = { ephemeral, identity: self.identity, transport: self.token.transport }
-        const found = await findInvite(alice.home, nodeSuite, inviteProof(nodeSuite, given.secret, caller), caller)
-        return found !== undefined && (await bindInvite(alice.home, found, self.key))
-      }),
-    )
+    const seek = ({ self }: Neighbour): ReturnType<typeof findInvite> => {
+      const caller = { ephemeral, identity: self.identity, transport: self.token.transport }
+      return findInvite(alice.home, nodeSuite, inviteProof(nodeSuite, given.secret, caller), caller)
+    }
+    const bind = async (each: Neighbour, found: Awaited<ReturnType<typeof seek>>): Promise<boolean> =>
+      found !== undefined && (await bindInvite(alice.home, found, each.self.key))
+    const free = await Promise.all(crowd.map(seek)) // all have found it while it was nobody's
+    const bound = await Promise.all(crowd.map((each, n) => bind(each, free[n])))
     assert.is(bound.filter(Boolean).length, 1)
+    const taken = await Promise.all(crowd.map(seek))
+    assert.equal(await Promise.all(crowd.map((each, n) => bind(each, taken[n]))), bound)
     const door = await OpenDoor.of(alice)
     const links = []
     for (const each of crowd) links.push(await door.call(each, byInvite(each, invite)))

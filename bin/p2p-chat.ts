@@ -84,8 +84,12 @@ async function chat(call: Call): Promise<void> {
     if (full) {
       screen = await openScreen(home, room, doing, leave)
       for (const text of early) screen.tell(text)
+      room.start()
       await aborted(signal)
-    } else await runPlain(room, doing, plain, signal)
+    } else {
+      room.start()
+      await runPlain(room, doing, plain, signal)
+    }
   } finally {
     await screen?.stop()
     await doing.keep()

@@ -2,11 +2,14 @@
 
 import { readdirSync, readFileSync, renameSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
 
+import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
+import { IdTable } from '../lib/base/idtable.ts'
 import { realDoors, type Home } from '../lib/disk/home.ts'
-import { listMaildir, mailName, setFlags, withMail, writeMail } from '../lib/disk/maildir.ts'
+import { findMails, listMaildir, mailName, setFlags, withMail, writeMail } from '../lib/disk/maildir.ts'
+import { MailRoll } from '../lib/disk/mailroll.ts'
 import { markDelivered, prepareSent, publishSent, type SentPart } from '../lib/disk/sent.ts'
 import { collect, openSource, readMail } from '../lib/wire/mailread.ts'
 import { EMBED_MAX } from '../lib/wire/mail.ts'
@@ -56,16 +59,78 @@ test('a list shows each message once, oldest first, with its flags, foreign file
   })
 })
 
+const ID32 = '0123456789abcdef'.repeat(2)
+const names32 = fc.oneof(fc.constant(ID32), fc.string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: 32, maxLength: 32 }))
+const times = fc.oneof(fc.nat({ max: 3 }), fc.constantFrom('007', '9007199254740993', '99999999999999999', 1_790_000_000_123_456))
+const bases = fc.oneof(
+  fc.tuple(times, names32).map(([us, id]) => `${us}.${id}.p2p`),
+  fc.constantFrom(`5.${ID32}.p2p.other`, `5.${ID32.toUpperCase()}.p2p`, '1500000000.R1.host', 'grüße', `5.${ID32}`, 'x'),
+)
+const infos = fc.oneof(fc.constant(''), fc.constant(':2,'), fc.constantFrom(':2,S', ':2,FS', ':2,SF', ':2,SS', ':2,aS', ':2,S:2,F', ':2,DFPRST'))
+
+test('a roll has every mail that a list has, in the same order, whatever the files are called', async () => {
+  await withHome(async (home) => {
+    const entry = fc.record({ box: fc.constantFrom('inbox' as const, 'sent' as const), folder: fc.constantFrom('new' as const, 'cur' as const), base: bases, info: infos })
+    await fc.assert(fc.asyncProperty(fc.uniqueArray(entry, { selector: ({ box, base }) => `${box}/${base}`, maxLength: 40 }), fc.nat({ max: 4 }), async (files, since) => {
+      const paths = files.map(({ box, folder, base, info }) => home.at(box, folder, base + info))
+      for (const path of paths) writeFileSync(path, '')
+      try {
+        const roll = await MailRoll.read(home, ['inbox', 'sent'], BigInt(since))
+        const rows = Array.from({ length: roll.count }, (_, row) => roll.entry(row))
+        for (const box of ['inbox', 'sent'] as const) {
+          assert.equal(rows.filter((one) => one.box === box), await listMaildir(home, box, BigInt(since)))
+          if (since === 0) assert.equal(await roll.changed(box), [], 'nothing has changed')
+        }
+        for (const [row, one] of rows.entries()) {
+          assert.equal([roll.find(one.box, one.base), roll.find(one.box, `${one.base}:2,T`), roll.isUnseen(row)], [row, row, !one.flags.includes('S')])
+          assert.is(roll.set({ ...one, path: home.at(one.box, 'cur', `${one.base}:2,RS`) }), row)
+          assert.equal([roll.entry(row).flags, roll.entry(row).base, roll.entry(row).time], ['RS', one.base, one.time])
+        }
+        assert.is(roll.find('inbox', `4.${ID32.replace('0', '1')}.p2p`), -1)
+      } finally {
+        for (const path of paths) unlinkSync(path)
+      }
+    }), { numRuns: 60 })
+  })
+})
+
+test('a roll grows, and tells what has come or was renamed since', async () => {
+  await withHome(async (home) => {
+    const ids = Array.from({ length: 3000 }, (_, i) => i.toString(16).padStart(32, '0'))
+    for (const [i, id] of ids.entries()) writeFileSync(home.at('inbox', 'cur', `${i}.${id}.p2p:2,S`), '')
+    const roll = await MailRoll.read(home, ['inbox'])
+    assert.equal(ids.map((id, i) => roll.find('inbox', `${i}.${id}.p2p`)), ids.map((_, i) => i))
+    renameSync(home.at('inbox', 'cur', `7.${ids[7]}.p2p:2,S`), home.at('inbox', 'cur', `7.${ids[7]}.p2p:2,RS`))
+    writeFileSync(home.at('inbox', 'new', `9000.${ids[7]}.p2p`), '')
+    const changed = await roll.changed('inbox')
+    assert.equal(changed.map(({ base, flags }) => [base, flags]).sort(), [[`7.${ids[7]}.p2p`, 'RS'], [`9000.${ids[7]}.p2p`, '']])
+    assert.equal(changed.map((entry) => roll.set(entry)).sort(), [3000, 7], 'a new row behind the others')
+    assert.equal([await roll.changed('inbox'), roll.count], [[], 3001])
+    const found = await findMails(home, 'inbox', new Set([ids[7] as string, ids[9] as string, 'f'.repeat(32)]))
+    assert.equal([...found.values()].map(({ flags }) => flags).sort(), ['RS', 'S'])
+  })
+})
+
+test('ids by numbers are the ids again', () => {
+  const table = new IdTable(1)
+  fc.assert(fc.property(fc.string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: 64, maxLength: 64 }), (id) => {
+    const before = table.find(id)
+    const number = table.take(id)
+    assert.equal([table.text(number), table.find(id), table.take(id), before === 0 || before === number], [id, number, number, true])
+  }), { numRuns: 3000 })
+  for (const bad of ['', 'x'.repeat(64), 'A'.repeat(64), '0'.repeat(63), '0'.repeat(65)]) assert.equal([table.take(bad), table.find(bad)], [0, 0])
+})
+
 test('a message that moves from new to cur between the two readings is seen once', async () => {
   let moves = 0
   const files = {
     ...realDoors.files,
-    async list(directory: string) {
+    async *pieces(directory: string) {
       const found = await realDoors.files.list(directory)
       if (directory.endsWith('inbox/new') && moves++ === 0) {
         for (const name of found) renameSync(`${directory}/${name}`, `${directory}/../cur/${name}:2,S`)
       }
-      return found
+      yield found
     },
   }
   await withHome(async (home) => {
@@ -79,11 +144,14 @@ test('a message that is flagged while the folder is read is not missed', async (
   let reads = 0
   const files = {
     ...realDoors.files,
-    async list(directory: string) {
+    async *pieces(directory: string) {
       const found = await realDoors.files.list(directory)
-      if (!directory.endsWith('inbox/cur') || reads++ > 0) return found
+      if (!directory.endsWith('inbox/cur') || reads++ > 0) {
+        yield found
+        return
+      }
       for (const name of found) renameSync(`${directory}/${name}`, `${directory}/${name}F`)
-      return [] // readdir may pass over what is renamed meanwhile
+      yield [] // readdir may pass over what is renamed meanwhile
     },
   }
   await withHome(async (home) => {

@@ -8,10 +8,11 @@ import { RECALLED } from '../delivery/about.ts'
 import type { Contact } from '../disk/contact.ts'
 import type { Home } from '../disk/home.ts'
 import { readDraft, writeDraft } from './drafts.ts'
-import { gist, type ChatMessage } from './message.ts'
+import { type Found, fit } from './history.ts'
+import { quoteOf, type ChatMessage } from './message.ts'
 import { hour, presence } from './lines.ts'
 import { numbered, parseOrder, WORDS } from './order.ts'
-import { nth, type Room } from './room.ts'
+import type { Room } from './room.ts'
 
 /** After the last key a draft is written. */
 const DRAFT_MS = 500
@@ -115,9 +116,9 @@ export class Doing {
       return this.#say(key, await emojify(order.text))
     }
     const { number, rest } = target === undefined ? numbered(order.rest) : { number: undefined, rest: order.rest }
-    const pick = (wanted: (message: ChatMessage) => boolean): ChatMessage & { id: string } => {
+    const pick = async (wanted: (message: ChatMessage) => boolean): Promise<ChatMessage & { id: string }> => {
       const chosen = target === undefined ? undefined : room.byId(target)
-      return chosen === undefined ? nth(room.messages, number, wanted) : nth([chosen], 1, wanted)
+      return chosen === undefined ? room.nth(number, wanted) : fit(chosen, number, wanted)
     }
     const need = (words: string): string => {
       if (words !== '') return words
@@ -129,24 +130,24 @@ export class Doing {
       case 'contacts':
         return surface.show(this.#contacts())
       case 'reply': {
-        const { id } = pick(target === undefined && number === undefined ? ({ mine }) => !mine : () => true)
+        const { id } = await pick(target === undefined && number === undefined ? ({ mine }) => !mine : () => true)
         return this.#say(key, await emojify(need(rest)), id)
       }
       case 'react': {
-        const { id } = pick(number === undefined && target === undefined ? ({ mine }) => !mine : () => true)
+        const { id } = await pick(number === undefined && target === undefined ? ({ mine }) => !mine : () => true)
         const reaction = need(rest) === '-' ? '' : await emojify(rest)
         return room.say(key, { reply: id, reaction, text: utf8('') })
       }
       case 'edit': {
-        const { id } = pick(({ mine }) => mine)
+        const { id } = await pick(({ mine }) => mine)
         return room.say(key, { edit: id, text: utf8(await emojify(need(rest))) })
       }
       case 'recall':
-        return room.say(key, { recall: pick(({ mine }) => mine).id, text: utf8(RECALLED) })
+        return room.say(key, { recall: (await pick(({ mine }) => mine)).id, text: utf8(RECALLED) })
       case 'file':
         return room.say(key, { attachments: [{ path: pathOf(order.rest) }] })
       case 'save': {
-        const paths = await room.save(pick(({ files }) => files.length > 0), rest === '' ? '.' : pathOf(rest))
+        const paths = await room.save(await pick(({ files }) => files.length > 0), rest === '' ? '.' : pathOf(rest))
         return surface.tell(`saved: ${paths.join('  ')}`)
       }
       case 'search':
@@ -181,14 +182,9 @@ export class Doing {
     })
   }
 
-  #found(words: string, found: ChatMessage[]): string[] {
-    const { room } = this.#options
-    const numberOf = new Map(room.messages.map((message, at) => [message, room.messages.length - at]))
+  #found(words: string, found: Found[]): string[] {
     if (found.length === 0) return [`nothing with ${printable(words)}`]
-    return found.map((message) => {
-      const who = message.mine ? 'you' : message.from
-      return `${String(numberOf.get(message) ?? '').padStart(5)}  ${dayAndHour(message.at)}  ${who}: ${gist(message)}`
-    })
+    return found.map(({ number, message }) => `${String(number).padStart(5)}  ${dayAndHour(message.at)}  ${quoteOf(message)}`)
   }
 
   #help(): string[] {

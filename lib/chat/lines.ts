@@ -2,7 +2,7 @@
 // text in a message is fit for a terminal already (message.ts), so that nothing of a peer moves the cursor.
 
 import { localTime } from '../base/text.ts'
-import { gist, type ChatMessage } from './message.ts'
+import { quoteOf, type ChatMessage } from './message.ts'
 import type { Person } from './room.ts'
 
 /** What a text is, for its colour. */
@@ -64,7 +64,7 @@ export function messageLines(message: ChatMessage, look: Look, answered?: ChatMe
     ...files.map(({ name = 'a file', type, size }) => `${paint(recalled ? 'quiet' : 'strong', `[${name}]`)}  ${paint('quiet', `${type}, ${bytes(size)}`)}`),
   ]
   if (message.reply !== undefined) {
-    const quoted = answered === undefined ? 'a message that is not here' : `${answered.mine ? 'you' : answered.from}: ${gist(answered)}`
+    const quoted = answered === undefined ? (message.quoted ?? 'a message that is not here') : quoteOf(answered)
     below('quiet', look.fit(`│ ${quoted}`, room - look.columns(who) - 2), who)
     below('plain', first)
   } else below('plain', first, who)

@@ -21,6 +21,8 @@ export interface ChatMessage {
   readonly subject: string | undefined
   readonly files: readonly FileInfo[]
   readonly reply: string | undefined
+  /** What it answers, in one line, if that is here. */
+  readonly quoted?: string | undefined
   /** The latest of each, e.g. `+1`. */
   readonly reactions: readonly { from: string; reaction: string }[]
   readonly edited: boolean
@@ -68,7 +70,12 @@ function givenSubject({ subject, text, parts, edited }: MessageInfo): string | u
   return shown === undefined || shown === made || shown.trim() === '' ? undefined : printable(shown)
 }
 
-/** What is quoted above an answer: one line. */
+/** What stands above an answer to it. */
+export function quoteOf(message: ChatMessage): string {
+  return `${message.mine ? 'you' : message.from}: ${gist(message)}`
+}
+
+/** The first line of a message, or what stands for it. */
 export function gist({ text, files, recalled }: ChatMessage): string {
   if (recalled) return 'taken back'
   const [first = ''] = text.split('\n').filter((line) => line.trim() !== '')

@@ -6,7 +6,7 @@ import type { Output } from '../edge/output.ts'
 import type { Line } from '../edge/input.ts'
 import type { Doing, Surface } from './doing.ts'
 import { bytes, dayName, hour, marks, presence } from './lines.ts'
-import { gist, type ChatMessage } from './message.ts'
+import { gist, quoteOf, type ChatMessage } from './message.ts'
 import type { Room } from './room.ts'
 
 /** Messages told when a conversation is entered. */
@@ -40,7 +40,8 @@ export class Plain implements Surface {
 
   /** Tells what is new in the current conversation. */
   changed(room: Room): void {
-    const { current, messages } = room
+    const { current, messages, entering } = room
+    if (entering) return
     let shown = messages
     if (current.key !== this.#key) {
       this.#key = current.key
@@ -78,7 +79,7 @@ export class Plain implements Surface {
     const lines = day === this.#day ? [] : [`-- ${day}`]
     this.#day = day
     const quoted = message.reply === undefined ? undefined : room.byId(message.reply)
-    if (message.reply !== undefined) lines.push(`   answers ${quoted === undefined ? 'a message that is not here' : `${quoted.mine ? 'you' : quoted.from}: ${gist(quoted)}`}`)
+    if (message.reply !== undefined) lines.push(`   answers ${quoted === undefined ? (message.quoted ?? 'a message that is not here') : quoteOf(quoted)}`)
     const [first = '', ...rest] = [
       ...(message.subject === undefined ? [] : [message.subject]),
       ...(message.text === '' ? [] : message.text.split('\n')),

@@ -2,8 +2,8 @@
 // goes into them by the same calls as p2p-send's and p2p-inbox's, so that this program may die at any moment and
 // another one may work beside it. What a screen or a line mode shows is read from here after each `changed`.
 
+import { sleep } from '../base/clock.ts'
 import { EX, Failure, ioFailure } from '../base/fail.ts'
-import { quote } from '../base/text.ts'
 import { loadHash } from '../crypto/suite.ts'
 import { compose, limitFor, type Letter } from '../delivery/compose.ts'
 import type { Outcome } from '../delivery/desk.ts'
@@ -11,30 +11,28 @@ import { Outbox } from '../delivery/outbox.ts'
 import { arrivals } from '../disk/arrivals.ts'
 import type { Config } from '../disk/config.ts'
 import { checkSendable, type Contact, isWelcome } from '../disk/contact.ts'
-import { Conversation, type Node } from '../disk/conversation.ts'
+import { Conversation } from '../disk/conversation.ts'
 import type { Home } from '../disk/home.ts'
 import type { Self } from '../disk/identity.ts'
 import { openMessage, partContent, type View } from '../disk/inboxview.ts'
 import { type Keyring, loadKeyring } from '../disk/keyring.ts'
-import { setFlags } from '../disk/maildir.ts'
+import { changeTime, mailName, parseEntry, setFlags, type MailEntry } from '../disk/maildir.ts'
 import { readMeeting } from '../disk/meetings.ts'
+import type { Queued } from '../disk/queued.ts'
 import { saveFile } from '../disk/savefile.ts'
 import { seenEnd } from '../disk/seen.ts'
 import { formatAddress } from '../wire/address.ts'
 import type { Hash } from '../wire/envelope.ts'
 import { collect } from '../wire/mailread.ts'
 import { Company } from './company.ts'
-import { chatMessage, type ChatMessage } from './message.ts'
+import { type Found, History, PAGE } from './history.ts'
+import type { ChatMessage } from './message.ts'
 
-/** Messages shown at first, and more of them each time somebody asks for earlier ones. */
-export const PAGE = 100
-/** Files that change are looked at once for all changes within so much time. */
+/** Files that change are looked at once for all changes within so much time; of more changes the whole folder is. */
 const CALM_MS = 60
+const NAMES_MAX = 200
 /** How long a message is offered at once; the listener goes on with it. */
 const WAIT_MS = 20_000
-/** Messages described at once. */
-const PARALLEL = 16
-
 export interface Person {
   readonly key: string
   readonly name: string
@@ -71,12 +69,15 @@ export class Room {
   #keyring: Keyring
   #talk: Conversation
   #outbox: Outbox
-  /** What belongs to the current conversation, oldest first, and what of it is described. */
-  #nodes: Node[] = []
-  #shown: ChatMessage[] = []
+  /** The current conversation; none while it is being entered. */
+  #history: History | undefined
   #key: string
+  /** The conversation that each KEY in the mails belongs to, by the numbers that they have there. */
+  #places: string[] = []
   #tallies = new Map<string, { unread: number; last: number }>()
   #met = new Map<string, number>()
+  /** What has come later is to be told. */
+  #end = 0
   #here: 'listener' | 'own' | undefined
   /** One change at a time. */
   #turn: Promise<unknown> = Promise.resolve()
@@ -111,13 +112,18 @@ export class Room {
     const first = name === undefined ? undefined : keyring.resolveAny(name).key
     const talk = await Conversation.read(viewOf(home, keyring))
     const room = new Room(options, await loadHash(env), keyring, talk, first ?? keyring.self.key)
+    room.#end = end
     room.#count()
     if (first === undefined) room.#key = room.people.find(({ me }) => !me)?.key ?? keyring.self.key
     await room.enter(room.#key)
     for (const { key } of keyring.all()) await room.#meet(key)
-    room.#done.push(room.#follow(end), room.#company.keep())
-    room.#watchFiles()
     return room
+  }
+
+  /** From here on it follows what happens, with a listener beside it. */
+  start(): void {
+    this.#done.push(this.#follow(this.#end), this.#company.keep())
+    this.#watchFiles()
   }
 
   /** Resolves when everything that is under way has ended; call after the signal fired. */
@@ -154,17 +160,31 @@ export class Room {
 
   /** Oldest first. */
   get messages(): readonly ChatMessage[] {
-    return this.#shown
+    return this.#history?.shown ?? []
   }
 
-  /** Messages further back than those that are shown. */
+  /** While its messages are being read. */
+  get entering(): boolean {
+    return this.#history === undefined
+  }
+
+  /** Messages further back than those that are shown, and later ones. */
   get earlier(): number {
-    return this.#nodes.length - this.#shown.length
+    return this.#history?.earlier ?? 0
+  }
+
+  get later(): number {
+    return this.#history?.later ?? 0
   }
 
   /** The message with this id among those that are shown. */
   byId(id: string): ChatMessage | undefined {
-    return this.#shown.find((message) => message.id === id)
+    return this.messages.find((message) => message.id === id)
+  }
+
+  /** As History.nth(). */
+  async nth(number: number | undefined, wanted: (message: ChatMessage) => boolean): Promise<ChatMessage & { id: string }> {
+    return (this.#history ?? this.#newHistory()).nth(number, wanted)
   }
 
   find(name: string): Person {
@@ -176,21 +196,36 @@ export class Room {
   /** The conversation is another one at once; its messages are there when this resolves. */
   enter(key: string): Promise<void> {
     this.#key = key
-    this.#nodes = []
-    this.#shown = []
+    this.#history = undefined
     this.#options.changed()
     return this.#inTurn(async () => {
       if (this.#key !== key) return // gone on meanwhile
-      // A note to oneself is in both boxes.
-      const boxes = key === this.self.key ? ['inbox'] : ['inbox', 'sent']
-      this.#nodes = this.#talk.nodes.filter(({ entry, digest }) => boxes.includes(entry.box) && this.#belongs(entry.box, digest) === key)
-      this.#shown = []
-      await this.#older(PAGE)
+      const history = this.#newHistory()
+      await history.latest()
+      if (this.#key !== key) return
+      this.#history = history
+      this.#options.changed()
     })
   }
 
+  /** Earlier messages into the window, later ones, or the latest again. */
   older(count = PAGE): Promise<void> {
-    return this.#inTurn(() => this.#older(count))
+    return this.#move((history) => history.older(count))
+  }
+
+  newer(count = PAGE): Promise<void> {
+    return this.#move((history) => history.newer(count))
+  }
+
+  latest(): Promise<void> {
+    return this.#move((history) => (history.later > 0 ? history.latest() : Promise.resolve()))
+  }
+
+  #move(work: (history: History) => Promise<void>): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#history !== undefined) await work(this.#history)
+      this.#options.changed()
+    })
   }
 
   /** Accepts a message for a contact or oneself: it is safe when this resolves. Throws Failure 65, 66, 74, 77. */
@@ -200,12 +235,11 @@ export class Room {
     if (!('me' in to)) checkSendable(to)
     const composed = await compose(home, this.#hash, { attachments: [], ...letter }, limitFor(config, [to]))
     await this.#outbox.accept([{ to: [to], composed }])
-    await this.#refreshSent()
   }
 
   /** Marks what is shown as seen: flag S, as mail programs do. */
   async markSeen(): Promise<void> {
-    const unread = this.#shown.filter((message) => message.unread)
+    const unread = this.messages.filter((message) => message.unread)
     if (unread.length === 0) return
     await this.#inTurn(async () => {
       for (const { entry } of unread) await this.#moved(await setFlags(this.#options.home, entry, { add: 'S' }))
@@ -217,8 +251,8 @@ export class Room {
   /** Saves the files of a message into a folder; the paths. Throws Failure 1 if it has none. */
   async save(message: ChatMessage, folder: string): Promise<string[]> {
     const { home } = this.#options
-    const node = this.#nodes.find(({ entry }) => entry.base === message.entry.base)
-    const found = node === undefined ? undefined : await this.#talk.message(node, 'parts')
+    const row = this.#talk.find(message.entry)
+    const found = row < 0 ? undefined : await this.#talk.message(row, 'parts')
     if (found === undefined) throw new Failure(EX.NEGATIVE, 'that message was deleted')
     await home.files.mkdir(folder).catch((error: unknown) => {
       throw ioFailure(error, `cannot create ${folder}`)
@@ -235,8 +269,8 @@ export class Room {
 
   /** The bytes of the file at this place among a message's; undefined if it is gone or larger than `most`. */
   async fileOf(message: ChatMessage, at: number, most: number): Promise<Uint8Array | undefined> {
-    const node = this.#nodes.find(({ entry }) => entry.base === message.entry.base)
-    const found = node === undefined ? undefined : await this.#talk.message(node, 'parts')
+    const row = this.#talk.find(message.entry)
+    const found = row < 0 ? undefined : await this.#talk.message(row, 'parts')
     if (found === undefined) return undefined
     return openMessage(this.#view, found, async (mail) => {
       const part = mail.parts.filter(({ kind }) => kind === 'file')[at]
@@ -244,13 +278,16 @@ export class Room {
     })
   }
 
-  /** Messages of the current conversation that contain `words`, the latest last; loads the whole of it. */
-  async search(words: string): Promise<ChatMessage[]> {
-    await this.older(Infinity)
-    const wanted = words.toLocaleLowerCase()
-    const has = ({ text, subject, files }: ChatMessage): boolean =>
-      [text, subject ?? '', ...files.map(({ name = '' }) => name)].some((each) => each.toLocaleLowerCase().includes(wanted))
-    return this.#shown.filter(has)
+  /** Messages of the current conversation that contain `words`, the latest last. */
+  async search(words: string): Promise<Found[]> {
+    const { home, signal } = this.#options
+    return (this.#history ?? this.#newHistory()).search(words, signal, () => sleep(home.clock, 0, signal))
+  }
+
+  #newHistory(): History {
+    const key = this.#key
+    const own = key === this.self.key // a note to oneself is in both boxes
+    return new History(this.#talk, this.self.key, (row) => this.#placeOf(row) === key && (!own || this.#talk.roll.boxOf(row) === 'inbox'))
   }
 
   get #view(): View {
@@ -275,47 +312,22 @@ export class Room {
   }
 
   /** KEY of the other side of a message; notices of the program are notes to oneself. */
-  #belongs(box: string, { key, toKey }: { key: string | undefined; toKey: string | undefined }): string {
-    const other = box === 'sent' ? toKey : key
-    return this.#keyring.all().find((contact) => contact.key.toLowerCase() === other?.toLowerCase())?.key ?? this.self.key
+  #placeOf(row: number): string {
+    const number = this.#talk.otherOf(row)
+    return (this.#places[number] ??= this.#keyring.all().find(({ key }) => key.toLowerCase() === this.#talk.keyOf(number)?.toLowerCase())?.key ?? this.self.key)
   }
 
   #count(): void {
+    const { roll } = this.#talk
     this.#tallies = new Map()
-    const folded = new Map(this.#keyring.all().map(({ key }) => [key.toLowerCase(), key]))
-    for (const { entry, digest } of this.#talk.nodes) {
-      const other = entry.box === 'sent' ? digest.toKey : digest.key
-      const key = folded.get(other?.toLowerCase() ?? '') ?? this.self.key
-      const tally = this.#tallies.get(key) ?? { unread: 0, last: 0 }
-      if (entry.box === 'inbox' && !entry.flags.includes('S') && !this.#talk.isAbout(digest)) tally.unread += 1
-      tally.last = Math.max(tally.last, Number(entry.time / 1000n))
-      this.#tallies.set(key, tally)
+    for (let row = 0; row < roll.count; row++) {
+      if (!this.#talk.isKnown(row)) continue
+      const key = this.#placeOf(row)
+      let tally = this.#tallies.get(key)
+      if (tally === undefined) this.#tallies.set(key, (tally = { unread: 0, last: 0 }))
+      if (roll.isUnseen(row) && roll.boxOf(row) === 'inbox' && !this.#talk.isAbout(row)) tally.unread += 1
+      tally.last = Math.max(tally.last, Math.floor(roll.timeOf(row) / 1000))
     }
-  }
-
-  async #older(count: number): Promise<void> {
-    const to = this.#nodes.length - this.#shown.length
-    const some = this.#nodes.slice(Math.max(0, to - count), to)
-    const found: ChatMessage[] = []
-    const key = this.#key
-    for (let at = 0; at < some.length; at += PARALLEL) {
-      const described = await Promise.all(some.slice(at, at + PARALLEL).map((node) => this.#describe(node)))
-      for (const message of described) if (message !== undefined) found.push(message)
-      if (this.#key !== key) return
-    }
-    // What says something about another one shows there, and is none of its own; one that vanished is none either.
-    const shown = new Set(found.map(({ entry }) => entry.base))
-    this.#nodes = this.#nodes.filter((node) => !some.includes(node) || shown.has(node.entry.base))
-    this.#shown = [...found, ...this.#shown]
-    this.#options.changed()
-  }
-
-  async #describe(node: Node): Promise<ChatMessage | undefined> {
-    if (this.#talk.isAbout(node.digest)) return undefined
-    const message = await this.#talk.message(node, 'text')
-    if (message === undefined) return undefined
-    await this.#talk.fold(message.info)
-    return chatMessage(message, this.self.key)
   }
 
   /** What arrives, from a cursor on, whoever receives it. */
@@ -326,71 +338,79 @@ export class Room {
     }
   }
 
-  async #take(entry: Node['entry']): Promise<void> {
-    const node = await this.#talk.add(entry)
-    if (node === undefined) return
-    const key = this.#belongs(entry.box, node.digest)
+  async #take(entry: MailEntry): Promise<void> {
+    const row = await this.#talk.add(entry)
+    if (row === undefined) return
+    const key = this.#placeOf(row)
     this.#count()
-    if (this.#talk.isAbout(node.digest)) {
-      await this.#retell(node.digest.target)
+    if (this.#talk.isAbout(row)) {
+      await this.#history?.renew(this.#talk.rowOf(this.#talk.digest(row).target ?? ''))
       if (entry.box === 'inbox') await this.#moved(await setFlags(this.#options.home, entry, { add: 'S' }))
     } else {
-      const message = await this.#describe(node)
+      const history = this.#history ?? this.#newHistory()
+      const message = await history.read(row)
       if (message === undefined) return
-      if (key === this.#key && (entry.box === 'inbox' || key !== this.self.key)) {
-        this.#nodes.push(node)
-        this.#shown = [...this.#shown, message]
-      }
+      if (key === this.#key && (entry.box === 'inbox' || key !== this.self.key)) this.#history?.append(row, message)
       const person = this.#person(this.#keyring.byKey(key) ?? this.self)
       if (!message.mine && message.unread) this.#options.arrived(message, person)
     }
     this.#options.changed()
   }
 
-  /** Something was said about a message. */
-  async #retell(id: string | undefined): Promise<void> {
-    const at = this.#shown.findIndex((message) => message.id !== undefined && message.id === id)
-    const node = this.#nodes.find(({ digest }) => digest.id !== undefined && digest.id === id)
-    if (at < 0 || node === undefined) return
-    const message = await this.#describe(node)
-    if (message !== undefined) this.#shown = this.#shown.with(at, message)
-  }
-
   /** A mail has another place or other flags now. */
-  async #moved(entry: Node['entry'] | undefined): Promise<void> {
-    const node = entry === undefined ? undefined : await this.#talk.add(entry)
-    if (entry === undefined || node === undefined) return
-    node.entry = entry
-    const at = this.#shown.findIndex((shown) => shown.entry.base === entry.base && shown.entry.box === entry.box)
-    const message = at < 0 ? undefined : await this.#describe(node)
-    if (message !== undefined) this.#shown = this.#shown.with(at, message)
+  async #moved(entry: MailEntry | undefined): Promise<void> {
+    const row = entry === undefined ? undefined : await this.#talk.add(entry)
+    if (row !== undefined) await this.#history?.renew(row)
   }
 
-  /** New copies in sent/, by whatever program, and those whose flags say something new. */
-  #refreshSent(): Promise<void> {
+  /** Copies in sent/ that are new, by whatever program, and those whose flags say something new: of these names, or all. */
+  #refreshSent(names?: readonly string[]): Promise<void> {
     return this.#inTurn(async () => {
-      for (const entry of await this.#talk.fresh('sent')) {
-        if (this.#talk.has(entry)) await this.#moved(entry)
-        else await this.#take(entry)
+      for (const entry of names === undefined ? await this.#talk.fresh('sent') : await this.#named(names)) {
+        if (this.#talk.find(entry) < 0) await this.#take(entry)
+        else await this.#moved(entry)
       }
       this.#options.changed()
     })
   }
 
+  /** Those of these names in sent/cur/ that are there and say something new. */
+  async #named(names: readonly string[]): Promise<MailEntry[]> {
+    const { home } = this.#options
+    const found: MailEntry[] = []
+    for (const name of names) {
+      const entry = parseEntry(home, 'sent', 'cur', name)
+      if (entry === undefined || (await home.files.stat(entry.path)) === undefined) continue
+      if (entry.time < 0n) entry.time = await changeTime(home, entry)
+      const row = this.#talk.find(entry)
+      if (row < 0 || this.#talk.entry(row).path !== entry.path) found.push(entry)
+    }
+    return found
+  }
+
+  /** The own copy of a message, with the flags that it has now as a rule; a mail program may have given it others. */
+  #refreshCopy({ created, id }: Queued): Promise<void> {
+    const base = mailName(created, id)
+    return this.#refreshSent([`${base}:2,FS`, `${base}:2,S`, `${base}:2,ST`])
+  }
+
   #watchFiles(): void {
     const { home, signal } = this.#options
-    const calm = (work: () => Promise<void>): (() => void) => {
-      let waiting = false
-      return () => {
-        if (waiting || signal.aborted) return
-        waiting = true
+    const calm = (work: (names: readonly string[] | undefined) => Promise<void>): ((name?: string) => void) => {
+      const names = new Set<string | undefined>()
+      return (name) => {
+        if (signal.aborted) return
+        if (names.size <= NAMES_MAX) names.add(name)
+        if (names.size > 1) return
         home.clock.after(CALM_MS, () => {
-          waiting = false
-          if (!signal.aborted) work().catch((error: unknown) => this.#options.told(String(error)))
+          const some = [...names].filter((each) => each !== undefined)
+          const all = some.length < names.size || some.length > NAMES_MAX
+          names.clear()
+          if (!signal.aborted) work(all ? undefined : some).catch((error: unknown) => this.#options.told(String(error)))
         })
       }
     }
-    const sent = home.files.watch(home.at('sent', 'cur'), calm(() => this.#refreshSent()))
+    const sent = home.files.watch(home.at('sent', 'cur'), calm((names) => this.#refreshSent(names)))
     const contacts = home.files.watch(home.at('contacts'), calm(() => this.#reload()))
     signal.addEventListener('abort', () => (sent(), contacts()), { once: true })
   }
@@ -400,6 +420,7 @@ export class Room {
       const { home } = this.#options
       const before = placesOf(this.contact)
       this.#keyring = await loadKeyring(home)
+      this.#places = []
       this.#talk.view = this.#view
       this.#done.push(this.#outbox.finish().catch(() => undefined)) // it goes on with what it has
       this.#outbox = this.#newOutbox()
@@ -420,17 +441,17 @@ export class Room {
       waitMs: WAIT_MS,
       signal,
       teller: {
-        queued: () => Promise.resolve(),
+        queued: (queued) => this.#refreshCopy(queued),
         noted: () => Promise.resolve(),
         outcome: (outcome) => this.#outcome(outcome),
       },
     })
   }
 
-  async #outcome({ type, contact, text = '' }: Outcome): Promise<void> {
+  async #outcome({ type, contact, queued, text = '' }: Outcome): Promise<void> {
     if (type === 'deferred') this.#options.told(`${contact.name} is not there: it waits here until both are (${text})`)
     if (type === 'refused') this.#options.told(`${contact.name} did not take it: ${text}`)
-    await this.#refreshSent()
+    await this.#refreshCopy(queued)
   }
 
   async #peer(key: string, up: boolean): Promise<void> {
@@ -459,17 +480,4 @@ function viewOf(home: Home, keyring: Keyring): View {
   const { self } = keyring
   const nameOf = (key: string): string | undefined => keyring.byKey(key)?.name ?? (key === self.key ? self.name : undefined)
   return { home, nameOf, self: self.key }
-}
-
-/** The Nth message from the latest, 1, back, of those that `wanted` takes. Throws Failure 1 if there is none. */
-export function nth(
-  messages: readonly ChatMessage[],
-  number: number | undefined,
-  wanted: (message: ChatMessage) => boolean,
-): ChatMessage & { id: string } {
-  const found = number === undefined ? messages.filter(wanted).at(-1) : messages.at(-number)
-  if (found === undefined) throw new Failure(EX.NEGATIVE, number === undefined ? 'there is no such message' : `there is no message ${number}`)
-  if (!wanted(found)) throw new Failure(EX.NEGATIVE, `message ${number} is none of that kind: ${quote(found.text)}`)
-  if (found.id === undefined) throw new Failure(EX.NEGATIVE, 'that message is not from a contact')
-  return { ...found, id: found.id }
 }

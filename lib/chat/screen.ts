@@ -80,7 +80,7 @@ export class Screen {
       if (!this.#clearing) options.doing.draft(text)
     }
     this.#talk = new Talk(this, options, paint)
-    this.#scroll = new Scroll(this.#talk, () => this.#reachBack())
+    this.#scroll = new Scroll(this.#talk, { top: () => this.#reachBack(), end: () => this.#reachOn() })
     const list = new MouseRegion(new Drawn((width) => this.#people(width, paint)), (event) => {
       const person = event.type === 'click' ? room.people[event.y] : undefined
       if (person === undefined) return undefined
@@ -186,7 +186,7 @@ export class Screen {
     this.run(async () => {
       try {
         await doing.line(text, target)
-        this.#scroll.scrollToEnd()
+        if (this.#page === undefined) await this.#toLatest()
       } catch (error) {
         if (this.#editor.getText() === '' && room.current.key === key) this.#editor.setText(text)
         throw error
@@ -268,7 +268,7 @@ export class Screen {
     if (id === undefined && step < 0) return true
     this.#mode = id === undefined ? { kind: 'type' } : { kind: 'choose', id }
     if (id !== undefined) this.#scroll.scrollTo(Math.max(0, this.#talk.rowOf(id) - 2))
-    else this.#scroll.scrollToEnd()
+    else this.run(() => this.#toLatest())
     this.#tui.requestRender()
     return true
   }
@@ -289,6 +289,29 @@ export class Screen {
         this.#tui.requestRender()
       }
     })
+  }
+
+  /** At the lower end of what is shown, and there is more: that comes in below. */
+  #reachOn(): void {
+    const { room } = this.#options
+    const last = room.messages.at(-1)
+    if (this.#reaching || this.#page !== undefined || room.later === 0) return
+    this.#reaching = true
+    this.run(async () => {
+      try {
+        await room.newer()
+        this.#tui.renderNow()
+        if (last?.id !== undefined) this.#scroll.scrollTo(Math.max(0, this.#talk.rowOf(last.id) - this.#scroll.viewportHeight + 2), { disableFollow: true })
+      } finally {
+        this.#reaching = false
+        this.#tui.requestRender()
+      }
+    })
+  }
+
+  async #toLatest(): Promise<void> {
+    await this.#options.room.latest()
+    this.#scroll.scrollToEnd()
   }
 
   #next(step: number): void {

@@ -13,6 +13,8 @@ import type { Room } from './room.ts'
 /** Lines and columns of a picture at most. */
 const PICTURE_LINES = 12
 const PICTURE_COLUMNS = 60
+/** Pictures that are shown of those in the window, the last to be read. */
+const PICTURES_MAX = 24
 
 export interface TalkOptions {
   room: Room
@@ -61,11 +63,14 @@ export class Talk implements Component {
     const look = lookOf(width, this.#paint)
     if (page !== undefined) return page.flatMap((line) => hanging(line, width))
     const lines: string[] = []
+    this.#rows.clear()
     if (room.earlier > 0) lines.push(this.#paint('quiet', look.fit(`${room.earlier} earlier`, width)))
     let day = ''
     const now = clock.now()
     const alive = new Set<ChatMessage>(room.messages)
     for (const old of this.#drawn.keys()) if (!alive.has(old)) this.#drawn.delete(old)
+    const bases = new Set(room.messages.map(({ entry }) => entry.base))
+    for (const base of this.#pictures.keys()) if (!bases.has(base)) this.#pictures.delete(base)
     for (const message of room.messages) {
       const name = dayName(message.at, now)
       if (name !== day) lines.push(dayLine(message.at, now, look))
@@ -76,7 +81,9 @@ export class Talk implements Component {
       lines.push(...(chosen ? drawn.map((line, at) => (at === 0 ? `${this.#paint('chosen', '>')}${line}` : line)) : drawn))
       lines.push(...this.#picture(message, width))
     }
-    if (room.messages.length === 0) lines.push(this.#paint('quiet', look.fit('nothing yet: type below and press Enter', width)))
+    if (room.later > 0) lines.push(this.#paint('quiet', look.fit(`${room.later} later`, width)))
+    if (room.entering) lines.push(this.#paint('quiet', look.fit('reading ...', width)))
+    else if (room.messages.length === 0) lines.push(this.#paint('quiet', look.fit('nothing yet: type below and press Enter', width)))
     return lines
   }
 
@@ -100,6 +107,9 @@ export class Talk implements Component {
         const picture = await this.#options.picture(message)
         if (picture === undefined) return
         const look = { maxWidthCells: PICTURE_COLUMNS, maxHeightCells: PICTURE_LINES }
+        const held = [...this.#pictures].filter(([, each]) => each !== 'none').map(([name]) => name)
+        for (const oldest of held.slice(0, Math.max(0, held.length - PICTURES_MAX + 1))) this.#pictures.set(oldest, 'none')
+        this.#pictures.delete(base)
         this.#pictures.set(base, new Image(picture.base64, picture.type, { fallbackColor: (text) => this.#paint('quiet', text) }, look))
         this.#state.redraw()
       })
@@ -108,23 +118,29 @@ export class Talk implements Component {
   }
 }
 
-/** The conversation, at its end unless somebody scrolls; tells when its top is reached. */
-export class Scroll extends ScrollView {
-  readonly #onTop: () => void
+export interface Ends {
+  top: () => void
+  end: () => void
+}
 
-  constructor(talk: Component, onTop: () => void) {
+/** The conversation, at its end unless somebody scrolls; tells when its top or its end is reached. */
+export class Scroll extends ScrollView {
+  readonly #reached: Ends
+
+  constructor(talk: Component, reached: Ends) {
     super(talk, { follow: 'end', primary: true, scrollbar: 'auto' })
-    this.#onTop = onTop
+    this.#reached = reached
   }
 
   override scrollBy(lines: number): number {
     const moved = super.scrollBy(lines)
-    if (lines < 0 && this.scrollTop === 0) this.#onTop()
+    if (lines < 0 && this.scrollTop === 0) this.#reached.top()
+    if (lines > 0 && this.isFollowingEnd) this.#reached.end()
     return moved
   }
 
   override scrollToStart(): void {
     super.scrollToStart()
-    this.#onTop()
+    this.#reached.top()
   }
 }

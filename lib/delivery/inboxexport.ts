@@ -27,8 +27,11 @@ export async function exportMail(context: Context): Promise<void> {
   const key = name === undefined ? undefined : keyring.resolveAny(name).key
   const all = await Conversation.read(context.view)
   // Oneself wrote to everybody: with oneself are only the notes, which are in the inbox.
-  const nodes = all.nodes.filter(({ digest, entry }) => fits(digest, { key }) && (key !== keyring.self.key || entry.box === 'inbox'))
-  const pieces = written(context, all, nodes, format)
+  const rows: number[] = []
+  for (let row = 0; row < all.count; row++) {
+    if (all.isKnown(row) && fits(all.digest(row), { key }) && (key !== keyring.self.key || all.entry(row).box === 'inbox')) rows.push(row)
+  }
+  const pieces = written(context, all, rows, format)
   const output = call.value('output')
   if (output !== undefined) await writeOut(home.files, home.random, output, pieces)
   else for await (const piece of pieces) await call.out.raw(piece)
@@ -40,11 +43,12 @@ function formatOf(text: string): Format {
   return format
 }
 
-async function* written(context: Context, all: Conversation, nodes: Node[], format: Format): AsyncGenerator<Uint8Array> {
+async function* written(context: Context, all: Conversation, rows: number[], format: Format): AsyncGenerator<Uint8Array> {
   const { call, view } = context
   const said = new Set<string>()
   const encoder = new TextEncoder()
-  for (const node of nodes) {
+  for (const row of rows) {
+    const node = all.node(row)
     if (call.signal.aborted || call.out.closed.aborted) return
     const { id } = node.digest
     if (id !== undefined && said.has(id)) continue // a note to oneself is in both boxes
@@ -53,8 +57,8 @@ async function* written(context: Context, all: Conversation, nodes: Node[], form
       yield* mboxEntry(view.home, node)
       continue
     }
-    if (format === 'text' && all.isAbout(node.digest)) continue // told with the message that it is about
-    const message = await all.message(node, 'all')
+    if (format === 'text' && all.isAbout(row)) continue // told with the message that it is about
+    const message = await all.message(row, 'all')
     if (message === undefined) continue // deleted meanwhile
     await all.fold(message.info)
     yield encoder.encode(format === 'ndjson' ? `${ndjson(messageRecord(message.info, TEXT_MAX))}\n` : `${transcript(message.info)}\n`)

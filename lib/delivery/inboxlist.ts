@@ -103,7 +103,10 @@ async function threadOf(view: View, text: string): Promise<Set<string>> {
   const all = await Conversation.read(view)
   const thread = all.thread(id).map(({ digest }) => digest.id ?? '')
   const ids = new Set(thread.flatMap((each) => [each, ...all.idsAbout(each)]))
-  return new Set(all.nodes.filter(({ digest }) => ids.has(digest.id ?? '')).map(({ entry }) => entry.base))
+  const bases = new Set<string>()
+  // Of a note to oneself there are two copies.
+  for (let row = 0; row < all.count; row++) if (ids.has(all.digest(row).id ?? '')) bases.add(all.entry(row).base)
+  return bases
 }
 
 /** How much of each message the output needs. */

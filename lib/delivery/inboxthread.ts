@@ -16,7 +16,7 @@ export async function thread({ call, view }: Context): Promise<void> {
   const infos: MessageInfo[] = []
   for (const node of all.thread(id)) {
     if (call.signal.aborted || call.out.closed.aborted) return
-    const message = await all.message(node, call.out.json ? 'text' : 'parts')
+    const message = await all.message(node.row, call.out.json ? 'text' : 'parts')
     if (message === undefined) continue // deleted a moment ago
     message.info.depth = node.depth
     await all.fold(message.info)

@@ -6,7 +6,7 @@
 import { EX, Failure } from '../base/fail.ts'
 import { quote } from '../base/text.ts'
 import type { Home } from './home.ts'
-import { listMaildir, type MailEntry } from './maildir.ts'
+import { findMails, type MailEntry } from './maildir.ts'
 import { readSeen, seenEnd, type SeenEntry } from './seen.ts'
 
 /** Records resolved with one look at the Maildir. */
@@ -87,14 +87,15 @@ async function knownBefore(home: Home, from: number): Promise<Set<string>> {
 /** Two listings for all records together: one tells who is there, the other, after the look for parts, who is gone. */
 async function* resolve(home: Home, batch: SeenEntry[], known: Set<string>): AsyncGenerator<Arrival | 'pending'> {
   if (batch.length === 0) return
-  const before = await byId(home)
+  const wanted = new Set(batch.map(({ id }) => id.slice(0, 32)))
+  const before = await findMails(home, 'inbox', wanted)
   const waiting = new Set<SeenEntry>()
   for (const seen of batch) {
     if (before.has(seen.id.slice(0, 32))) continue
     if (await isPending(home, seen)) waiting.add(seen)
   }
   const missing = batch.some((seen) => !before.has(seen.id.slice(0, 32)))
-  const after = missing ? await byId(home) : before
+  const after = missing ? await findMails(home, 'inbox', wanted) : before
   for (const seen of batch) {
     const name = `${seen.key} ${seen.id}`
     if (known.has(name)) continue // the loser of two receivers: the first record counts
@@ -104,11 +105,6 @@ async function* resolve(home: Home, batch: SeenEntry[], known: Set<string>): Asy
     if (known.size > KNOWN_MAX) for (const oldest of [...known].slice(0, KNOWN_MAX / 2)) known.delete(oldest)
     yield { seen, entry, cursor: seen.next }
   }
-}
-
-async function byId(home: Home): Promise<Map<string, MailEntry>> {
-  const entries = await listMaildir(home, 'inbox')
-  return new Map(entries.flatMap((entry) => (entry.id32 === undefined ? [] : [[entry.id32, entry]])))
 }
 
 /** True while a committed message is still in part/: a file, or a directory with its `mail`. */

@@ -74,6 +74,28 @@ export async function replaceFile(files: Files, random: Random, path: string, by
   await files.syncDir(dirname(path))
 }
 
+/** The same with the bytes that `work` writes, for what is too much to be in memory at once. */
+export async function replaceBy(
+  files: Files,
+  random: Random,
+  path: string,
+  work: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
+): Promise<void> {
+  const temporary = `${path}.tmp.${hex(random.bytes(6))}`
+  const handle = await files.open(temporary, 'create')
+  try {
+    await work((bytes) => handle.write(bytes))
+    await handle.sync()
+    await files.rename(temporary, path)
+  } catch (error) {
+    await files.unlink(temporary).catch(() => false)
+    throw error
+  } finally {
+    await closeQuietly(handle)
+  }
+  await files.syncDir(dirname(path))
+}
+
 /** The text of a file; undefined if there is none. Throws Malformed if it is not UTF-8. */
 export async function readText(files: Files, path: string): Promise<string | undefined> {
   try {

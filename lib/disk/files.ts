@@ -46,6 +46,8 @@ export interface Files {
   readlink(path: string): Promise<string | undefined>
   /** Names in a directory, in no order; none if there is no directory. */
   list(directory: string): Promise<string[]>
+  /** The same piece by piece: however many they are, few are in memory. */
+  pieces(directory: string): AsyncIterable<readonly string[]>
   /** False if it was there. */
   mkdir(path: string): Promise<boolean>
   rmdir(path: string): Promise<void>
@@ -57,8 +59,11 @@ export interface Files {
   syncDir(directory: string): Promise<void>
   chmod(path: string, mode: number): Promise<void>
   utimes(path: string, ms: number): Promise<void>
-  /** Calls back after something in the directory or file may have changed; a hint, never the only wake-up. */
-  watch(path: string, onChange: () => void): () => void
+  /**
+   * Calls back after something in the directory or file may have changed, with the name in the directory where the
+   * system tells it; a hint, never the only wake-up.
+   */
+  watch(path: string, onChange: (name?: string) => void): () => void
   /** Bytes free to this user, bytes in all, and the file system's magic number (statfs(2)). */
   statfs(path: string): Promise<{ free: number; total: number; type: number }>
 }
@@ -78,6 +83,9 @@ const FLAGS: Record<OpenMode, string | number> = {
  */
 const IN_PLACE = 64 * 1024
 
+/** Names in a piece of a directory. */
+const PIECE = 128
+
 /** See manyThreads(). */
 const THREADS = 32
 
@@ -86,6 +94,7 @@ const readAt = promisify(fs.read)
 const writeAt = promisify(fs.write)
 const fdatasync = promisify(fs.fdatasync)
 const fsync = promisify(fs.fsync)
+const opendir = promisify(fs.opendir)
 const readdir = promisify(fs.readdir)
 const unlink = promisify(fs.unlink)
 
@@ -222,6 +231,26 @@ export const nodeFiles: Files = {
       throw error
     }
   },
+  async *pieces(directory) {
+    let dir: fs.Dir
+    try {
+      dir = await opendir(directory, { bufferSize: PIECE })
+    } catch (error) {
+      if (isCode(error, 'ENOENT')) return
+      throw error
+    }
+    try {
+      // The first read of a piece is another thread's work, the others take what it brought.
+      for (let entry = await dir.read(); entry !== null; entry = await dir.read()) {
+        const piece = [entry.name]
+        while (piece.length < PIECE && (entry = dir.readSync()) !== null) piece.push(entry.name)
+        yield piece
+        if (entry === null) return
+      }
+    } finally {
+      dir.closeSync()
+    }
+  },
   async mkdir(path) {
     try {
       fs.mkdirSync(path, 0o700)
@@ -256,7 +285,7 @@ export const nodeFiles: Files = {
   utimes: async (path, ms) => fs.utimesSync(path, ms / 1000, ms / 1000),
   watch(path, onChange) {
     try {
-      const watcher = fs.watch(path, { persistent: false }, onChange)
+      const watcher = fs.watch(path, { persistent: false }, (_, name) => onChange(name ?? undefined))
       watcher.on('error', () => watcher.close())
       return () => watcher.close()
     } catch {

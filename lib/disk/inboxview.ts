@@ -9,8 +9,9 @@ import { collect, looseText, openSource, readHeaders, readMail, type Headers, ty
 import { parseMessageRef } from '../wire/msgref.ts'
 import { infoOfHeaders, infoOfRead, recipientOf, TEXT_RECORD_MAX, typeOf, type MessageInfo } from '../wire/record.ts'
 import type { Home } from './home.ts'
-import { listMaildir, withMail, type Box, type MailEntry } from './maildir.ts'
-import { digestsOf, type Digest } from './mailindex.ts'
+import { withMail, type Box, type MailEntry } from './maildir.ts'
+import { readDigests, type Digest } from './mailindex.ts'
+import { MailRoll } from './mailroll.ts'
 
 /** Messages opened at once. */
 const PARALLEL = 16
@@ -92,32 +93,50 @@ function sentInfo(view: View, headers: Headers, flags: string): Pick<MessageInfo
 
 /** The messages that pass, oldest first. */
 export async function* listMessages(view: View, filter: Filter, depth: Depth, box: Box = 'inbox'): AsyncGenerator<Message> {
-  const all = await listMaildir(view.home, box)
-  let entries = all.filter((entry) => passes(entry, filter))
   const { key, types, grep, last } = filter
+  const since = BigInt(Math.max(0, Math.floor((filter.since ?? 0) * 1000)))
+  const roll = await MailRoll.read(view.home, [box], since)
+  let rows = rowsOf(roll, filter)
   if (key !== undefined || types !== undefined) {
-    const worth = (line: string): boolean => key === undefined || line.includes(key) || line.includes(key.toLowerCase())
-    const whole = entries.length === all.length
-    const digests = await digestsOf(view.home, box, { entries, whole, worth, describe: (entry) => describe(view, entry, 'parts') })
-    entries = entries.filter(({ base }) => fits(digests.get(base), filter))
+    const fitting = new Uint8Array(roll.count)
+    await readDigests(view.home, box, {
+      roll,
+      whole: since === 0n,
+      rows,
+      describe: (entry) => describe(view, entry, 'parts'),
+      take: (row, digest) => void (fitting[row] = Number(fits(digest, filter))),
+    })
+    rows = rows.filter((row) => fitting[row] === 1)
   }
-  if (grep !== undefined) entries = await withWords(view, entries, grep, last)
-  if (last !== undefined) entries = last === 0 ? [] : entries.slice(-last)
-  for (let at = 0; at < entries.length; at += PARALLEL) {
-    const batch = await Promise.all(entries.slice(at, at + PARALLEL).map((entry) => describe(view, entry, depth)))
+  if (grep !== undefined) rows = await withWords(view, roll, rows, grep, last)
+  if (last !== undefined) rows = last === 0 ? [] : rows.slice(-last)
+  for (let at = 0; at < rows.length; at += PARALLEL) {
+    const batch = await Promise.all(rows.slice(at, at + PARALLEL).map((row) => describe(view, roll.entry(row), depth)))
     for (const message of batch) if (message !== undefined) yield message
   }
 }
 
+/** Those that pass as far as the names tell. */
+function rowsOf(roll: MailRoll, filter: Filter): number[] {
+  const rows: number[] = []
+  for (let row = 0; row < roll.count; row++) {
+    if (filter.unseen === true && !roll.isUnseen(row)) continue
+    const ms = Math.floor(roll.timeOf(row) / 1000)
+    if (ms < (filter.since ?? -Infinity) || ms >= (filter.until ?? Infinity)) continue
+    if (filter.only?.has(roll.entry(row).base) !== false) rows.push(row)
+  }
+  return rows
+}
+
 /** What of a filter the digest tells. */
-export function fits(digest: Digest | undefined, { key, types }: Filter): boolean {
+export function fits(digest: Partial<Digest> | undefined, { key, types }: Filter): boolean {
   if (digest === undefined) return false
   if (key !== undefined && !sameKey(digest.key, key) && !sameKey(digest.toKey, key)) return false
   return types === undefined || types.some((type) => isOfType(digest, type))
 }
 
 /** `image` and `image/*` are any image. */
-function isOfType({ type, media }: Pick<Digest, 'type' | 'media'>, wanted: string): boolean {
+function isOfType({ type, media = [] }: Partial<Digest>, wanted: string): boolean {
   const word = wanted.toLowerCase()
   if (type === word) return true
   const [top, sub = '*'] = word.split('/')
@@ -125,14 +144,14 @@ function isOfType({ type, media }: Pick<Digest, 'type' | 'media'>, wanted: strin
 }
 
 /** Those with these words, oldest first; looks from the latest on and stops after `last`. */
-async function withWords(view: View, entries: MailEntry[], words: RegExp, last = Infinity): Promise<MailEntry[]> {
-  const found: MailEntry[] = []
-  for (let end = entries.length; end > 0 && found.length < last; end -= PARALLEL) {
-    const batch = entries.slice(Math.max(0, end - PARALLEL), end)
-    const hits = await Promise.all(batch.map((entry) => hasWords(view, entry, words)))
-    found.unshift(...batch.filter((_, at) => hits[at] === true))
+async function withWords(view: View, roll: MailRoll, rows: number[], words: RegExp, last = Infinity): Promise<number[]> {
+  const found: number[] = []
+  for (let end = rows.length; end > 0 && found.length < last; end -= PARALLEL) {
+    const batch = rows.slice(Math.max(0, end - PARALLEL), end)
+    const hits = await Promise.all(batch.map((row) => hasWords(view, roll.entry(row), words)))
+    found.push(...batch.filter((_, at) => hits[at] === true).reverse())
   }
-  return found
+  return found.reverse()
 }
 
 /** What of a filter only the message itself tells. */
@@ -147,7 +166,7 @@ export async function accepts(view: View, entry: MailEntry, filter: Filter): Pro
 }
 
 /** The whole text is looked at, not only what a record shows of it. */
-async function hasWords(view: View, entry: MailEntry, words: RegExp): Promise<boolean> {
+export async function hasWords(view: View, entry: MailEntry, words: RegExp): Promise<boolean> {
   const has = await withMail(view.home, entry, async (handle) => {
     const mail = await readMail(await openSource(handle))
     const info = await infoOfRead(mail, 0)
@@ -170,7 +189,7 @@ export function passes(entry: MailEntry, filter: Filter): boolean {
 }
 
 function sameKey(a: string | undefined, b: string): boolean {
-  return a?.toLowerCase() === b.toLowerCase() // mail programs fold it
+  return a === b || a?.toLowerCase() === b.toLowerCase() // mail programs fold it
 }
 
 /**
@@ -209,7 +228,9 @@ function fail(failure: Failure): never {
 
 async function latest(view: View, nth: number, key: string | undefined, box: Box = 'inbox'): Promise<Message | undefined> {
   let left = nth
-  for (const entry of (await listMaildir(view.home, box)).reverse()) {
+  const roll = await MailRoll.read(view.home, [box])
+  for (let row = roll.count - 1; row >= 0; row--) {
+    const entry = roll.entry(row)
     const message = await describe(view, entry, box === 'sent' ? 'parts' : 'headers')
     const from = message?.info.key
     if (box === 'sent' && message !== undefined && ['reaction', 'recall'].includes(typeOf(message.info))) continue
@@ -222,11 +243,16 @@ async function latest(view: View, nth: number, key: string | undefined, box: Box
 
 /** Messages whose id begins so; the latest copy comes first. */
 async function byPrefix(view: View, box: Box, prefix: string): Promise<Message[]> {
-  const entries = (await listMaildir(view.home, box)).reverse()
+  const roll = await MailRoll.read(view.home, [box])
   const short = prefix.slice(0, 32)
-  const ours = entries.filter(({ id32 }) => id32?.startsWith(short) === true)
+  const [ours, others]: [MailEntry[], MailEntry[]] = [[], []]
+  for (let row = roll.count - 1; row >= 0; row--) {
+    const entry = roll.entry(row)
+    if (entry.id32 === undefined) others.push(entry)
+    else if (entry.id32.startsWith(short)) ours.push(entry)
+  }
   // A file that a mail program wrote anew has another name: then only the header tells.
-  const likely = ours.length > 0 ? ours : entries.filter(({ id32 }) => id32 === undefined)
+  const likely = ours.length > 0 ? ours : others
   const messages = await Promise.all(likely.map((entry) => describe(view, entry, 'headers')))
   return messages.filter((message) => message !== undefined).filter(({ info }) => info.id?.startsWith(prefix) === true)
 }

@@ -9,6 +9,7 @@ import type { FileHandle, Files } from './files.ts'
 import type { Home } from './home.ts'
 
 export type Box = 'inbox' | 'sent'
+export type Folder = 'new' | 'cur'
 
 export interface MailEntry {
   box: Box
@@ -24,6 +25,7 @@ export interface MailEntry {
   id32: string | undefined
 }
 
+const FOLDERS = ['new', 'cur'] as const
 const OURS = /^(\d{1,17})\.([0-9a-f]{32})\.p2p$/
 /** A directory that changes while it is read is read again so many times: readdir may skip what is renamed meanwhile. */
 const LIST_TRIES = 3
@@ -72,38 +74,61 @@ async function writePieces(handle: FileHandle, pieces: AsyncIterable<Uint8Array>
   await flush()
 }
 
-/** Every message, each once, oldest first; with `since` (Unix us) only those that are not older. */
-export async function listMaildir(home: Home, box: Box, since = 0n): Promise<MailEntry[]> {
-  const from = Number(since)
-  const found = new Map<string, MailEntry>()
+/**
+ * Calls `take` with each name in new/ and cur/ of a box; with some twice, of which the later call counts, rather than
+ * not with one that is being moved.
+ */
+export async function eachName(home: Home, box: Box, take: (folder: Folder, name: string) => void): Promise<void> {
   const stamp = async (): Promise<string> => {
-    const stats = await Promise.all(['new', 'cur'].map((folder) => home.files.stat(home.at(box, folder))))
+    const stats = await Promise.all(FOLDERS.map((folder) => home.files.stat(home.at(box, folder))))
     return stats.map((stat) => stat?.mtimeMs).join()
   }
   for (let tries = 0; tries < LIST_TRIES; tries++) {
     const before = await stamp()
     // new/ first: what moves to cur/ in between is seen twice rather than never.
-    for (const folder of ['new', 'cur'] as const) {
-      for (const name of await home.files.list(home.at(box, folder))) {
-        if (from > 0 && isOlder(name, from)) continue
-        const entry = parseEntry(home, box, folder, name)
-        if (entry !== undefined) found.set(entry.base, entry)
-      }
+    for (const folder of FOLDERS) {
+      for await (const names of home.files.pieces(home.at(box, folder))) for (const name of names) take(folder, name)
     }
     if ((await stamp()) === before) break
   }
+}
+
+/** Every message, each once, oldest first; with `since` (Unix us) only those that are not older. */
+export async function listMaildir(home: Home, box: Box, since = 0n): Promise<MailEntry[]> {
+  const from = Number(since)
+  const found = new Map<string, MailEntry>()
+  await eachName(home, box, (folder, name) => {
+    if (from > 0 && isOlder(name, from)) return
+    const entry = parseEntry(home, box, folder, name)
+    if (entry !== undefined) found.set(entry.base, entry)
+  })
   const entries = [...found.values()]
   for (const entry of entries) if (entry.time < 0n) entry.time = await changeTime(home, entry)
   return entries.filter(({ time }) => time >= since).sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : a.base < b.base ? -1 : 1))
 }
 
+/** Those of our own form with these ids (their first 32 digits); what has just come is found without a look at the rest. */
+export async function findMails(home: Home, box: Box, ids: ReadonlySet<string>): Promise<Map<string, MailEntry>> {
+  const found = new Map<string, MailEntry>()
+  const take = (folder: Folder, name: string): void => {
+    const dot = name.indexOf('.')
+    if (!ids.has(name.slice(dot + 1, dot + 33))) return
+    const entry = parseEntry(home, box, folder, name)
+    if (entry?.id32 !== undefined) found.set(entry.id32, entry)
+  }
+  for await (const names of home.files.pieces(home.at(box, 'new'))) for (const name of names) take('new', name)
+  if (found.size < ids.size) await eachName(home, box, take)
+  return found
+}
+
 /** By its name alone, of our own form; of others the entry tells. */
-function isOlder(name: string, from: number): boolean {
+export function isOlder(name: string, from: number): boolean {
   const dot = name.indexOf('.')
   return dot > 12 && name.indexOf('.p2p', dot) > 0 && Number(name.slice(0, dot)) < from
 }
 
-function parseEntry(home: Home, box: Box, folder: 'new' | 'cur', name: string): MailEntry | undefined {
+/** What a name in a folder says; the time is -1 where it says none. Undefined for what is no mail. */
+export function parseEntry(home: Home, box: Box, folder: Folder, name: string): MailEntry | undefined {
   if (name.startsWith('.')) return undefined
   const [base = '', info = ''] = name.split(':2,', 2)
   const flags = [...new Set(info.replace(/[^A-Za-z]/g, ''))].sort().join('')
@@ -114,7 +139,8 @@ function parseEntry(home: Home, box: Box, folder: 'new' | 'cur', name: string): 
   return { box, base, path, flags, time: seconds === undefined ? -1n : BigInt(seconds) * 1_000_000n, id32: undefined }
 }
 
-async function changeTime(home: Home, entry: MailEntry): Promise<bigint> {
+/** Of a mail whose name tells no time. */
+export async function changeTime(home: Home, entry: MailEntry): Promise<bigint> {
   const stat = await home.files.stat(entry.path)
   return BigInt(Math.round((stat?.mtimeMs ?? 0) * 1000))
 }

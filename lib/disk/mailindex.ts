@@ -7,16 +7,21 @@ import { crc32 } from '../base/crc32.ts'
 import { isCode } from '../base/fail.ts'
 import { forAll } from '../base/parallel.ts'
 import { typeOf, type MessageInfo, type MessageType } from '../wire/record.ts'
-import { appendRecords, replaceFile } from './durable.ts'
+import { appendRecords, replaceBy } from './durable.ts'
+import type { FileHandle } from './files.ts'
 import type { Home } from './home.ts'
 import type { Box, MailEntry } from './maildir.ts'
+import type { MailRoll } from './mailroll.ts'
 
 /** Mails opened at once. */
 const PARALLEL = 16
 /** Lines of mails that are gone, beside as many as there are mails, before the file is written anew. */
 const DEAD_MAX = 1000
 /** Mails read between two additions to the file: what an interrupted call has read is not read again. */
-const BATCH = 5000
+const BATCH = 250
+/** Bytes of the file read at once, and of a line at most: ids, KEYs and the media types of some hundred files. */
+const BLOCK = 64 * 1024
+const LINE_MAX = 64 * 1024
 
 export interface Digest {
   /** 64 hex digits; like all below undefined where the mail does not say it. */
@@ -39,41 +44,59 @@ type Describe = (entry: MailEntry) => Promise<{ info: MessageInfo } | undefined>
 const COLUMNS = 9
 
 export interface Wanted {
-  entries: MailEntry[]
-  /** They are all that the box has, so that what else is in the file is of no use any more. */
+  roll: MailRoll
+  /** The roll has all that is in the box, so that what else is in the file is of no use any more. */
   whole: boolean
+  /** Those of which something is to be known, whatever else the roll has; all without. */
+  rows?: readonly number[] | undefined
   describe: Describe
-  /** False for a line of the index whose digest nobody wants to know: most need not be taken apart then. */
-  worth?: ((line: string) => boolean) | undefined
+  /** False for a digest that nobody wants to know. */
+  worth?: ((digest: Digest) => boolean) | undefined
+  /**
+   * Gets the digest of each row that is worth it, in no order, of some more than once: the last counts. It is good for
+   * the time of the call only.
+   */
+  take: (row: number, digest: Digest) => void
 }
 
-/** A line about another message: its type stands behind the name, and is neither text nor file. */
-export function isSaying(line: string): boolean {
-  const at = line.indexOf('\t') + 1
-  return !line.startsWith('text\t', at) && !line.startsWith('file\t', at)
+/** Something about another message. */
+export function isSaying({ type }: Digest): boolean {
+  return type !== 'text' && type !== 'file'
 }
 
-/**
- * The digests of these mails by the names of their entries, as far as they are worth it; of one that has vanished there
- * is none.
- */
-export async function digestsOf(home: Home, box: Box, { entries, whole, describe, worth }: Wanted): Promise<Map<string, Digest>> {
+/** Tells the digests of the mails of one box; of one that has vanished there is none. */
+export async function readDigests(home: Home, box: Box, { roll, whole, rows, describe, worth, take }: Wanted): Promise<void> {
   const path = home.at('mail.index', box)
-  const { known, names, lines } = await readLines(home, path, new Set(entries.map(({ base }) => base)), worth)
-  const fresh = entries.filter(({ base }) => !names.has(base))
-  for (let at = 0; at < fresh.length; at += BATCH) {
-    const found = await forAll(fresh.slice(at, at + BATCH), PARALLEL, async (entry) => {
+  const known = new Uint8Array(roll.count)
+  let [lines, live] = [0, 0]
+  await eachLine(home, path, (line) => {
+    lines++
+    const row = line.isWhole() ? roll.find(box, line.base) : -1
+    if (row < 0) return
+    if (known[row] === 0) live++
+    known[row] = 1
+    if (worth?.(line) !== false) take(row, line)
+  })
+  const most = rows?.length ?? roll.count
+  for (let at = 0; at < most; ) {
+    const fresh: number[] = []
+    for (; at < most && fresh.length < BATCH; at++) {
+      const row = rows === undefined ? at : (rows[at] as number)
+      if (known[row] === 0 && roll.boxOf(row) === box) fresh.push(row)
+    }
+    const found = await forAll(fresh, PARALLEL, async (row) => {
+      const entry = roll.entry(row)
       const message = await describe(entry)
-      return message === undefined ? undefined : { base: entry.base, digest: digestOf(message.info) }
+      if (message === undefined) return undefined
+      const digest = digestOf(message.info)
+      take(row, digest)
+      return format(entry.base, digest)
     })
-    const added = found.filter((one) => one !== undefined)
-    for (const { base, digest } of added) known.set(base, digest)
-    const written = added.flatMap(({ base, digest }) => format(base, digest) ?? [])
-    for (const line of written) names.set(line.slice(0, line.indexOf('\t')), line)
+    const written = found.filter((line) => line !== undefined)
+    live += written.length
     await add(home, path, written)
   }
-  if (whole && lines > 2 * names.size + DEAD_MAX) await rewrite(home, path, names)
-  return known
+  if (whole && lines > 2 * live + DEAD_MAX) await rewrite(home, path, roll, box)
 }
 
 /** What a mail that was described with its parts says. */
@@ -88,61 +111,123 @@ function format(base: string, { id, key, toKey, reply, type, target, media }: Di
   const fields = [base, type, id, key, toKey, reply, target, media.join()].map((field) => field ?? '')
   if (fields.some((field) => /[\t\n]/.test(field))) return undefined // of another program: it is read each time
   const text = fields.join('\t')
+  if (Buffer.byteLength(text) > LINE_MAX - 10) return undefined
   return `${text}\t${crc32(text).toString(16)}`
 }
 
-function parse(line: string): { base: string; digest: Digest } | undefined {
-  const fields = line.split('\t')
-  if (fields.length !== COLUMNS) return undefined
-  const [base = '', type, id, key, toKey, reply, target, media = ''] = fields
-  const known = { id: text(id), key: text(key), toKey: text(toKey), reply: text(reply), target: text(target) }
-  return { base, digest: { ...known, type: type as MessageType, media: media === '' ? [] : media.split(',') } }
+/** One line of the file where it was read: what is not asked for is not taken out of it. */
+class Line implements Digest {
+  readonly #bytes: Buffer
+  /** Where each field begins, and behind the last one. */
+  readonly #starts = new Int32Array(COLUMNS + 1)
+  #fields = 0
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes
+  }
+
+  /** From here on it is the line between these places. */
+  set(start: number, end: number): void {
+    this.#starts[0] = start
+    this.#fields = 1
+    for (let tab = this.#bytes.indexOf(9, start); tab >= 0 && tab < end && this.#fields < COLUMNS; tab = this.#bytes.indexOf(9, tab + 1)) {
+      this.#starts[this.#fields++] = tab + 1
+    }
+    this.#starts[this.#fields] = end + 1
+  }
+
+  isWhole(): boolean {
+    if (this.#fields !== COLUMNS) return false
+    const sum = this.#starts[COLUMNS - 1] as number
+    return crc32(this.#bytes.subarray(this.#starts[0], sum - 1)).toString(16) === this.#text(COLUMNS - 1)
+  }
+
+  get whole(): string {
+    return this.#bytes.toString('utf8', this.#starts[0], (this.#starts[COLUMNS] as number) - 1)
+  }
+
+  get base(): string {
+    return this.#text(0) ?? ''
+  }
+
+  get type(): MessageType {
+    return this.#text(1) as MessageType
+  }
+
+  get id(): string | undefined {
+    return this.#text(2)
+  }
+
+  get key(): string | undefined {
+    return this.#text(3)
+  }
+
+  get toKey(): string | undefined {
+    return this.#text(4)
+  }
+
+  get reply(): string | undefined {
+    return this.#text(5)
+  }
+
+  get target(): string | undefined {
+    return this.#text(6)
+  }
+
+  get media(): string[] {
+    return this.#text(7)?.split(',') ?? []
+  }
+
+  /** Undefined for an empty field. */
+  #text(field: number): string | undefined {
+    const [start, end] = [this.#starts[field] as number, (this.#starts[field + 1] as number) - 1]
+    return end > start ? this.#bytes.toString('utf8', start, end) : undefined
+  }
 }
 
-function text(field: string | undefined): string | undefined {
-  return field === '' ? undefined : field
-}
-
-function isWhole(line: string): boolean {
-  const at = line.lastIndexOf('\t')
-  return at > 0 && crc32(line.slice(0, at)).toString(16) === line.slice(at + 1)
-}
-
-interface Lines {
-  /** Of those worth it. */
-  known: Map<string, Digest>
-  /** All that are wanted and stand in the file, with their lines. */
-  names: Map<string, string>
-  /** How many there are in all. */
-  lines: number
-}
-
-async function readLines(home: Home, path: string, wanted: Set<string>, worth: Wanted['worth']): Promise<Lines> {
-  const known = new Map<string, Digest>()
-  const names = new Map<string, string>()
-  let lines = 0
-  let all: string
+/**
+ * Tells every line of the file that is not empty, each as the same object, and calls `after` now and then; nothing if
+ * it cannot be read.
+ */
+async function eachLine(home: Home, path: string, take: (line: Line) => void, after?: () => Promise<void>): Promise<void> {
+  let handle: FileHandle
   try {
-    const bytes = await home.files.read(path)
-    all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8')
+    handle = await home.files.open(path, 'own')
   } catch (error) {
-    if (!isCode(error, 'ENOENT', 'EISDIR', 'EACCES')) throw error
-    return { known, names, lines }
+    if (!isCode(error, 'ENOENT', 'EACCES')) throw error
+    return
   }
-  for (let at = 0; at < all.length; ) {
-    const end = all.indexOf('\n', at)
-    const line = all.slice(at, end < 0 ? all.length : end)
-    at += line.length + 1
-    if (line === '') continue
-    lines++
-    const tab = line.indexOf('\t')
-    const name = line.slice(0, Math.max(0, tab))
-    if (!wanted.has(name) || !isWhole(line)) continue
-    names.set(name, line)
-    const one = worth?.(line) === false ? undefined : parse(line)
-    if (one !== undefined) known.set(one.base, one.digest)
+  const bytes = Buffer.alloc(LINE_MAX + BLOCK)
+  const line = new Line(bytes)
+  const tell = (start: number, end: number): void => {
+    if (end === start) return
+    line.set(start, end)
+    take(line)
   }
-  return { known, names, lines }
+  try {
+    let held = 0 // bytes of a line that goes on
+    for (let at = 0, last = false; !last; ) {
+      const room = bytes.subarray(held, held + BLOCK)
+      const read = await handle.read(at, BLOCK, room)
+      if (read.buffer !== bytes.buffer) room.set(read)
+      at += read.length
+      last = read.length < BLOCK
+      const end = held + read.length
+      let start = 0
+      for (let stop = bytes.indexOf(10); stop >= 0 && stop < end; stop = bytes.indexOf(10, start)) {
+        tell(start, stop)
+        start = stop + 1
+      }
+      if (last) tell(start, end)
+      bytes.copyWithin(0, start, end)
+      held = end - start > LINE_MAX ? 0 : end - start // no line of ours
+      await after?.()
+    }
+  } catch (error) {
+    if (!isCode(error, 'EISDIR')) throw error
+  } finally {
+    await handle.close()
+  }
 }
 
 async function add(home: Home, path: string, lines: string[]): Promise<void> {
@@ -153,9 +238,24 @@ async function add(home: Home, path: string, lines: string[]): Promise<void> {
   })
 }
 
-async function rewrite(home: Home, path: string, names: Map<string, string>): Promise<void> {
+async function rewrite(home: Home, path: string, roll: MailRoll, box: Box): Promise<void> {
+  const done = new Uint8Array(roll.count)
   // Whoever adds to the old file meanwhile has to read those mails once more.
-  await unlessUnwritable(() => replaceFile(home.files, home.random, path, utf8(`${[...names.values()].join('\n')}\n`)))
+  await unlessUnwritable(() =>
+    replaceBy(home.files, home.random, path, async (write) => {
+      let kept = ''
+      const take = (line: Line): void => {
+        const row = line.isWhole() ? roll.find(box, line.base) : -1
+        if (row < 0 || done[row] === 1) return
+        done[row] = 1
+        kept += `${line.whole}\n`
+      }
+      await eachLine(home, path, take, async () => {
+        await write(utf8(kept))
+        kept = ''
+      })
+    }),
+  )
 }
 
 /** It can be done without: the disk may be full or read only. */

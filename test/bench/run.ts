@@ -4,13 +4,14 @@
 //
 //   node --import tsx test/bench/run.ts [--quick] [ROW...]
 //
-// Rows: start deliver latency look memory ndjson flush file pipe peak inbox queued dead. --quick: less of each, in
+// Rows: start deliver latency look memory ndjson flush file pipe peak inbox queued dead chat. --quick: less of each, in
 // under three minutes.
 
 import { execFileSync } from 'node:child_process'
 import { cpus, loadavg, release, totalmem } from 'node:os'
 
 import { file, flush, ndjson } from './bulk.ts'
+import { chat } from './chat.ts'
 import { describe, type Figure, record } from './figure.ts'
 import { inbox } from './inbox.ts'
 import { latency } from './latency.ts'
@@ -20,7 +21,7 @@ import { deliver, look, memory, start } from './start.ts'
 import { peak, pipe } from './stream.ts'
 
 const ROWS: Record<string, () => Promise<Figure[]>> = {
-  start, deliver, latency, look, memory, ndjson, flush, file, pipe, peak, inbox, queued, dead,
+  start, deliver, latency, look, memory, ndjson, flush, file, pipe, peak, inbox, queued, dead, chat,
 }
 
 /** Figures that are wanted and that nothing here measures. */

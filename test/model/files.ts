@@ -90,6 +90,10 @@ export class SimFiles implements Files {
     return this.#do({ do: 'list', path }) as Promise<string[]>
   }
 
+  async *pieces(path: string): AsyncGenerator<string[]> {
+    yield await this.list(path)
+  }
+
   mkdir(path: string): Promise<boolean> {
     return this.#do({ do: 'mkdir', path }) as Promise<boolean>
   }

@@ -51,10 +51,11 @@ const EXTERNAL = /^files\/[0-9a-f]{64}\/\d{1,4}$/
 
 /** An open file as a Source that reads its beginning once. */
 export async function openSource(handle: ReadHandle): Promise<Source> {
-  const first = await handle.read(0, FIRST_READ)
-  const whole = first.length < FIRST_READ
+  const size = await handle.size()
+  const first = await handle.read(0, Math.min(size, FIRST_READ)) // most mails are much shorter
+  const whole = first.length === size
   return {
-    size: whole ? first.length : await handle.size(),
+    size,
     async read(position, length) {
       if (whole || position + length <= first.length) return first.subarray(position, position + length)
       return handle.read(position, length)

@@ -137,7 +137,7 @@ const PUNCHES: [string, string[], string[]][] = [
   ['--stun', ['dave', '--stun', '10.77.0.88:3478', '--timeout', wait(2)], ['10.77.0.88 3478']],
   ['--map', ['dave', '--map', '--timeout', wait(2)], [`${ROUTER} 5351`, `${ROUTER} 1900`]], // asked for
   ['--slot', ['dave', '--slot', '--timeout', wait(2)], []],
-  ['--birthday', ['dave', '--birthday', '--timeout', wait(2)], []],
+  ['--birthday', ['dave', '--birthday', '--timeout', wait(2)], [`${AWAY} *`]], // ports of that machine at random
 ]
 
 const why = missing()
@@ -171,7 +171,7 @@ test('every command in every mode sends packets only where it is told to', async
       const hosts = new Set([...keyring.map(placeOf), ...more])
       const bad = places.filter((place) => {
         const [proto, ip = '', port] = place.split(' ')
-        if (hosts.has(`${ip} ${port}`)) return false
+        if (hosts.has(`${ip} ${port}`) || (proto === 'udp' && hosts.has(`${ip} *`))) return false
         if (ip === RESOLVER && port === '53') return !mode.names
         if (ip === ROUTER) return !mode.router || (proto === 'udp' && port !== '5351' && port !== '1900')
         if (allowedGroups.has(ip)) return !(ip === '239.255.255.250' ? mode.router && mode.lan : mode.lan)

@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert'
 import { compare } from '../lib/base/bytes.ts'
 import { systemRandom } from '../lib/base/random.ts'
 import { nodeSuite as suite } from '../lib/crypto/suite-node.ts'
-import { probes, PROBES_MAX, SOCKETS, whyNoSearch } from '../lib/net/birthday.ts'
+import { nextTurn, partOf, probes, PROBES_MAX, RAREST, type Searchers, SOCKETS, whyNoSearch } from '../lib/net/birthday.ts'
 import { Crowd } from '../lib/net/crowd.ts'
 import type { Datagrams } from '../lib/net/datagram.ts'
 import { NAT_CLASS } from '../lib/net/outside.ts'
@@ -91,15 +91,62 @@ test('one side that knows the clocks and one that does not meet as well', () => 
 
 const { UNKNOWN, INDEPENDENT, SYMMETRIC } = NAT_CLASS
 
-test('a search is refused unless exactly one side changes ports', () => {
-  const refusal = (own: number, peer: number): string => whyNoSearch('bob', own, peer) ?? 'taken'
-  assert.is(refusal(SYMMETRIC, INDEPENDENT), 'taken')
-  assert.is(refusal(INDEPENDENT, SYMMETRIC), 'taken')
-  assert.match(refusal(SYMMETRIC, SYMMETRIC), /^both sides randomise ports/)
-  assert.match(refusal(INDEPENDENT, INDEPENDENT), /neither does$/)
-  assert.match(refusal(UNKNOWN, SYMMETRIC), /what your router does is not known$/)
-  assert.match(refusal(SYMMETRIC, UNKNOWN), /what the router of bob does is not known$/)
-  assert.match(refusal(UNKNOWN, UNKNOWN), /what your router and the router of bob does is not known$/)
+test('a search is refused where both routers are known to be of one kind; each side does what it knows to be its part', () => {
+  const part = (own: number, peer: number): string => {
+    const { opens, searches } = partOf(own, peer) ?? {}
+    return `${opens === true ? 'opens' : ''}${searches === true ? 'searches' : ''}`
+  }
+  assert.match(whyNoSearch(SYMMETRIC, SYMMETRIC) ?? '', /^both sides randomise ports/)
+  assert.match(whyNoSearch(INDEPENDENT, INDEPENDENT) ?? '', /neither does$/)
+  assert.equal([part(SYMMETRIC, SYMMETRIC), part(INDEPENDENT, INDEPENDENT)], ['', ''])
+  for (const [own, peer, what] of [
+    [SYMMETRIC, INDEPENDENT, 'opens'], [SYMMETRIC, UNKNOWN, 'opens'], [UNKNOWN, INDEPENDENT, 'opens'],
+    [INDEPENDENT, SYMMETRIC, 'searches'], [INDEPENDENT, UNKNOWN, 'searches'], [UNKNOWN, SYMMETRIC, 'searches'],
+    [UNKNOWN, UNKNOWN, 'openssearches'],
+  ] as const) {
+    assert.is(whyNoSearch(own, peer), undefined)
+    assert.is(part(own, peer), what, `${own} ${peer}`)
+  }
+})
+
+const MINUTE = 60_000
+const pairOf = (bytes: Uint8Array): Searchers => ({ suite, secret: bytes, lower: LOWER })
+
+/** Turns that a side takes within `ms`, which has missed the other since `since`. */
+function turns(pair: Searchers, since: number, rarest: number, ms: number): number[] {
+  const all: number[] = []
+  for (let at = nextTurn(pair, since, since, rarest); at < since + ms; at = nextTurn(pair, since, at, rarest)) all.push(at)
+  return all
+}
+
+test('turns of a search: every minute at first, then ever more rarely, never before what takes less has been tried', () => {
+  for (let i = 0; i < 20; i++) {
+    const pair = pairOf(systemRandom.bytes(32))
+    const since = NOW + i * 7_654_321
+    const all = turns(pair, since, RAREST.idle, 86_400_000)
+    assert.ok((all[0] ?? 0) - since >= 8_000)
+    assert.ok((all[0] ?? 0) - since < 8_000 + 2 * MINUTE)
+    const hour = all.filter((at) => at < since + 60 * MINUTE).length
+    assert.ok(hour >= 10 && hour <= 14, `${hour} in the first hour`)
+    const later = all.filter((at) => at > since + 12 * 60 * MINUTE)
+    assert.ok(later.length >= 2 && later.length <= 4, `${later.length} in the second half of a day`)
+    for (let j = 1; j < all.length; j++) assert.ok((all[j] ?? 0) > (all[j - 1] ?? 0))
+    const waiting = turns(pair, since, RAREST.waiting, 86_400_000).filter((at) => at > since + 12 * 60 * MINUTE).length
+    assert.ok(waiting >= 10 && waiting <= 13, `${waiting}`)
+  }
+})
+
+test('two sides meet in the turns of the one that takes fewer, and compute the same', () => {
+  const pair = pairOf(systemRandom.bytes(32))
+  for (const earlier of [1, 30, 600, 5_000, 50_000]) {
+    const [since, met] = [NOW + 123_456, NOW + 123_456 + earlier * 1000]
+    const long = turns(pair, since, RAREST.idle, 200_000_000)
+    const fresh = turns(pair, met, RAREST.waiting, 86_400_000)
+    const [first] = long.filter((at) => at >= met + 8_000)
+    assert.ok(first !== undefined)
+    const rare = long.filter((at) => at >= met + 8_000 && at < met + 43_200_000)
+    assert.ok(rare.filter((at) => fresh.includes(at)).length >= Math.max(1, rare.length / 2), `${earlier} s`)
+  }
 })
 
 test('probes go to distinct ports, at most 1750 of them, never more than 100 a second', () => {
@@ -112,12 +159,15 @@ test('probes go to distinct ports, at most 1750 of them, never more than 100 a s
     assert.ok(shots.every(({ after }) => after <= ms), `${ms}`)
   }
   assert.is(probes(systemRandom, '192.0.2.7', 27_000).length, PROBES_MAX)
+  const but = Array.from({ length: 60_000 }, (_, i) => i + 1024)
+  assert.ok(probes(systemRandom, '192.0.2.7', 27_000, but).every(({ to }) => to.port >= 61_024), 'none of those that others use')
 })
 
 test('a crowd is a port: it opens from every socket, and answers from the one that heard', async () => {
   const clock = new FakeClock()
   const heard: ((bytes: Uint8Array, from: { ip: string; port: number }) => void)[] = []
   const sent: [number, number | undefined][] = []
+  const closed: number[] = []
   const crowd = new Crowd(SOCKETS, async (port, onDatagram) => {
     assert.is(port, 0)
     const number = heard.push(onDatagram) - 1
@@ -125,7 +175,7 @@ test('a crowd is a port: it opens from every socket, and answers from the one th
       port: 50_000 + number,
       addresses: [],
       send: (_: Uint8Array, __: unknown, hops?: number) => sent.push([number, hops]) > 0,
-      close: async () => undefined,
+      close: async () => void closed.push(number),
     } as unknown as Datagrams
   })
   const got: string[] = []
@@ -142,7 +192,12 @@ test('a crowd is a port: it opens from every socket, and answers from the one th
   assert.equal(got, ['192.0.2.7:40001'])
   port.send(new Uint8Array(1), bobs)
   assert.equal(sent.at(-1), [99, undefined])
+  await crowd.thin()
+  assert.equal([closed.length, closed.includes(99), crowd.size], [SOCKETS - 1, false, 1], 'a session keeps its socket alone')
+  port.send(new Uint8Array(1), bobs)
+  assert.equal(sent.at(-1), [99, undefined])
   await port.close()
+  assert.is(closed.at(-1), 99)
 })
 
 test('a crowd takes as many sockets as there are, and fails only without any', async () => {

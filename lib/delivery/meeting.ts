@@ -50,6 +50,7 @@ export async function noteMeeting(
     instances: known.at(-1) === instance ? known : [...known, instance].slice(-INSTANCES_MAX),
     ...(turns !== undefined && { turns }),
     ...(copies && { told: now }),
+    ...(link.found && { found: true }),
   }
   await writeMeeting(home, key, meeting)
   const news: string[] = []

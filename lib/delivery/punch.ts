@@ -11,7 +11,7 @@ import type { Link } from '../net/link.ts'
 import { LINGER_MS, type Slot } from '../net/slots.ts'
 import type { Endpoint } from '../net/stream.ts'
 import type { Tally } from '../net/tally.ts'
-import type { Shot, UdpPort } from '../net/udp.ts'
+import type { UdpPort } from '../net/udp.ts'
 import type { Holding } from './holding.ts'
 import { isFullDisk } from './limits.ts'
 import { placesOf } from './places.ts'
@@ -114,13 +114,6 @@ export class Punch {
       this.#open()
     }
     await calling
-  }
-
-  /** One hello to many places, from the home's port. */
-  async search(shots: readonly Shot[]): Promise<void> {
-    const { station, contact, port, signal } = this.#options
-    const { greeting, forget } = await station.greeting(contact)
-    await this.#unlessHindered(this.#take(port, port.search(greeting, shots, signal), new AbortController())).finally(forget)
   }
 
   #named(): string {

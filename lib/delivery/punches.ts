@@ -12,7 +12,6 @@ import { Tally } from '../net/tally.ts'
 import { type Facts, verdict } from '../net/verdict.ts'
 import { type Address, distinctAddresses, formatAddress, isPrivate, parseAddress } from '../wire/address.ts'
 import { STUN_PORT } from '../wire/stun.ts'
-import { EXT_NAT, parseToken } from '../wire/token.ts'
 import type { Message } from './control.ts'
 import { lookFromOutside } from './lookout.ts'
 import { recallSights } from './meeting.ts'
@@ -20,6 +19,7 @@ import type { Peers, Trouble } from './peers.ts'
 import type { PortMapping } from './portmapping.ts'
 import { type Refusal, Ways } from './punchways.ts'
 import { aborted, strings, type Write } from './requests.ts'
+import { natIn, natOf } from './search.ts'
 import type { Session } from './session.ts'
 import type { Station } from './station.ts'
 import type { UdpSide } from './udpside.ts'
@@ -295,7 +295,7 @@ export class Punches {
   #nats(contact: Contact): { own: number; peer: number } {
     const { station } = this.#options
     const { nat } = station.place()
-    return { own: nat === NAT_CLASS.UNKNOWN ? natIn(station.keyring.self.tokenText) : nat, peer: contact.nat ?? natIn(contact.tokenText) }
+    return { own: nat === NAT_CLASS.UNKNOWN ? natIn(station.keyring.self.tokenText) : nat, peer: natOf(contact) }
   }
 
   /** A command that has just begun knows what was seen of this machine before. */
@@ -309,10 +309,4 @@ export class Punches {
 
 function whereOf({ link: { carrier, remote } }: Session): { over: 'tcp' | 'udp'; address: string } {
   return { over: carrier, address: formatAddress({ host: remote.ip, port: remote.port }) }
-}
-
-/** The NAT class that a token tells. */
-function natIn(tokenText: string): number {
-  if (tokenText === '') return NAT_CLASS.UNKNOWN
-  return parseToken(tokenText).ext.find(({ type }) => type === EXT_NAT)?.value[0] ?? NAT_CLASS.UNKNOWN
 }

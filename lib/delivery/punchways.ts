@@ -6,8 +6,7 @@ import { sleep } from '../base/clock.ts'
 import { localTime } from '../base/text.ts'
 import type { Contact } from '../disk/contact.ts'
 import { readMeeting } from '../disk/meetings.ts'
-import { probes, SOCKETS, whyNoSearch } from '../net/birthday.ts'
-import { Crowd } from '../net/crowd.ts'
+import { type Part, partOf, whyNoSearch } from '../net/birthday.ts'
 import type { Guard } from '../net/guard.ts'
 import { SILENCE_MS } from '../net/holes.ts'
 import type { Link } from '../net/link.ts'
@@ -16,22 +15,16 @@ import { rendezvousKey } from '../net/rendezvous.ts'
 import { freshPort, LINGER_MS, nextSlot, type Slot } from '../net/slots.ts'
 import type { Ending } from '../net/stream.ts'
 import type { Tally } from '../net/tally.ts'
-import { OPENER_HOPS } from '../net/udp.ts'
-import { openUdx, openUdx4 } from '../net/udx.ts'
+import { openUdx } from '../net/udx.ts'
 import { isGlobal } from '../wire/address.ts'
 import { Punch } from './punch.ts'
+import { ManyPorts, tryPorts } from './search.ts'
 import { SparePort } from './spareport.ts'
 import type { Station } from './station.ts'
 import type { UdpSide } from './udpside.ts'
 
-/** Between two openers of a crowd, and two rounds of them: at most 100 a second, and NATs forget after 30 s. */
-const CROWD_EVERY_MS = 10
-const CROWD_AGAIN_MS = 20_000
-
 /** The side of the open ports has begun by then. */
 const SEARCH_AFTER_MS = 3_000
-
-const OPENER_SIZE = 32
 
 export interface WaysOptions {
   station: Station
@@ -64,8 +57,8 @@ export class Ways {
 
   /** Why a search would be of no use. */
   refuseSearch(): Refusal | undefined {
-    const { contact, own, peer } = this.#options
-    const text = whyNoSearch(contact.name, own, peer)
+    const { own, peer } = this.#options
+    const text = whyNoSearch(own, peer)
     if (text === undefined) return undefined
     return { reason: own === NAT_CLASS.SYMMETRIC && peer === own ? 'both-symmetric' : 'no-search', text }
   }
@@ -89,30 +82,35 @@ export class Ways {
    */
   async take(slot: Slot | undefined, search: boolean, tally: Tally): Promise<void> {
     const { station, udp, contact, step, signal } = this.#options
-    const { port, holding } = udp
-    if (port === undefined || holding === undefined || signal.aborted) return
+    const { port, holding, searches } = udp
+    if (port === undefined || holding === undefined || searches === undefined || signal.aborted) return
+    const part = search ? partOf(this.#options.own, this.#options.peer) : undefined
     if (slot !== undefined) await this.#until(slot, slot.begins - slot.guard - SILENCE_MS)
-    const resume = holding.pause(contact.key)
+    const [resume, release] = [holding.pause(contact.key), searches.pause(contact.key)]
     const unwatch = port.watch((passing) => tally.note(passing))
     const punch = new Punch({ ...this.#options, port, holding, tally, onLink: (link, from) => this.#took(link, from) })
     try {
       if (slot !== undefined) await this.#until(slot, slot.begins)
       if (signal.aborted || !(await punch.find())) return
-      const searching = search ? this.#search(punch, tally, slot?.guard ?? SEARCH_AFTER_MS) : Promise.resolve()
+      const searching = part && this.#search(part, punch, tally, slot?.guard ?? SEARCH_AFTER_MS)
       if (slot !== undefined) {
         await this.#fresh(slot, punch, tally)
         await Promise.all([punch.meet(slot), searching])
         return
       }
-      const [sent] = await Promise.all([punch.now(), searching])
-      if (!sent || this.#isHopeless(tally)) return
+      const sent = await punch.now()
+      if (!sent || this.#isHopeless(tally)) return await searching
       resume()
       holding.await(contact.key)
-      if (!signal.aborted) step(`waiting for ${contact.name}`)
-      await sleep(station.home.clock, Infinity, signal)
+      if (searching === undefined) {
+        release()
+        if (!signal.aborted) step(`waiting for ${contact.name}`)
+      }
+      await Promise.all([searching, sleep(station.home.clock, Infinity, signal)])
     } finally {
       unwatch()
       resume()
+      release()
       for (const spare of this.#spares.splice(0)) spare.release()
     }
   }
@@ -136,46 +134,44 @@ export class Ways {
     this.#options.adopt(link)
   }
 
-  async #spare(port: number, open: typeof openUdx, tally: Tally): Promise<SparePort | undefined> {
-    const { station, guard, adopt, fault } = this.#options
-    const spare = await SparePort.open({ station, guard, onLink: adopt, onFault: fault }, port, open)
-    if (spare === undefined) return undefined
-    this.#spares.push(spare)
-    spare.port.watch((passing) => tally.note(passing))
-    return spare
-  }
-
   /** Ports of both sides that nothing has gone through yet: as they are where a router keeps ports. */
   async #fresh({ number }: Slot, punch: Punch, tally: Tally): Promise<void> {
-    const { station, contact } = this.#options
+    const { station, guard, contact, adopt, fault } = this.#options
     const key = this.#key()
     const [own, theirs] = [station.keyring.self, contact].map(({ identity }) => freshPort(station.suite, key, number, identity))
-    const spare = await this.#spare(own ?? 0, openUdx, tally)
-    if (spare !== undefined) punch.aim(spare.port, punch.hosts.map((ip) => ({ ip, port: theirs ?? 0 })))
+    const spare = await SparePort.open({ station, guard, onLink: adopt, onFault: fault }, own ?? 0, openUdx)
+    if (spare === undefined) return
+    this.#spares.push(spare)
+    spare.port.watch((passing) => tally.note(passing))
+    punch.aim(spare.port, punch.hosts.map((ip) => ({ ip, port: theirs ?? 0 })))
   }
 
-  /** One side opens many ports, the other one searches them. */
-  async #search(punch: Punch, tally: Tally, after: number): Promise<void> {
-    const { station, own, step, signal, contact, deadline } = this.#options
-    const { clock, random } = station.home
-    if (own === NAT_CLASS.SYMMETRIC) {
-      const crowd = new Crowd(SOCKETS, openUdx4)
-      if ((await this.#spare(0, crowd.open, tally)) === undefined) return
-      step(`opening ${crowd.size} ports towards ${contact.name}`)
-      while (!signal.aborted) {
-        const begun = clock.monotonic()
-        for (const place of punch.places) {
-          await crowd.spread(() => random.bytes(OPENER_SIZE), place, OPENER_HOPS, clock, CROWD_EVERY_MS, signal)
-        }
-        await sleep(clock, Math.max(0, CROWD_AGAIN_MS - (clock.monotonic() - begun)), signal)
-      }
-      return
-    }
-    const host = punch.places.find(({ ip }) => isGlobal({ host: ip })) ?? punch.places[0]
-    if (host === undefined) return
+  /** One side opens many ports, the other one searches them; both do both where neither is known. */
+  async #search({ opens, searches }: Part, punch: Punch, tally: Tally, after: number): Promise<void> {
+    await Promise.all([opens ? this.#open(punch, tally) : undefined, searches ? this.#try(punch, after) : undefined])
+  }
+
+  async #open(punch: Punch, tally: Tally): Promise<void> {
+    const { station, guard, adopt, fault, step, signal, contact } = this.#options
+    const ports = await ManyPorts.open({ station, guard, onLink: adopt, onFault: fault })
+    if (ports === undefined) return
+    ports.port.watch((passing) => tally.note(passing))
+    step(`opening ${ports.size} ports towards ${contact.name}`)
+    await ports.hold(punch.places, signal)
+    await ports.release()
+  }
+
+  async #try(punch: Punch, after: number): Promise<void> {
+    const { station, udp, adopt, step, signal, contact, deadline } = this.#options
+    const { clock } = station.home
+    const global = punch.places.filter(({ ip }) => isGlobal({ host: ip }))
+    const places = global.length > 0 ? global : punch.places
+    if (places.length === 0 || udp.port === undefined) return
     await sleep(clock, after, signal)
     step(`searching for an open port of ${contact.name}`)
-    await punch.search(probes(random, host.ip, Math.min(deadline - clock.now(), LINGER_MS)))
+    const ms = Math.min(deadline - clock.now(), LINGER_MS)
+    const link = await tryPorts({ station, contact, port: udp.port, places, ms, signal })
+    if (link !== undefined) adopt(link)
   }
 
   /** What was sent cannot arrive, and nothing that comes can get in: over IPv4, with a new port for each on both sides. */

@@ -33,6 +33,11 @@ export class SparePort {
     }
   }
 
+  /** There is or was a link over it. */
+  get used(): boolean {
+    return this.#links.size > 0
+  }
+
   /** A link that was called over it. */
   keepFor(link: Link): void {
     this.#links.add(link.closed)

@@ -1,5 +1,5 @@
 // The listener's half of UDP: it owns the port as long as it runs, keeps holes open towards contacts that are not there,
-// and begins anew when the machine has moved or woken. Without UDP on this machine it does nothing.
+// searches those that no hole leads to, and begins anew when the machine has moved or woken. Without UDP on this machine it does nothing.
 
 import type { Guard } from '../net/guard.ts'
 import type { Link } from '../net/link.ts'
@@ -8,6 +8,7 @@ import type { Ending } from '../net/stream.ts'
 import type { UdpPort } from '../net/udp.ts'
 import { Holding } from './holding.ts'
 import { Lookout } from './lookout.ts'
+import { Searches } from './searches.ts'
 import type { Station } from './station.ts'
 import { awaitPort, noUdp, type Owned, takePort, wantPort } from './udpowner.ts'
 
@@ -40,6 +41,7 @@ export class UdpSide {
   #holding: Holding | undefined
   #missing: string | undefined
   #lookout: Lookout | undefined
+  #searches: Searches | undefined
   #started = false
   #waiting: Promise<void> | undefined
   #moves: Moves | undefined
@@ -55,6 +57,10 @@ export class UdpSide {
 
   get holding(): Holding | undefined {
     return this.#holding
+  }
+
+  get searches(): Searches | undefined {
+    return this.#searches
   }
 
   /** Why there is no UDP here, in words; undefined if there is, or will be once another process has done with the port. */
@@ -95,10 +101,13 @@ export class UdpSide {
 
   #take(owned: Owned): void {
     const { station, isUp, only, adopt, fail, seen } = this.#options
+    const { port } = owned
     this.#owned = owned
     const awake = (): void => this.#moves?.look()
-    this.#holding = new Holding({ station, port: owned.port, isUp, only, onLink: adopt, awake, fail })
-    this.#lookout = new Lookout({ station, port: owned.port, changed: seen })
+    const holding = new Holding({ station, port, isUp, only, onLink: adopt, awake, fail })
+    this.#holding = holding
+    this.#lookout = new Lookout({ station, port, changed: seen })
+    this.#searches = new Searches({ ...this.#options, port, holding })
     if (this.#started) this.#begin()
   }
 
@@ -110,6 +119,7 @@ export class UdpSide {
       this.#options.station.outside.forget()
       this.#holding?.restart()
       this.#lookout?.start()
+      this.#searches?.restart()
       this.#options.moved()
     })
   }
@@ -117,23 +127,27 @@ export class UdpSide {
   #begin(): void {
     this.#holding?.start()
     this.#lookout?.start()
+    this.#searches?.start()
   }
 
   /** Keyring or settings changed. */
   reload(): void {
     this.#holding?.reload()
     this.#lookout?.start()
+    this.#searches?.start()
   }
 
   /** The contact is not there any more. */
   lost(key: string, link: Link): void {
     this.#holding?.restart(key)
+    this.#searches?.restart(key)
     if (link.displaced) this.#holding?.follow(key, link.remote)
   }
 
   /** Something is to go to the contact now: resolves when it is there, or when UDP leads no further. */
   async hurry(key: string): Promise<void> {
     this.#moves?.look()
+    this.#searches?.await(key)
     await this.#holding?.hurry(key)
   }
 
@@ -141,6 +155,7 @@ export class UdpSide {
   async close(): Promise<void> {
     this.#moves?.stop()
     this.#holding?.stop()
+    this.#searches?.stop()
     this.#lookout?.stop()
     this.#stop.abort()
     await this.#waiting

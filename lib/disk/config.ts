@@ -84,6 +84,11 @@ export class Config {
     return this.#get('udp', true)
   }
 
+  /** The listener searches ports of contacts whose router gives every destination another one. */
+  get birthday(): boolean {
+    return this.#get('birthday', true) && !this.quietNet
+  }
+
   /** The own router is asked to let the port through. */
   get map(): boolean {
     return this.#get('map', true) && !this.quietNet

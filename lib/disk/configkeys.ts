@@ -36,6 +36,7 @@ export const KEYS: readonly Key[] = [
   { name: 'pass_tokens', kind: 'bool', fallback: 'false' },
   { name: 'receipts', kind: 'bool', fallback: 'false' },
   { name: 'udp', kind: 'bool', fallback: 'true' },
+  { name: 'birthday', kind: 'bool', fallback: 'true' },
   { name: 'limits.message', kind: 'size', fallback: '1G' },
   { name: 'limits.quota', kind: 'size', fallback: '8G' },
   { name: 'limits.free', kind: 'size', fallback: '' },

@@ -1,6 +1,6 @@
 // What sessions with a contact told about this side and the way between the two: hello/KEY.met, a small JSON object
-// replaced at each session (p2p-spool(5)). Only p2p-id doctor and p2p read it. It is not fsynced and decides nothing:
-// losing it costs a sentence. What is in it was said by an authenticated contact, who may lie about its own clock.
+// replaced at each session (p2p-spool(5)). It is not fsynced and decides little: losing it costs a sentence, or searches
+// in vain. What is in it was said by an authenticated contact, who may lie about its own clock.
 
 import { fromUtf8, utf8 } from '../base/bytes.ts'
 
@@ -26,6 +26,8 @@ export interface Meeting {
   readonly turns?: number
   /** Unix ms: when the contact said of this home what `turns` says of its own; absent once it no longer does. */
   readonly told?: number
+  /** This side had found it by trying ports: its router gives every destination another one. */
+  readonly found?: boolean
 }
 
 const path = (home: Home, key: string): string => home.at('hello', `${key}.met`)

@@ -2,9 +2,12 @@
 // so that many ports of its router are open towards the other, and the other tries ports of it at random until it hits an
 // open one (the paradox of birthdays). The limits are those of hyperdht: enough to succeed, too little to alarm a router.
 
+import { Reader } from '../base/bytes.ts'
 import { fraction, type Random } from '../base/random.ts'
-import type { Shot } from './udp.ts'
+import type { Suite } from '../crypto/suite.ts'
 import { NAT_CLASS } from './outside.ts'
+import { slotValue } from './rendezvous.ts'
+import type { Shot } from './udp.ts'
 
 /** Sockets of the side whose router changes ports. */
 export const SOCKETS = 256
@@ -18,21 +21,85 @@ const EVERY_MAX_MS = 20
 const PORT_MIN = 1024
 const PORT_MAX = 65_535
 
-/** Why a search is of no use, in words; undefined if it may help: one side changes ports, the other does not. */
-export function whyNoSearch(name: string, own: number, peer: number): string | undefined {
-  const symmetric = [own, peer].filter((nat) => nat === NAT_CLASS.SYMMETRIC).length
-  if (symmetric === 2) return 'both sides randomise ports: use IPv6, forward a port, or carry a bundle'
-  const unknown = [...(own === NAT_CLASS.UNKNOWN ? ['your router'] : []), ...(peer === NAT_CLASS.UNKNOWN ? [`the router of ${name}`] : [])]
-  if (unknown.length > 0) return `a search needs exactly one router that changes ports, and what ${unknown.join(' and ')} does is not known`
-  if (symmetric === 1) return undefined
+/** Two who listen search each other in turns that begin so far apart. */
+const TURN_MS = 60_000
+const TURNS = 10 // of a slot, p2p-wire(7), HOLES
+const SLOT_MS = TURN_MS * TURNS
+
+/** Whoever begins leaves the first seconds to what takes less. */
+const FIRST_MS = 8_000
+
+/** For so long every turn is taken, then every second one, after twice as long every fourth. */
+const EAGER_MS = 240_000
+
+/** Of so many turns one is taken, however long it has been in vain: while something waits for the contact, and else. */
+export const RAREST = { waiting: 64, idle: 256 } as const
+
+/** From the beginning of a turn: the searches of the lower I and of the higher one, if both sides search. */
+export const SEARCH_AT_MS: readonly [number, number] = [5_000, 25_000]
+
+/** The open ports are opened again, and a turn is over. */
+export const OPEN_AGAIN_MS = 20_000
+export const TURN_OVER_MS = 54_000
+
+/** What a side does in a search. */
+export interface Part {
+  readonly opens: boolean
+  readonly searches: boolean
+}
+
+/** By what is known of the NATs of both; without knowledge a side does both. Undefined: a search is of no use. */
+export function partOf(own: number, peer: number): Part | undefined {
+  const { SYMMETRIC, INDEPENDENT, UNKNOWN } = NAT_CLASS
+  if (own === peer && own !== UNKNOWN) return undefined
+  if (own === SYMMETRIC || peer === INDEPENDENT) return { opens: true, searches: false }
+  if (own === INDEPENDENT || peer === SYMMETRIC) return { opens: false, searches: true }
+  return { opens: true, searches: true }
+}
+
+/** Why a search is of no use, in words; undefined if it may help. */
+export function whyNoSearch(own: number, peer: number): string | undefined {
+  if (partOf(own, peer) !== undefined) return undefined
+  if (own === NAT_CLASS.SYMMETRIC) return 'both sides randomise ports: use IPv6, forward a port, or carry a bundle'
   return 'a search is for a router that gives every destination another port, and neither does'
 }
 
-/** Where and when to try within `ms`: distinct ports of `ip`, in random order. */
-export function probes(random: Random, ip: string, ms: number): Shot[] {
+/** Of a pair: K (rendezvous.ts), and the lower I. */
+export interface Searchers {
+  readonly suite: Suite
+  readonly secret: Uint8Array
+  readonly lower: Uint8Array
+}
+
+/**
+ * The first turn later than `after` that a side takes which has missed the other one since `since` (Unix ms): all of them
+ * at first, then fewer and fewer, of `rarest` at least one. Turns that are taken rarely are among those taken often: two
+ * sides meet in those of the one that takes fewer.
+ */
+export function nextTurn({ suite, secret, lower }: Searchers, since: number, after: number, rarest: number): number {
+  const soonest = Math.max(after + 1, since + FIRST_MS)
+  for (let slot = Math.floor(soonest / SLOT_MS) - 1; ; slot++) {
+    const offset = new Reader(slotValue(suite, secret, 'search when', BigInt(slot), lower)).u32() % TURN_MS
+    for (let turn = 0; turn < TURNS; turn++) {
+      const at = slot * SLOT_MS + turn * TURN_MS + offset
+      if (at >= soonest && (slot * TURNS + turn) % strideAt(at - since, rarest) === 0) return at
+    }
+  }
+}
+
+/** One of so many turns is taken, after so many ms in vain. */
+function strideAt(ms: number, rarest: number): number {
+  return ms < EAGER_MS ? 1 : Math.min(rarest, 2 ** (Math.floor(Math.log2(ms / EAGER_MS)) + 1))
+}
+
+/** Where and when to try within `ms`: distinct ports of `ip`, in random order, none of those `but`. */
+export function probes(random: Random, ip: string, ms: number, but: readonly number[] = []): Shot[] {
   const every = Math.min(EVERY_MAX_MS, Math.max(EVERY_MIN_MS, ms / PROBES_MAX))
   const count = Math.min(PROBES_MAX, Math.floor(ms / every))
   const ports = new Set<number>()
-  while (ports.size < count) ports.add(PORT_MIN + Math.floor(fraction(random) * (PORT_MAX - PORT_MIN + 1)))
+  while (ports.size < count) {
+    const port = PORT_MIN + Math.floor(fraction(random) * (PORT_MAX - PORT_MIN + 1))
+    if (!but.includes(port)) ports.add(port)
+  }
   return [...ports].map((port, i) => ({ after: Math.ceil(i * every), to: { ip, port } }))
 }

@@ -51,6 +51,15 @@ export class Crowd {
     }
   }
 
+  /** Closes those that heard nothing, if one did: a session needs no more than its own. */
+  async thin(): Promise<void> {
+    const heard = new Set(this.#heard.values())
+    if (heard.size === 0) return
+    const idle = this.#members.filter((member) => !heard.has(member))
+    this.#members = [...heard]
+    await Promise.all(idle.map((member) => member.close()))
+  }
+
   #hear(from: Endpoint, member: Datagrams | undefined): void {
     if (member === undefined) return
     const place = placeOf(from)

@@ -33,6 +33,8 @@ export interface LinkOptions {
   clock: Clock
   /** The plaintext of a first message that was read already. */
   first?: Uint8Array
+  /** See Link.found. */
+  found?: boolean
 }
 
 export class Link {
@@ -42,6 +44,8 @@ export class Link {
   readonly hello: Payload1 | Payload2
   /** Those both sides have. */
   readonly features: number
+  /** Nobody had named the place: it was found by trying ports. */
+  readonly found: boolean
   /** A secret of this session that both sides know, 32 bytes. */
   readonly exporter: Uint8Array
   /** Resolves when the connection is gone, both ways. */
@@ -72,6 +76,7 @@ export class Link {
     this.peer = options.peer
     this.hello = options.hello
     this.features = options.features
+    this.found = options.found ?? false
     this.exporter = options.transport.exporter
     this.closed = options.stream.closed
     this.#stream = options.stream

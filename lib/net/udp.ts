@@ -166,7 +166,8 @@ export class UdpPort {
             const stream = this.#stream(streamId, pipe, from, transport, true)
             const { features } = hello
             const { peer } = options
-            finish(new Link({ stream, transport, initiator: true, peer, hello, features, clock }))
+            const found = others.some((shot) => shot.to.port !== to.port)
+            finish(new Link({ stream, transport, initiator: true, peer, hello, features, clock, found }))
           },
         }
         this.#pending.add(pending)

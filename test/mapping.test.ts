@@ -180,7 +180,7 @@ test('a router that is itself behind a NAT is found out', () => {
 })
 
 /** A router that speaks NAT-PMP alone and is behind a NAT, which those that can be had here refuse to be. */
-async function withRouter(ip: string, outside: string, work: (asked: string[]) => Promise<void>): Promise<void> {
+async function withRouter(ip: string, outside: string, work: (asked: string[]) => Promise<void>, mute = false): Promise<void> {
   const socket = createSocket('udp4')
   const asked: string[] = []
   await new Promise<void>((resolve) => socket.bind(5351, ip, resolve))
@@ -190,6 +190,7 @@ async function withRouter(ip: string, outside: string, work: (asked: string[]) =
     if (bytes[0] !== 0) return say('0081000100000000')
     const address = Buffer.from(outside.split('.').map(Number)).toString('hex')
     if (bytes[1] === 0) return say(`0080000000000001${address}`)
+    if (mute && !hex(bytes).endsWith('00000000')) return // opens the port; its word is lost
     say(`00${(128 + (bytes[1] ?? 0)).toString(16)}000000000001${hex(bytes.subarray(4, 6))}${hex(bytes.subarray(4, 6))}${hex(bytes.subarray(8, 12))}`)
   })
   try {
@@ -199,17 +200,36 @@ async function withRouter(ip: string, outside: string, work: (asked: string[]) =
   }
 }
 
+const mappingAt = (ip: string): Mapping =>
+  new Mapping({
+    clock: systemClock,
+    protocols: ['udp', 'tcp'],
+    port: 21873,
+    gateway: () => Promise.resolve(ip),
+    nonceOf: () => new Uint8Array(12),
+    group: () => false,
+    changed: () => undefined,
+  })
+
+test('who ends before the router has answered takes back what it was asked for', async () => {
+  await withRouter(
+    '127.0.53.52',
+    '100.64.7.7',
+    async (asked) => {
+      const mapping = mappingAt('127.0.53.52')
+      mapping.start()
+      await until('it is asked for the port', () => asked.some((text) => /^0001/.test(text)))
+      await mapping.stop()
+      assert.ok(asked.includes('000100005571000000000000'), asked.join())
+      assert.is(asked.filter((text) => /^0002/.test(text)).length, 0, 'TCP was not asked for')
+    },
+    true,
+  )
+})
+
 test('a port that a router behind a NAT opens is no address, and is taken away at the end', async () => {
   await withRouter('127.0.53.51', '100.64.7.7', async (asked) => {
-    const mapping = new Mapping({
-      clock: systemClock,
-      protocols: ['udp', 'tcp'],
-      port: 21873,
-      gateway: () => Promise.resolve('127.0.53.51'),
-      nonceOf: () => new Uint8Array(12),
-      group: () => false,
-      changed: () => undefined,
-    })
+    const mapping = mappingAt('127.0.53.51')
     mapping.start()
     await until('a mapping', () => mapping.state.state === 'mapped')
     assert.equal(mapping.addresses, [])

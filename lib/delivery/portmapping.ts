@@ -30,6 +30,9 @@ export interface PortMappingOptions {
 export class PortMapping {
   readonly #options: PortMappingOptions
   #mapping: Mapping | undefined
+  /** How many want it whatever the settings say. */
+  #wanted = 0
+  #closed = false
   #told = ''
 
   constructor(options: PortMappingOptions) {
@@ -45,13 +48,22 @@ export class PortMapping {
     return this.#mapping?.addresses ?? []
   }
 
-  /** Begins if the settings allow it, or whatever they say; ends what they no longer allow. */
-  async start(anyway = false): Promise<void> {
-    const { config } = this.#options.station
-    if (!config.map && !anyway) return this.stop()
-    if (this.#mapping !== undefined) return
+  /** Begins if the settings allow it or somebody wants it; ends what neither does. */
+  async start(): Promise<void> {
+    if (!this.#options.station.config.map && this.#wanted === 0) return this.#stop()
+    if (this.#mapping !== undefined || this.#closed) return
     this.#mapping = this.#make()
     this.#mapping.start()
+  }
+
+  /** Whatever the settings say, until the result is called. */
+  async want(): Promise<() => Promise<void>> {
+    this.#wanted++
+    await this.start()
+    return async () => {
+      this.#wanted--
+      await this.start()
+    }
   }
 
   /** This machine has moved or woken. */
@@ -65,8 +77,13 @@ export class PortMapping {
     while (this.state?.state === 'searching' && !signal.aborted) await sleep(clock, LOOK_MS, signal)
   }
 
-  /** The router is told that it is over. */
-  async stop(): Promise<void> {
+  /** For good: the router is told that it is over. */
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#stop()
+  }
+
+  async #stop(): Promise<void> {
     const mapping = this.#mapping
     this.#mapping = undefined
     await mapping?.stop()

@@ -97,7 +97,7 @@ export class Punches {
   /** One request: key, wait (seconds, -1 without end), keep, slot, birthday, map, stun (HOST:PORT). */
   async serve(request: Message, write: Write, gone: AbortSignal): Promise<void> {
     const { key, wait, keep, slot, birthday, map, stun } = request
-    const { station, mapping } = this.#options
+    const { station } = this.#options
     const { clock } = station.home
     const contact = station.keyring.byKey(String(key))
     if (contact === undefined) return write({ type: 'error', text: 'not a contact' })
@@ -108,8 +108,9 @@ export class Punches {
     const order = { slot: slot === true, search: birthday === true, deadline: clock.now() + ms }
     const over = AbortSignal.any([gone, late.signal])
     const step = (text: string): void => write({ type: 'step', text })
+    let unmap = (): Promise<void> => Promise.resolve()
     try {
-      if (map === true) await this.#map(step, over)
+      if (map === true) unmap = await this.#map(step, over)
       await this.#look(strings(stun).map((text) => parseAddress(text, STUN_PORT)), write, over)
       let session = await this.#through(contact, order, write, over)
       if (session === undefined) return
@@ -127,7 +128,7 @@ export class Punches {
       }
     } finally {
       cancel()
-      if (map === true) await mapping.start() // as the settings say
+      await unmap()
     }
   }
 
@@ -146,13 +147,14 @@ export class Punches {
   }
 
   /** The own router is asked for the port, whatever the settings say. */
-  async #map(step: (text: string) => void, over: AbortSignal): Promise<void> {
+  async #map(step: (text: string) => void, over: AbortSignal): Promise<() => Promise<void>> {
     const { mapping, station } = this.#options
     step(`asking the own router for port ${station.home.port}`)
-    await mapping.start(true)
+    const unmap = await mapping.want()
     const late = new AbortController()
     const cancel = station.home.clock.after(ASK_MS, () => late.abort())
     await mapping.settled(AbortSignal.any([over, late.signal])).finally(cancel)
+    return unmap
   }
 
   /** Servers say how they see this machine: those that were named, those of the settings if it is not known otherwise. */

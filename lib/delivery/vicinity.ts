@@ -32,6 +32,6 @@ export class Vicinity {
   /** The router is told that it is over. */
   async stop(): Promise<void> {
     this.#neighbours.stop()
-    await this.mapping.stop()
+    await this.mapping.close()
   }
 }

@@ -46,6 +46,8 @@ export class Mapping {
   readonly #options: MappingOptions
   #state: MappingState = { state: 'searching' }
   #mapper: Mapper | undefined
+  /** Asked for, and not answered yet: the router may have opened it all the same. */
+  readonly #asked = new Set<Protocol>()
   #run = new AbortController()
   #going: Promise<void> = Promise.resolve()
   #cancel = (): void => undefined
@@ -84,13 +86,14 @@ export class Mapping {
     this.#run.abort()
     this.#cancel()
     await this.#going
-    const [mapper, state] = [this.#mapper, this.#state]
-    if (mapper !== undefined && state.state === 'mapped') {
-      const over = new AbortController()
-      const cancel = this.#options.clock.after(LAST_WORDS_MS, () => over.abort())
-      await Promise.all(state.mapped.map((each) => mapper.unmap(each, this.#options.port, over.signal)))
-      cancel()
-    }
+    const { clock, port } = this.#options
+    const mapped = this.#state.state === 'mapped' ? this.#state.mapped : []
+    const asked = [...this.#asked].filter((protocol) => !mapped.some((each) => each.protocol === protocol))
+    const open = [...mapped, ...asked.map((protocol): Mapped => ({ protocol, ip: '', port, lifetime: 0 }))]
+    const over = new AbortController()
+    const cancel = clock.after(LAST_WORDS_MS, () => over.abort())
+    await Promise.all(open.map((each) => this.#mapper?.unmap(each, port, over.signal)))
+    cancel()
     this.#mapper?.close()
     this.#mapper = undefined
     this.#state = { state: 'none', text: 'stopped' }
@@ -106,6 +109,7 @@ export class Mapping {
     if (signal.aborted) return
     this.#mapper?.close()
     this.#mapper = undefined
+    this.#asked.clear()
     const ip = await gateway()
     const refusals: string[] = []
     const ways =
@@ -120,16 +124,17 @@ export class Mapping {
       if (signal.aborted) return
       const mapper = await open()
       if (mapper === undefined) continue
+      this.#mapper = mapper
       try {
         const mapped = await this.#map(mapper, signal)
-        if (mapped.length > 0) {
-          this.#mapper = mapper
-          return this.#keep(mapped, ip ?? '', signal)
-        }
+        if (mapped.length > 0) return this.#keep(mapped, ip ?? '', signal)
       } catch (error) {
         if (!(error instanceof Refused)) throw error
         refusals.push(`the router at ${ip} ${error.message}`)
       }
+      if (signal.aborted) return // who ends this takes back what was asked for
+      this.#asked.clear()
+      this.#mapper = undefined
       mapper.close()
     }
     if (signal.aborted) return
@@ -146,12 +151,15 @@ export class Mapping {
     let refused: Refused | undefined
     for (const protocol of protocols) {
       const external = before.find((each) => each.protocol === protocol)?.port ?? port
+      this.#asked.add(protocol)
       try {
         const one = await mapper.map(protocol, port, external, signal)
         if (one === undefined) break
+        this.#asked.delete(protocol)
         mapped.push(one)
       } catch (error) {
         if (!(error instanceof Refused)) throw error
+        this.#asked.delete(protocol)
         refused = error
       }
     }

@@ -6,6 +6,7 @@ import { Failure } from '../base/fail.ts'
 import type { Contact } from '../disk/contact.ts'
 import { OPEN_AGAIN_MS, probes, SOCKETS } from '../net/birthday.ts'
 import { Crowd } from '../net/crowd.ts'
+import type { OpenDatagrams } from '../net/datagram.ts'
 import type { Link } from '../net/link.ts'
 import { NAT_CLASS } from '../net/outside.ts'
 import type { Endpoint } from '../net/stream.ts'
@@ -34,9 +35,9 @@ export class ManyPorts {
     this.#spare = spare
   }
 
-  /** Undefined if the system gives none. */
-  static async open(options: OwnerOptions): Promise<ManyPorts | undefined> {
-    const crowd = new Crowd(SOCKETS, openUdx4)
+  /** Undefined if the system gives none. `door`: of each port. */
+  static async open(options: OwnerOptions, door: OpenDatagrams = openUdx4): Promise<ManyPorts | undefined> {
+    const crowd = new Crowd(SOCKETS, door)
     const spare = await SparePort.open(options, 0, crowd.open)
     return spare && new ManyPorts(options.station, crowd, spare)
   }

@@ -9,6 +9,7 @@ import { type Contact, isWelcome } from '../disk/contact.ts'
 import { readMeeting } from '../disk/meetings.ts'
 import { names } from '../disk/queue.ts'
 import { nextTurn, type Part, partOf, PROBES_MAX, RAREST, SEARCH_AT_MS, type Searchers, TURN_OVER_MS } from '../net/birthday.ts'
+import type { OpenDatagrams } from '../net/datagram.ts'
 import type { Guard } from '../net/guard.ts'
 import { localAddresses } from '../net/interfaces.ts'
 import type { Link } from '../net/link.ts'
@@ -54,6 +55,8 @@ export interface SearchesOptions {
   only?: string | undefined
   /** A link with a contact, whoever began it. */
   adopt: (link: Link) => void
+  /** Of each of the many ports. */
+  door?: OpenDatagrams
   /** Something a person should know; the rest goes on. */
   notice: (error: unknown) => void
   fail: (error: unknown) => void
@@ -216,10 +219,10 @@ export class Searches {
 
   async #open(places: readonly Endpoint[], took: (link: Link) => void, signal: AbortSignal): Promise<void> {
     if (this.#opening >= OPENING_MAX) return
-    const { station, guard, notice } = this.#options
+    const { station, guard, door, notice } = this.#options
     this.#opening++
     try {
-      const ports = await ManyPorts.open({ station, guard, onLink: took, onFault: notice })
+      const ports = await ManyPorts.open({ station, guard, onLink: took, onFault: notice }, door)
       await ports?.hold(places, signal)
       await ports?.release()
     } catch (error) {

@@ -87,14 +87,17 @@ export class Mapping {
     this.#cancel()
     await this.#going
     const { clock, port } = this.#options
+    const mapper = this.#mapper
     const mapped = this.#state.state === 'mapped' ? this.#state.mapped : []
     const asked = [...this.#asked].filter((protocol) => !mapped.some((each) => each.protocol === protocol))
     const open = [...mapped, ...asked.map((protocol): Mapped => ({ protocol, ip: '', port, lifetime: 0 }))]
-    const over = new AbortController()
-    const cancel = clock.after(LAST_WORDS_MS, () => over.abort())
-    await Promise.all(open.map((each) => this.#mapper?.unmap(each, port, over.signal)))
-    cancel()
-    this.#mapper?.close()
+    if (mapper !== undefined) {
+      const over = new AbortController()
+      const cancel = clock.after(LAST_WORDS_MS, () => over.abort())
+      await Promise.all(open.map((each) => mapper.unmap(each, port, over.signal)))
+      cancel()
+      mapper.close()
+    }
     this.#mapper = undefined
     this.#state = { state: 'none', text: 'stopped' }
   }

@@ -110,6 +110,7 @@ test('a search is refused where both routers are known to be of one kind; each s
 })
 
 const MINUTE = 60_000
+const TURN = 40_000
 const pairOf = (bytes: Uint8Array): Searchers => ({ suite, secret: bytes, lower: LOWER })
 
 /** Turns that a side takes within `ms`, which has missed the other since `since`. */
@@ -119,20 +120,20 @@ function turns(pair: Searchers, since: number, rarest: number, ms: number): numb
   return all
 }
 
-test('turns of a search: every minute at first, then ever more rarely, never before what takes less has been tried', () => {
+test('turns of a search: every 40 s at first, then ever more rarely, never before what takes less has been tried', () => {
   for (let i = 0; i < 20; i++) {
     const pair = pairOf(systemRandom.bytes(32))
     const since = NOW + i * 7_654_321
     const all = turns(pair, since, RAREST.idle, 86_400_000)
     assert.ok((all[0] ?? 0) - since >= 8_000)
-    assert.ok((all[0] ?? 0) - since < 8_000 + 2 * MINUTE)
+    assert.ok((all[0] ?? 0) - since < 8_000 + 2 * TURN)
     const hour = all.filter((at) => at < since + 60 * MINUTE).length
-    assert.ok(hour >= 10 && hour <= 14, `${hour} in the first hour`)
+    assert.ok(hour >= 11 && hour <= 15, `${hour} in the first hour`)
     const later = all.filter((at) => at > since + 12 * 60 * MINUTE)
-    assert.ok(later.length >= 2 && later.length <= 4, `${later.length} in the second half of a day`)
+    assert.ok(later.length >= 3 && later.length <= 5, `${later.length} in the second half of a day`)
     for (let j = 1; j < all.length; j++) assert.ok((all[j] ?? 0) > (all[j - 1] ?? 0))
     const waiting = turns(pair, since, RAREST.waiting, 86_400_000).filter((at) => at > since + 12 * 60 * MINUTE).length
-    assert.ok(waiting >= 10 && waiting <= 13, `${waiting}`)
+    assert.ok(waiting >= 15 && waiting <= 18, `${waiting}`)
   }
 })
 

@@ -8,7 +8,7 @@ import { sleep } from '../base/clock.ts'
 import { type Contact, isWelcome } from '../disk/contact.ts'
 import { readMeeting } from '../disk/meetings.ts'
 import { names } from '../disk/queue.ts'
-import { nextTurn, type Part, partOf, PROBES_MAX, RAREST, SEARCH_AT_MS, type Searchers, TURN_OVER_MS } from '../net/birthday.ts'
+import { nextTurn, partOf, PROBES_MAX, RAREST, SEARCH_AT_MS, type Searchers, TURN_OVER_MS } from '../net/birthday.ts'
 import type { OpenDatagrams } from '../net/datagram.ts'
 import type { Guard } from '../net/guard.ts'
 import { localAddresses } from '../net/interfaces.ts'
@@ -190,7 +190,7 @@ export class Searches {
     }
     await Promise.all([
       part.opens ? this.#open(places, took, signal) : undefined,
-      searches ? this.#search(held, contact, places, took, this.#searchAt(held, part, at), signal) : undefined,
+      searches ? this.#search(held, contact, places, took, at + SEARCH_AT_MS, signal) : undefined,
     ]).finally(cancel)
   }
 
@@ -198,13 +198,6 @@ export class Searches {
   async #isWorthIt(key: string): Promise<boolean> {
     const met = await readMeeting(this.#options.station.home, key)
     return met === undefined || met.found === true
-  }
-
-  /** If both search, one does it after the other. */
-  #searchAt({ pair }: Held, { opens }: Part, at: number): number {
-    const [first, second] = SEARCH_AT_MS
-    const isLower = compare(this.#options.station.keyring.self.identity, pair.lower) === 0
-    return at + (opens && !isLower ? second : first)
   }
 
   /** Where the contact is behind its router, and this machine is not. */

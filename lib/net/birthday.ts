@@ -22,25 +22,23 @@ const PORT_MIN = 1024
 const PORT_MAX = 65_535
 
 /** Two who listen search each other in turns that begin so far apart. */
-const TURN_MS = 60_000
-const TURNS = 10 // of a slot, p2p-wire(7), HOLES
+const TURN_MS = 40_000
+const TURNS = 15 // of a slot, p2p-wire(7), HOLES
 const SLOT_MS = TURN_MS * TURNS
 
 /** Whoever begins leaves the first seconds to what takes less. */
 const FIRST_MS = 8_000
 
 /** For so long every turn is taken, then every second one, after twice as long every fourth. */
-const EAGER_MS = 240_000
+const EAGER_MS = 160_000
 
 /** Of so many turns one is taken, however long it has been in vain: while something waits for the contact, and else. */
 export const RAREST = { waiting: 64, idle: 256 } as const
 
-/** From the beginning of a turn: the searches of the lower I and of the higher one, if both sides search. */
-export const SEARCH_AT_MS: readonly [number, number] = [5_000, 25_000]
-
-/** The open ports are opened again, and a turn is over. */
+/** From the beginning of a turn: ports are tried, open ports are opened again, it is over. */
+export const SEARCH_AT_MS = 5_000
 export const OPEN_AGAIN_MS = 20_000
-export const TURN_OVER_MS = 54_000
+export const TURN_OVER_MS = 36_000
 
 /** What a side does in a search. */
 export interface Part {

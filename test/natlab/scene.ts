@@ -199,13 +199,13 @@ export class Scene {
   }
 
   /**
-   * Counts openers of one side from now on: those that leave it, with few hops, and those that
-   * come to the router of the other side. Marks have their size too, but are not sent before a session is idle.
+   * Counts openers of one side from now on: those that leave it, whatever their hops, and those that come to the router of
+   * the other side. Marks have their size too, but are not sent before a session is idle.
    */
   openers(from: Who, to: Who): () => { left: number; arrived: number } {
     const counter = (node: Node, hook: string): (() => number) => {
       const name = `openers${from}`
-      const rule = `udp length 40 ${hook === 'output' ? 'ip ttl <= 5' : 'iifname "wan"'} counter`
+      const rule = `udp length 40 ${hook === 'output' ? '' : 'iifname "wan"'} counter`
       const chain = `add table inet ${name}; add chain inet ${name} c { type filter hook ${hook} priority -400; }; add rule inet ${name} c ${rule}`
       this.lab.run(node, ['nft', chain])
       return () => Number(/packets (\d+)/.exec(this.lab.run(node, ['nft', 'list', 'table', 'inet', name]))?.[1])

@@ -187,7 +187,9 @@ test('a slot that comes too late is refused at once, and nothing is sent; a sear
     assert.match(late.err, /the next meeting with bob begins at \d{4}-\d\d-\d\d \d\d:\d\d, later than the time that was given/)
     const search = await alice.run('p2p-punch', ['bob', '--birthday', '--timeout', '5s', '--json'])
     const [second] = of(records(search.out), 'punch')
-    assert.equal([search.code, second?.['reason']], [69, 'silent'], search.err)
+    // On one machine the ports that are tried are its own.
+    assert.is(search.code, 69, search.err)
+    assert.match(String(second?.['reason']), /^(silent|unanswered)$/)
     assert.ok(Number(second?.['probes']) > 20, search.out)
     const [way] = (second?.['tried'] ?? []) as { openers?: number }[]
     assert.ok((way?.openers ?? 0) >= SOCKETS, search.out)

@@ -111,14 +111,17 @@ test('what is no proof is silence: none, of another invite, for other keys, for 
     const [other, secret] = [await inviteFrom(mallory, 'bob'), inviteOf(invite)?.secret]
     assert.ok(secret)
     const door = await OpenDoor.of(alice)
-    const fixed = (ephemeral: Uint8Array) => () => {
-      const { identity, transport } = bob.self.token
-      return inviteProof(nodeSuite, secret, { ephemeral, identity, transport })
-    }
+    const proofFor = (keys: { identity?: Uint8Array; transport?: Uint8Array; ephemeral?: Uint8Array }) => ({
+      kind: KIND.INVITE,
+      prove: (ephemeral: Uint8Array) => inviteProof(nodeSuite, secret, { ephemeral, ...bob.self.token, ...keys }),
+    })
     assert.not(await door.call(bob, { kind: KIND.INVITE, prove: () => new Uint8Array(16) }))
     assert.not(await door.call(bob, byInvite(bob, other)), 'a secret of somebody else')
     assert.not(await door.call(bob, byInvite(mallory, invite)), "a proof for mallory's keys")
-    assert.not(await door.call(bob, { kind: KIND.INVITE, prove: fixed(new Uint8Array(32)) }), 'a proof for another ephemeral')
+    const { identity, transport } = mallory.self.token
+    assert.not(await door.call(bob, proofFor({ identity })), 'a proof for her identity')
+    assert.not(await door.call(bob, proofFor({ transport })), 'a proof for her transport key')
+    assert.not(await door.call(bob, proofFor({ ephemeral: new Uint8Array(32) })), 'a proof for another ephemeral')
     assert.not(await door.call(bob, { kind: KIND.CONTACT }), 'no invite at all')
     assert.equal(await namesOf(alice), [])
     assert.equal(readdirSync(alice.home.at('invites')).map((name) => name.length), [16], 'and none of them has used it up')

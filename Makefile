@@ -50,7 +50,8 @@ BUNDLES := $(COMMANDS:%=dist/%.cjs)
 PAGES := $(wildcard man/*.[1-8])
 SCHEMAS := $(wildcard man/*.schema.json)
 SOURCES := $(wildcard lib/*/*.ts)
-SCRIPTS := $(wildcard test/*.sh test/natlab/*.sh completions/*.bash) $(filter-out %.py,$(wildcard examples/*)) .ci/run
+EXAMPLES := $(wildcard examples/*)
+SCRIPTS := $(wildcard test/*.sh test/natlab/*.sh completions/*.bash) $(filter-out %.py,$(EXAMPLES)) .ci/run
 MODULES = node_modules/.package-lock.json
 UDX = dist/udx-native
 
@@ -203,6 +204,7 @@ EVERYTHING = for name in $(COMMANDS); do \
         [ ! -e "$$file" ] || put "$$file" $(call in,$(LIBDIR))/code/"$${file\#\#*/}"; \
     done; \
     for file in $(UDX)/*; do [ ! -e "$$file" ] || put "$$file" $(call in,$(LIBDIR))/node_modules/udx-native/"$${file\#\#*/}"; done; \
+    for file in $(EXAMPLES); do put "$$file" $(call in,$(DOCDIR))/"$$file"; done; \
     put 'LICENSE dist/THIRD-PARTY' $(call in,$(DOCDIR))/copyright; \
     put UNIT $(call in,$(UNITDIR))/p2p-listen.service
 
@@ -255,6 +257,7 @@ install: all $(if $(ANYNODE),,cache)
 	    case $$1 in \
 	        UNIT) printf '%s\n' "$$UNIT" | new 644 "$$2" ;; \
 	        dist/code/*) new 644 "$$2" <"$$1" ;; \
+	        examples/*) new 755 "$$2" <"$$1" ;; \
 	        *.cjs) { $(if $(HEAD),printf '#!%s\n' $(call q,$(HEAD)); )sed 1d "$$1"; } | new $(if $(HEAD),755,644) "$$2" ;; \
 	        *) cat $$1 | new 644 "$$2" ;; \
 	    esac; \
@@ -279,7 +282,7 @@ uninstall:
 	link() { rm -f "$$2"; }; \
 	$(EVERYTHING); \
 	rm -rf $(call in,$(LIBDIR))/code $(call in,$(LIBDIR))/node_modules/udx-native; \
-	rmdir $(call in,$(LIBDIR))/node_modules $(call in,$(LIBDIR)) $(call in,$(DATADIR)) $(call in,$(DOCDIR)) 2>/dev/null; \
+	rmdir $(call in,$(LIBDIR))/node_modules $(call in,$(LIBDIR)) $(call in,$(DATADIR)) $(call in,$(DOCDIR)/examples) $(call in,$(DOCDIR)) 2>/dev/null; \
 	[ -z "$$SUDO_USER" ] || HOME=$$(getent passwd "$$SUDO_USER" | cut -d: -f6); \
 	left() { \
 	    what=$$1; shift; \

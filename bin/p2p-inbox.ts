@@ -16,6 +16,7 @@ import { removeMail, setFlags, type Box } from '../lib/disk/maildir.ts'
 import { saveFile } from '../lib/disk/savefile.ts'
 import { main, type Call } from '../lib/edge/cli.ts'
 import { p2pInbox } from '../lib/edge/commands.ts'
+import { ProgressMeter } from '../lib/edge/progress.ts'
 import type { ReadPart } from '../lib/wire/mailread.ts'
 import { deletedRecord, mainPart, messageRecord } from '../lib/wire/record.ts'
 
@@ -78,14 +79,26 @@ async function save(call: Call): Promise<void> {
   await openMessage(context.view, message, async (mail) => {
     const parts = mail.parts.filter(({ kind }) => kind === 'file')
     if (parts.length === 0) throw new Failure(EX.NEGATIVE, `no files in message ${message.info.id ?? ''}`)
+    const meter = new ProgressMeter({ clock: context.home.clock, out: call.out, records: false, line: !call.quiet })
+    const { id = '', from: name, key = '' } = message.info
+    const direction = message.entry.box === 'inbox' ? 'in' : 'out'
     for (const part of parts) {
       if (call.signal.aborted) return
-      const content = (): AsyncGenerator<Uint8Array> => partContent(context.home, part)
+      const content = async function* (): AsyncGenerator<Uint8Array> {
+        let done = 0
+        for await (const bytes of partContent(context.home, part)) {
+          yield bytes
+          done += bytes.length
+          meter.note({ id, name, key, direction, done, size: part.size })
+        }
+      }
       try {
         const saved = call.flag('unpack') ? await unpacked(context, directory, part, content) : undefined
         await call.out.datum(saved ?? (await saveFile(files, directory, part.name, content)))
       } catch (error) {
         call.report(error)
+      } finally {
+        await meter.end()
       }
     }
   })

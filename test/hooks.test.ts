@@ -13,7 +13,7 @@ import { LATER, OVERTIME, startHook } from '../lib/delivery/hookrun.ts'
 import type { ReadMail } from '../lib/wire/mailread.ts'
 import { argvOf } from './command.ts'
 import { pause, type Peer, Stage, until } from './peer.ts'
-import { records } from './records.ts'
+import { type Rec, records } from './records.ts'
 
 const configure = (peer: Peer, text: string): void => writeFileSync(peer.at('config.toml'), text)
 const pending = (peer: Peer): string[] => readdirSync(peer.at('hooks', 'pending'))
@@ -111,7 +111,8 @@ test('a command for each type: the nearest word counts, and what has none is dea
     await bob.meet(eve)
     const named = (name: string): Collector => collector(stage, name)
     const [all, file, hers, herFile] = [named('all'), named('file'), named('hers'), named('herfile')]
-    configure(bob, `[hooks]\nmessage = "${all.command}"\nfile = "${file.command}"\nreaction = ""\n[contact.eve]\nhook = "${hers.command}"\nhook_file = "${herFile.command}"\n`)
+    const [edit, recall] = [named('edit'), named('recall')]
+    configure(bob, `[hooks]\nmessage = "${all.command}"\nfile = "${file.command}"\nreaction = ""\nedit = "${edit.command}"\nrecall = "${recall.command}"\n[contact.eve]\nhook = "${hers.command}"\nhook_file = "${herFile.command}"\n`)
     const listener = await bob.listen()
     const photo = alice.file('photo', 'x')
     const sent: Record<string, string> = {}
@@ -121,13 +122,20 @@ test('a command for each type: the nearest word counts, and what has none is dea
       const on = sent[`${peer.name} text`] ?? ''
       const [{ id } = {}] = await peer.good('p2p-send', ['--ndjson'], { input: JSON.stringify({ to: 'bob', reply: on, reaction: '👍' }) })
       sent[`${peer.name} reaction`] = String(id)
+      for (const [type, ...args] of [['edit', '-m', 'two'], ['recall']] as [string, ...string[]][]) {
+        const [{ id } = {}] = await peer.good('p2p-send', [`--${type}`, on, ...args, '-w', '60s'])
+        sent[`${peer.name} ${type}`] = String(id)
+      }
     }
-    await until('nothing pending', async () => (await bob.good('p2p-inbox', ['list'])).length >= 6 && pending(bob).length === 0)
+    await until('nothing pending', async () => (await bob.good('p2p-inbox', ['list'])).length >= 10 && pending(bob).length === 0)
     const told = (type: string, who: string): string => `${sent[`${who} ${type}`]} ${who} ${type} no`
-    await until('all have run', () => [all, file, hers, herFile].flatMap(({ runs }) => runs()).length === 5)
+    await until('all have run', () => [all, file, edit, recall, hers, herFile].flatMap(({ runs }) => runs()).length === 9)
     assert.equal(all.runs(), [told('text', 'alice')])
     assert.equal(file.runs(), [told('file', 'alice')])
-    assert.equal(hers.runs().sort(), [told('text', 'eve'), told('reaction', 'eve')].sort(), 'her own for all counts before that of all for a type')
+    assert.equal([edit.runs(), recall.runs()], [[told('edit', 'alice')], [told('recall', 'alice')]])
+    const [about, id] = [sent['alice text'], sent['alice edit'] ?? '']
+    assert.equal([edit.body(id), (edit.record(id) as Rec)['edit'], (recall.record(sent['alice recall'] ?? '') as Rec)['recall']], ['two', about, about])
+    assert.equal(hers.runs().sort(), ['text', 'reaction', 'edit', 'recall'].map((type) => told(type, 'eve')).sort(), 'her own for all counts before that of all for a type')
     assert.equal(herFile.runs(), [told('file', 'eve')])
     await listener.stop()
     assert.equal(bob.strays(), [])

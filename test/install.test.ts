@@ -11,6 +11,7 @@ import {
   realpathSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
@@ -65,6 +66,7 @@ function everything(): string[] {
     ...PAGES.map((name) => `share/man/man${name.slice(-1)}/${name}`),
     ...SCHEMAS.map((name) => `share/p2p/${name}`),
     ...COMPLETIONS.filter(([source]) => existsSync(source)).flatMap(([, target]) => [...new Set(COMMANDS.map(target))]),
+    ...readdirSync('examples').map((name) => `share/doc/p2p-messenger/examples/${name}`),
     'share/doc/p2p-messenger/copyright',
     'share/systemd/user/p2p-listen.service',
   ].sort()
@@ -91,7 +93,12 @@ for (const called of ['prefix', "Präfix 'd\"ü\\ & 雪"]) {
       for (const name of COMMANDS) assert.equal(readFileSync(join(prefix, target(name))), readFileSync(source))
     }
     assert.match(readFileSync(join(prefix, 'share/doc/p2p-messenger/copyright'), 'utf8'), /MIT License[^]*@noble\/curves/)
+    for (const name of readdirSync('examples')) {
+      const path = join(prefix, 'share/doc/p2p-messenger/examples', name)
+      assert.equal([readFileSync(path, 'utf8'), statSync(path).mode & 0o777], [readFileSync(`examples/${name}`, 'utf8'), 0o755])
+    }
     assert.equal(await make('uninstall', [`PREFIX=${prefix}`]), '')
+    assert.equal(readdirSync(prefix, { recursive: true }).filter((name) => String(name).includes('p2p')), [], 'no folder either')
     assert.equal(filesUnder(prefix), [])
   })
 }

@@ -12,6 +12,7 @@ import * as assert from 'uvu/assert'
 const COMMANDS = readdirSync('bin').map((name) => name.replace(/\.ts$/, '')).sort()
 const PAGES = readdirSync('man').filter((name) => /\.[1-8]$/.test(name)).sort()
 const COMPLETIONS = existsSync('completions') ? ['p2p.bash', '_p2p', 'p2p.fish'].filter((name) => existsSync(`completions/${name}`)) : []
+const EXAMPLES = readdirSync('examples')
 
 const work = mkdtempSync(join(tmpdir(), 'p2p-pack-'))
 test.after(() => rmSync(work, { recursive: true }))
@@ -88,6 +89,7 @@ test('npm pack: the tarball installs globally without a network, with manuals, a
       ...CODE.map((name) => `dist/${name}`),
       ...readdirSync('man').map((name) => `man/${name}`),
       ...COMPLETIONS.map((name) => `completions/${name}`),
+      ...EXAMPLES.map((name) => `examples/${name}`),
     ].sort(),
   )
   const prefix = join(work, 'a prefix')
@@ -142,6 +144,10 @@ test('make deb: the same bytes whoever builds it, all of root, nothing for other
   for (const name of PAGES) assert.ok(files.includes(`./usr/share/man/man${name.slice(-1)}/${name}.gz`))
   for (const name of ['copyright', 'changelog.gz', 'CHANGELOG.md.gz']) {
     assert.ok(files.includes(`./usr/share/doc/p2p-messenger/${name}`))
+  }
+  for (const name of EXAMPLES) {
+    const path = `./usr/share/doc/p2p-messenger/examples/${name}`
+    assert.is(listed.find((fields) => fields[5] === path)?.[0], '-rwxr-xr-x', path)
   }
   const control = (await run('dpkg-deb', ['-f', first])).stdout
   assert.match(control, /^Recommends: nodejs \(>= 20\.19\)$/m)

@@ -3,14 +3,14 @@
 // test timeout: 420 s
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
 import { pathWithCommands } from './bin.ts'
-import { noise, port, type Running, Stage } from './peer.ts'
+import { noise, port, type Running, Stage, until } from './peer.ts'
 import { Proxy } from './proxy.ts'
 import { skipped } from './vectors.ts'
 
@@ -106,8 +106,26 @@ test('a remote shell: what goes in, what comes out, one command after the other'
     assert.is(await run(`printf 'x=3\\necho $((x+1))\\ncat here\\n' | p2p-rsh bob sh`), '4\nbob was here\n')
     assert.is(await run('yes | head -c 3000000 | p2p-rsh bob true'), '', 'what the command does not read is no failure')
     await run('p2p-rsh bob', 64)
-    await server.stop()
-    assert.not.ok(existsSync('/proc/' + String(server.pid)))
+    // a command that is at it is ended with what it started: when p2p-rsh goes, and when p2p-rshd goes
+    const long = 'sleep 600 & echo $$ $! >pids; wait'
+    const running = async (): Promise<string[]> => {
+      await until('it runs', () => existsSync(at('bob', 'pids')) && readFileSync(at('bob', 'pids'), 'utf8').endsWith('\n'))
+      const pids = readFileSync(at('bob', 'pids'), 'utf8').trim().split(' ')
+      rmSync(at('bob', 'pids'))
+      assert.equal(pids.map((pid) => existsSync(`/proc/${pid}`)), [true, true])
+      return pids
+    }
+    const gone = (pids: string[]): Promise<void> => until('they are gone', () => pids.every((pid) => !existsSync(`/proc/${pid}`)))
+    const first = start('alice', `exec p2p-rsh bob '${long}' </dev/null`)
+    const itsOwn = await running()
+    assert.equal((await first.stop()).code, 143)
+    await gone(itsOwn)
+    assert.is(await run('p2p-rsh bob cat here </dev/null'), 'bob was here\n', 'the next one is served')
+    const second = start('alice', `exec p2p-rsh bob '${long}' </dev/null`)
+    const last = await running()
+    assert.equal((await server.stop()).code, 143)
+    await gone(last)
+    assert.is((await second.ended).code, 69)
   })
 })
 

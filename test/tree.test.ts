@@ -1,7 +1,7 @@
 // Directories: what is packed comes out the same, what cannot be taken along is told; and whatever an archive of somebody
 // else says, nothing outside of the new directory is made or changed.
 
-import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, linkSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -201,15 +201,19 @@ test('an archive that wants to leave its directory is refused whole', async () =
   }
 })
 
-test('links that lead out, devices and second names are left out and told, the rest stays', async () => {
+test('links that lead out, and to nothing, devices and names that are taken are left out and told, the rest stays', async () => {
   const cases: [string, Entry[]][] = [
     ['absolute', [{ name: 'x/l', type: 'symlink', linkname: '/etc' }]],
     ['above the top', [{ name: 'x/l', type: 'symlink', linkname: '..' }]],
     ['far above', [{ name: 'x/sub/l', type: 'symlink', linkname: '../../treasure' }]],
     ['behind a name', [{ name: 'x/l', type: 'symlink', linkname: 'sub/../../treasure' }]],
     ['empty', [{ name: 'x/l', type: 'symlink', linkname: '' }]],
-    ['hard link', [{ name: 'x/l', type: 'link', linkname: 'x/good' }]],
     ['hard link out', [{ name: 'x/l', type: 'link', linkname: '../treasure' }]],
+    ['hard link out, absolute', [{ name: 'x/l', type: 'link', linkname: '/etc/passwd' }]],
+    ['hard link to the top', [{ name: 'x/l', type: 'link', linkname: 'x' }]],
+    ['hard link to a directory', [{ name: 'x/l', type: 'link', linkname: 'x/sub' }]],
+    ['hard link to what comes later', [{ name: 'x/l', type: 'link', linkname: 'x/z' }]],
+    ['hard link over a file', [{ name: 'x/good', type: 'link', linkname: 'x/sub/in' }]],
     ['device', [{ name: 'x/l', type: 'character-device' }]],
     ['disk', [{ name: 'x/l', type: 'block-device' }]],
     ['pipe', [{ name: 'x/l', type: 'fifo' }]],
@@ -226,6 +230,31 @@ test('links that lead out, devices and second names are left out and told, the r
     assert.equal(inside.map((line) => line.split(' ')[0]), ['good', 'sub/', 'sub/in', 'z'], what)
     assert.match(inside[0] ?? '', / 4 Z29vZA==$/, what)
   }
+})
+
+test('a second name of a file is one, unless a link leads to it', async () => {
+  await withPlace(async (place) => {
+    mkdirSync(join(place, 'd/sub'), { recursive: true })
+    writeFileSync(join(place, 'd/a'), 'twice')
+    linkSync(join(place, 'd/a'), join(place, 'd/sub/b'))
+    execFileSync('tar', ['cf', 'd.tar', 'd'], { cwd: place })
+    const made = async function* () {
+      yield readFileSync(join(place, 'd.tar'))
+    }
+    const told: string[] = []
+    const path = await unpackTree(realDoors, place, 'd.tar', made(), (text) => told.push(text))
+    assert.equal([path, told], [join(place, 'd-1'), []])
+    assert.is(readFileSync(join(path, 'sub/b'), 'utf8'), 'twice')
+    assert.equal([lstatSync(join(path, 'a')).ino, lstatSync(join(path, 'a')).nlink], [lstatSync(join(path, 'sub/b')).ino, 2])
+  })
+  const { inside, told } = await unpack([
+    { name: 'x/sub/in', bytes: 'in' },
+    { name: 'x/way', type: 'symlink', linkname: 'sub' },
+    { name: 'x/to', type: 'symlink', linkname: 'sub/in' },
+    { name: 'x/one', type: 'link', linkname: 'x/way/in' },
+    { name: 'x/two', type: 'link', linkname: 'x/to' },
+  ])
+  assert.equal([inside.map((line) => line.split(' ')[0]), told.length], [['sub/', 'sub/in', 'to', 'way'], 2])
 })
 
 test('nothing goes through a link, not even one that leads to a directory inside', async () => {

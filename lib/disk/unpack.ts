@@ -1,7 +1,8 @@
 // An archive that a contact sent, unpacked into a directory of its own: the one place where names that somebody else
 // chose become a tree on this disk. Whatever the archive says, nothing outside of the new directory is written or linked
 // to, nothing that is there is touched, no device, pipe or foreign owner is made, no file is more than its owner may
-// read, write and run, and the tree appears whole under its name or not at all.
+// read, write and run, and the tree appears whole under its name or not at all. A hard link is made to a file that this
+// archive has brought, and to nothing else.
 
 import { hex } from '../base/bytes.ts'
 import { EX, Failure, ioFailure, isCode, Malformed } from '../base/fail.ts'
@@ -79,14 +80,20 @@ class Tree {
     let count = 0
     for await (const item of items) {
       if (++count > ENTRIES_MAX) throw new Malformed(`more than ${ENTRIES_MAX} entries`)
-      const names = safePath(item.name)
+      const names = this.#inside(item.name)
       if (names === undefined) throw new Malformed(`${quote(item.name.slice(0, 200))} leads out of it`)
-      // An archive of a directory says its name first: it has become that of ours.
-      if (names[0] === this.#stem) names.shift()
       if (names.length === 0) continue
       const why = await this.#make(item, names)
       if (why !== undefined) this.#tell(`${names.join('/')} is left out: ${why}`)
     }
+  }
+
+  /** The names below our directory; undefined if it leads out. */
+  #inside(path: string): string[] | undefined {
+    const names = safePath(path)
+    // An archive of a directory says its name first: it has become that of ours.
+    if (names?.[0] === this.#stem) names.shift()
+    return names
   }
 
   /** Undefined, or why there is no such entry now. */
@@ -97,7 +104,7 @@ class Tree {
       if (type === 'directory') return (await this.#enter(names)) ? undefined : 'something else has its name'
       if (!(await this.#enter(names.slice(0, -1)))) return 'what should be its directory is none'
       if (type === 'file') return await this.#write(path, item)
-      if (type === 'link') return 'a second name of another file'
+      if (type === 'link') return await this.#link(path, target)
       if (type !== 'symlink') return `no file, but a ${type}`
       if (!staysInside(target, names.length - 1)) return `a link to ${target}, which leads out`
       await this.#files.symlink(target, path)
@@ -105,6 +112,7 @@ class Tree {
     } catch (error) {
       if (isCode(error, 'EEXIST', 'EISDIR')) return 'there is one of that name, or of one that the disk takes for the same'
       if (isCode(error, 'ENAMETOOLONG', 'EILSEQ', 'EINVAL')) return 'the disk cannot have such a name'
+      if (type === 'link' && isCode(error, 'EPERM', 'ENOTSUP', 'EMLINK')) return 'the disk gives a file no second name'
       throw error
     }
   }
@@ -119,6 +127,20 @@ class Tree {
     }
     if ((mode & 0o100) !== 0) await this.#files.chmod(path, 0o700)
     await this.#files.utimes(path, mtimeMs)
+  }
+
+  /** A second name of a file that came before: reached through our own directories alone, and no link itself. */
+  async #link(path: string, target: string): Promise<string | undefined> {
+    const names = this.#inside(target)
+    if (names === undefined || names.length === 0) return `a second name of ${target}, which leads out`
+    let from = this.#top
+    for (const [at, name] of names.entries()) {
+      from += `/${name}`
+      const kind = at < names.length - 1 ? 'dir' : 'file'
+      if ((await this.#files.stat(from))?.kind !== kind) return `a second name of ${target}, which is no file in it so far`
+    }
+    await this.#files.link(from, path)
+    return undefined
   }
 
   /** Makes sure that each of these is a directory of ours, and no link to one. False if one is something else. */

@@ -31,9 +31,9 @@ export class Desk {
 
   /** A shell in `home` with this environment and no other. */
   constructor(home: string, env: Record<string, string>) {
-    this.#shell = spawn('script', ['-qefc', 'exec bash --norc --noprofile --noediting -i', '/dev/null'], {
+    this.#shell = spawn('script', ['-qefc', "PS1='\\n@@$?@@\\n' PS2= exec bash --norc --noprofile --noediting -i", '/dev/null'], {
       cwd: home,
-      env: { HOME: home, SHELL: '/bin/bash', TERM: 'xterm', LC_ALL: 'C.UTF-8', PS1: '\\n@@$?@@\\n', PS2: '', ...env },
+      env: { HOME: home, SHELL: '/bin/bash', TERM: 'xterm', LC_ALL: 'C.UTF-8', ...env },
       stdio: ['pipe', 'pipe', 'inherit'],
     })
     this.#shell.stdin?.on('error', () => undefined) // the shell is gone: whoever waits for it says so
@@ -71,11 +71,12 @@ export class Desk {
       if (this.#over) throw new Error(`the shell ended: ${typed}\n${this.#text}`)
       const questions = this.#text.match(/passphrase[^:\n]*: /g)?.length ?? 0
       for (; asked < questions; asked++) this.#shell.stdin?.write(`${PASSPHRASE}\r`)
+      if (PROMPT.test(this.#text)) return true
       if (!pressed && keys !== undefined) {
         pressed = typeof keys.when === 'function' ? await keys.when() : keys.when.test(this.#text)
         if (pressed) this.#shell.stdin?.write(keys.press)
       }
-      return PROMPT.test(this.#text)
+      return false
     }
     await until(typed, look).catch((error: unknown) => {
       throw new Error(`no end of: ${typed}\n${this.#text}`, { cause: error })

@@ -13,7 +13,10 @@ import * as assert from 'uvu/assert'
 import { systemClock } from '../lib/base/clock.ts'
 import { Failure } from '../lib/base/fail.ts'
 import { systemRandom } from '../lib/base/random.ts'
+import { channelPair } from '../lib/delivery/control.ts'
 import { PipeEnd, WINDOW } from '../lib/delivery/pipeend.ts'
+import { EVENT, Pipes } from '../lib/delivery/pipes.ts'
+import type { Session } from '../lib/delivery/session.ts'
 import { freePort } from '../lib/net/freeport.ts'
 import { decodeFrame, encodeFrame, type PipeFrame, PIPES } from '../lib/wire/frame.ts'
 import { argvOf } from './command.ts'
@@ -188,6 +191,24 @@ test('a contact cannot fill the listener with pipes that nobody wants', async ()
     await peer.link.send({ type: 'open', id: id(1), received: 0 })
     await soon(() => peer.over)
   })
+})
+
+test('a contact of whom only a command without pipes is there is waited for, until p2p-pipe comes', async () => {
+  const session = (pipes: boolean, ended: Promise<unknown>): Session => ({ contact: {}, ready: Promise.resolve(), pipes, ended }) as unknown as Session
+  let leave = (): void => undefined
+  const found = [session(false, new Promise<void>((resolve) => (leave = resolve))), session(true, new Promise(() => undefined))]
+  const pipes = new Pipes({ clock: systemClock, reach: () => Promise.resolve(found.shift() as Session) })
+  const [near, far] = channelPair()
+  const attached = pipes.attach('KEY', far)
+  const told = async (): Promise<[number | undefined, string]> => {
+    const message = (await near.receive()) ?? new Uint8Array(0)
+    return [message[0], new TextDecoder().decode(message.subarray(1))]
+  }
+  assert.equal(await told(), [EVENT.DOWN, 'what runs there now has no pipes'])
+  leave()
+  assert.equal(await told(), [EVENT.UP, ''])
+  near.end()
+  await attached
 })
 
 interface Piped {

@@ -23,7 +23,7 @@ const AGAIN_MS = 2000
 const BACKLOG_MAX = 16 << 20
 
 /** What goes over a channel beside frames, told apart by the first byte. */
-export const EVENT = { UP: 0x80, DOWN: 0x81, UNSUPPORTED: 0x82, DONE: 0x83 } as const
+export const EVENT = { UP: 0x80, DOWN: 0x81, DONE: 0x83 } as const
 
 /** A p2p-pipe of this home. */
 interface Local {
@@ -163,9 +163,11 @@ export class Pipes {
         continue
       }
       await reached.ready
-      if (!reached.pipes && reached.link.reason === undefined) {
-        void channel.send(Uint8Array.of(EVENT.UNSUPPORTED))
-        return
+      if (!reached.pipes) {
+        // A p2p-send or a flush, which is gone in a moment; a version without pipes is there until the time is over.
+        void channel.send(Uint8Array.of(EVENT.DOWN), utf8('what runs there now has no pipes'))
+        await Promise.race([left, reached.ended])
+        continue
       }
       local.session = reached
       void channel.send(Uint8Array.of(EVENT.UP))

@@ -121,8 +121,6 @@ class Piping {
         this.#end.up()
       } else if (message[0] === EVENT.DOWN) {
         this.#end.down(new TextDecoder().decode(message.subarray(1)))
-      } else if (message[0] === EVENT.UNSUPPORTED) {
-        this.#end.fail(new Failure(EX.UNREACHABLE, `${this.#contact.name} runs a version of p2p without pipes`))
       } else {
         const frame = decodeFrame(message) as PipeFrame
         if (frame.type === 'stream' || frame.type === 'credit') onFirst()

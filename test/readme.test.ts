@@ -182,7 +182,7 @@ const howOf = (typed: string): [begin: string, how: How] | undefined =>
 
 /** This machine's stick and address instead of those that were made up, and no minute of waiting. */
 const fitted = (typed: string): string =>
-  typed.replaceAll('203.0.113.7', '127.0.0.1').replaceAll('/media/stick', '~/stick').replaceAll('--linger 50s', '--linger 2s')
+  typed.replaceAll('203.0.113.7', '127.0.0.1').replaceAll('/media/stick', '~/stick').replaceAll('--linger 50s', '--linger 1s')
 
 /** Programs of others that are named as somebody's own. */
 const STAND_INS = { backup: 'echo 3 files', 'df-check': 'exit 1' }
@@ -317,8 +317,9 @@ function assertShown(shown: string[], done: Answered, ids: Map<string, string>):
 const missing = (programs: string[] = []): string | undefined =>
   programs.find((name) => spawnSync('sh', ['-c', `command -v ${name}`]).status !== 0)
 
-/** What was typed, or is somebody else's to run. */
+/** What is known of lines, as far as it was of use, and the lines that were typed: shown twice, they are typed once. */
 const used = new Set<string>()
+const typed = new Set<string>()
 
 let office: World | undefined
 
@@ -334,7 +335,8 @@ for (const { from, talk, lines } of DISPLAYS) {
         const elsewhere = Object.keys(ELSEWHERE).find((begin) => line.typed.startsWith(begin))
         const [begin, how] = howOf(line.typed) ?? ['', {}]
         used.add(elsewhere ?? begin)
-        if (elsewhere !== undefined) continue
+        if (elsewhere !== undefined || (!talk && typed.has(line.typed))) continue
+        typed.add(line.typed)
         const absent = missing(how.needs)
         if (absent === undefined) assertShown(line.output, await typeLine(world, line, how), ids)
         else skipped(`${absent}: not installed: ${from}: ${line.typed}`)

@@ -1,5 +1,5 @@
-// What runs over p2p-pipe: an archive, a remote shell, git and rsync, as README and the heads of examples/ show them,
-// also over a link that is cut again and again. What happens when a side is killed is in pipe.test.ts.
+// What runs over p2p-pipe: an archive, a remote shell, git and rsync, over a link that is cut again and again; as README
+// shows them they run in readme.test.ts. What happens when a side is killed is in pipe.test.ts.
 // test timeout: 420 s
 
 import { spawnSync } from 'node:child_process'
@@ -85,12 +85,12 @@ function cutAgain(proxies: Proxy[]): () => number {
   return () => cuts
 }
 
-test('tar c photos | p2p-pipe bob, over a link that is cut', async () => {
+test('an archive, over a link that is cut', async () => {
   await play(['tar'], async ({ proxies, at, start, run }) => {
     writePhotos(at('alice'))
     const cuts = cutAgain(proxies)
-    const there = start('bob', 'p2p-pipe alice | tar x')
-    await run('tar c photos | p2p-pipe bob')
+    const there = start('bob', 'p2p-pipe --timeout 3m alice | tar x')
+    await run('tar c photos | p2p-pipe --timeout 3m bob')
     assert.equal(await there.ended, { code: 0, signal: null })
     holdsPhotos(at('bob'))
     assert.ok(cuts() >= 2, `${cuts()} cuts`)

@@ -119,7 +119,7 @@ p2p_who() {
 export function notmuch(at: Surroundings): string {
   if (at.home.includes(';')) throw new Failure(EX.CONFIG, `notmuch takes no path with ';' in it: ${at.home}`)
   const database = `${at.home}-notmuch`
-  const [program, ...args] = [...at.run('p2p-sendmail'), '--home', at.home]
+  const program = at.run('p2p-sendmail').at(-1) ?? '' // Emacs puts options of its own right behind the program
   return `${comment(`notmuch for the messages of ${at.name}, with a database of its own
   p2p-id setup notmuch > ~/.config/notmuch-p2p
   mkdir -p ${shellWord(database)}
@@ -132,7 +132,9 @@ To answer:
 In Emacs, which reads with notmuch.el and answers with Message:
   (setq message-send-mail-function 'message-send-mail-with-sendmail
         sendmail-program ${lispString(program)}
-        message-sendmail-extra-arguments '(${args.map(lispString).join(' ')}))`)}
+        message-sendmail-extra-arguments '("--home" ${lispString(at.home)})
+        message-bogus-addresses nil  ; those here end in .invalid
+        notmuch-fcc-dirs nil)        ; p2p-sendmail keeps the copy in sent`)}
 
 [database]
 mail_root=${keyFileValue(at.home)}

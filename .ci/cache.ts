@@ -15,14 +15,16 @@ const place = mkdtempSync(join(tmpdir(), 'cache-'))
 interface Running {
   end: Promise<void>
   stop: () => void
+  type: (text: string) => void
   /** Everything on standard output so far contains it. */
   said: (word: string) => Promise<void>
   output: () => string
 }
 
 function start(who: string, command: string, ...args: string[]): Running {
-  const env = { PATH: process.env['PATH'] ?? '', P2P_MAP: 'false', P2P_LAN: 'false', P2P_HOME: join(place, who) }
-  const child = spawn(process.execPath, [COMPILE, command, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const env = { PATH: process.env['PATH'] ?? '', TERM: 'xterm', P2P_MAP: 'false', P2P_LAN: 'false', P2P_HOME: join(place, who) }
+  const chat = command === 'p2p-chat'
+  const child = spawn(process.execPath, [COMPILE, ...(chat ? ['--tty'] : []), command, ...args], { env, stdio: [chat ? 'pipe' : 'ignore', 'pipe', 'pipe'] })
   let output = ''
   let errors = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
@@ -33,7 +35,7 @@ function start(who: string, command: string, ...args: string[]): Running {
   const said = async (word: string): Promise<void> => {
     while (!output.includes(word)) await Promise.race([once(child.stdout, 'data'), end])
   }
-  return { end, stop: () => child.kill(), said, output: () => output }
+  return { end, stop: () => child.kill(), type: (text) => void child.stdin?.write(text), said, output: () => output }
 }
 
 async function run(who: string, command: string, ...args: string[]): Promise<string> {
@@ -56,6 +58,10 @@ async function main(): Promise<void> {
   await run('bob', 'p2p-inbox', 'list')
   await run('bob', 'p2p-id', 'list')
   await run('bob', 'p2p')
+  const chat = start('bob', 'p2p-chat', 'alice')
+  await chat.said('second')
+  chat.type('\u0003')
+  await chat.end
   listener.stop()
   await listener.end
 }

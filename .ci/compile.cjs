@@ -1,5 +1,6 @@
 // Runs a command as start.cjs does, and keeps what V8 has made of its program until it ends, with what was kept before:
-//   node .ci/compile.cjs COMMAND [ARGUMENT...]
+//   node .ci/compile.cjs [--tty] COMMAND [ARGUMENT...]
+// With --tty the command takes the pipes that it has for a terminal of 80 columns and 24 lines.
 
 'use strict'
 
@@ -10,7 +11,12 @@ const { Script } = require('node:vm')
 
 const SUM = 32
 
-const [command, ...args] = process.argv.slice(2)
+const tty = process.argv[2] === '--tty'
+const [command, ...args] = process.argv.slice(tty ? 3 : 2)
+if (tty) {
+  Object.assign(process.stdin, { isTTY: true, setRawMode: () => process.stdin })
+  Object.assign(process.stdout, { isTTY: true, columns: 80, rows: 24 })
+}
 const path = join(__dirname, '..', 'dist', 'code', `${command}.cjs`)
 const cache = path.replace(/cjs$/, 'cache')
 const code = readFileSync(path)

@@ -2,19 +2,15 @@
 // one, else line by line. Closing it, in whatever way, loses nothing: what was sent is in the queue, what came in the
 // inbox, what was typed in the draft.
 
-import { printable } from '../lib/base/text.ts'
-import { loadSuite } from '../lib/crypto/suite.ts'
-import { fingerprintWords } from '../lib/crypto/words.ts'
 import { Doing } from '../lib/chat/doing.ts'
 import { emojify, loadEmoji, suggest } from '../lib/chat/emoji.ts'
-import { isQuiet, ringing } from '../lib/chat/notify.ts'
+import { isQuiet, onDesktop, ringing } from '../lib/chat/notify.ts'
 import { pictureOf } from '../lib/chat/pictures.ts'
 import { Plain } from '../lib/chat/plain.ts'
 import { Room, type RoomOptions } from '../lib/chat/room.ts'
 import type { Screen } from '../lib/chat/screen.ts'
 import { aborted } from '../lib/delivery/requests.ts'
 import { loadConfig } from '../lib/disk/config.ts'
-import type { Contact } from '../lib/disk/contact.ts'
 import { openHome, type Home } from '../lib/disk/home.ts'
 import { main, type Call } from '../lib/edge/cli.ts'
 import { p2pChat } from '../lib/edge/commands.ts'
@@ -22,6 +18,9 @@ import { lines, stdinChunks, stdinIsTerminal, stopInput } from '../lib/edge/inpu
 
 /** Bytes of a line that is typed or piped in. */
 const LINE_MAX = 1 << 20
+
+/** From the start until the names of emoji are known. */
+const EMOJI_MS = 500
 
 const KEYS = [
   'Enter sends; Alt-Enter, Ctrl-J or \\ at the end of a line begins a new one; Tab completes',
@@ -31,6 +30,8 @@ const KEYS = [
   '  c changes an own one, d takes it back, Esc leaves it',
   'F1 this page; Ctrl-Z sleeps; Ctrl-C, or Ctrl-D where nothing is typed, leaves',
 ]
+
+const first = (): Promise<typeof import('../lib/chat/welcome.ts')> => import('../lib/chat/welcome.ts')
 
 async function chat(call: Call): Promise<void> {
   const { env } = process
@@ -63,9 +64,12 @@ async function chat(call: Call): Promise<void> {
     arrived(message, person) {
       const shown = person.key === room?.current.key
       if (!shown) show.tell(`${person.name} wrote${message.files.length > 0 ? ' and sent a file' : ''}`)
-      if (screen === undefined || (shown && screen.looked)) return
+      if (shown && screen?.looked !== false) return // line by line it is read as it comes
       const settings = config.notify(person.me ? undefined : person)
-      if (!isQuiet(settings, home.clock.now())) screen.ring(ringing(settings, person.name, message))
+      if (isQuiet(settings, home.clock.now())) return
+      screen?.ring(ringing(settings, person.name, message))
+      const notice = onDesktop(settings, person.name, message)
+      if (notice !== undefined) void import('../lib/delivery/hookdesktop.ts').then(({ notifyDesktop }) => notifyDesktop(notice))
     },
     told: (text) => show.tell(text),
   }
@@ -76,8 +80,13 @@ async function chat(call: Call): Promise<void> {
     surface: show,
     emojify,
     keys: full ? KEYS : [],
-    words: (contact) => wordsOf(room.self.identity, contact, env),
-    token: () => tokenPage(room.self.tokenText, full),
+    welcome: {
+      token: async () => (await first()).tokenPage(room.self.tokenText, full),
+      invite: async (name) => (await first()).invitePage(home, name, full),
+      words: async (contact) => (await first()).wordsPage(room.self.identity, contact, env),
+      add: async (name, line) => (await first()).addContact(home, name, line, { env, config: await loadConfig(home, env), signal }),
+      verify: async (contact) => (await first()).verifyContact(home, contact),
+    },
   })
   await doing.start()
   try {
@@ -101,7 +110,7 @@ async function chat(call: Call): Promise<void> {
 
 async function openScreen(home: Home, room: Room, doing: Doing, leave: () => void): Promise<Screen> {
   const { Screen: Full } = await import('../lib/chat/screen.ts')
-  void loadEmoji()
+  home.clock.after(EMOJI_MS, () => void loadEmoji()) // not before there is something to see
   const { NO_COLOR = '' } = process.env
   const screen = new Full({
     room,
@@ -125,27 +134,6 @@ async function runPlain(room: Room, doing: Doing, plain: Plain, signal: AbortSig
   } catch (error) {
     if (error !== left) throw error
   }
-}
-
-/** The line, and below it the QR code where there is a screen that it fits. */
-async function tokenPage(line: string, full: boolean): Promise<string[]> {
-  const { qrCode, qrLines } = await import('../lib/edge/qrcode.ts')
-  const code = full ? qrCode(line) : undefined
-  return [line, ...(code === undefined ? [] : ['', ...(qrLines(code) ?? ['it is too long for a QR code on a terminal: p2p-id token --qr-file FILE.png'])])]
-}
-
-async function wordsOf(own: Uint8Array, contact: Contact, env: NodeJS.ProcessEnv): Promise<string[]> {
-  const suite = await loadSuite(env)
-  const [mine, theirs] = await Promise.all([fingerprintWords(own, suite), fingerprintWords(contact.identity, suite)])
-  const rows = theirs.map((word, at) => `  ${String(at + 1).padStart(2)}  ${word.padEnd(12)}  ${mine[at] ?? ''}`)
-  const name = printable(contact.name)
-  return [
-    `Read these to each other by telephone, ${name} those on the right and you those on the left.`,
-    `  ${''.padStart(2)}  ${name.slice(0, 12).padEnd(12)}  you`,
-    ...rows,
-    '',
-    contact.verified === undefined ? `They are the same: p2p-id verify ${name} --ok` : 'You have compared them before.',
-  ]
 }
 
 main(p2pChat, { '': chat })

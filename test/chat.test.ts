@@ -2,8 +2,8 @@
 // chatscreen.test.ts.
 // test timeout: 300 s
 
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -13,8 +13,9 @@ import { readDraft, writeDraft } from '../lib/chat/drafts.ts'
 import { emojify } from '../lib/chat/emoji.ts'
 import { bytes, dayLine, type Look, messageLines, personLine } from '../lib/chat/lines.ts'
 import { chatMessage, type ChatMessage } from '../lib/chat/message.ts'
-import { isQuiet, ringing } from '../lib/chat/notify.ts'
+import { isQuiet, onDesktop, ringing } from '../lib/chat/notify.ts'
 import { numbered, parseOrder, WORDS } from '../lib/chat/order.ts'
+import { noticeCommand } from '../lib/delivery/hookdesktop.ts'
 import { Config } from '../lib/disk/config.ts'
 import type { MailEntry } from '../lib/disk/maildir.ts'
 import type { MessageInfo } from '../lib/wire/record.ts'
@@ -118,6 +119,18 @@ test('what rings says who wrote, at no hour that is quiet, and never what, unles
   assert.equal([own.notify(contact).by, own.notify().by], [[], ['bell']])
 })
 
+test('a notice on the desktop is one argument of the program that the system has, and says what was asked for', () => {
+  const evil = message({ text: text('$(rm -rf ~)\u0007\u001b]0;x') })
+  const quiet = { by: ['desktop'], quiet: [0, 0], text: false } as const
+  assert.is(onDesktop(quiet, 'bob', evil), 'bob wrote')
+  assert.is(onDesktop({ ...quiet, text: true }, 'bob', evil), 'bob: $(rm -rf ~)\\x07\\x1b]0;x')
+  assert.is(onDesktop({ ...quiet, by: ['bell'] }, 'bob', evil), undefined)
+  assert.is(ringing(quiet, 'bob', evil), '')
+  assert.equal(noticeCommand('-x', 'linux').slice(-3), ['--', 'p2p', '-x'])
+  const mac = noticeCommand('-x "', 'darwin')
+  assert.equal([mac[0], mac.at(-1), mac.slice(1, -1).some((word) => word.includes('x'))], ['osascript', '-x "', false])
+})
+
 test('emoji have names; what is no name stays', async () => {
   assert.is(await emojify('I :heart: it, :+1:, at 10:30:00 :nosuch: :constructor:'), 'I ❤️ it, 👍, at 10:30:00 :nosuch: :constructor:')
 })
@@ -188,19 +201,62 @@ test('two people talk line by line without a listener of their own, answer, reac
   })
 })
 
+test('who is invited inside the conversation is a contact when the line was taken, and is verified by words', async () => {
+  await Stage.with(async (stage) => {
+    const [alice, bob] = [await stage.peer('alice'), await stage.peer('bob')]
+    const a = alice.start('p2p-chat', ['--plain'], { stdin: 'pipe' })
+    await said(a, /^-- me: /m)
+    type(a, '/invite bob')
+    await said(a, /^3\. When you are contacts/m)
+    const [line = ''] = /^p2p\S{80,}$/m.exec(a.out) ?? []
+    type(a, '/invite p2p')
+    await said(a, /^-- bad name 'p2p': it is reserved$/m)
+    const b = bob.start('p2p-chat', ['--plain'], { stdin: 'pipe' })
+    await said(b, /^-- me: /m)
+    type(b, '/words')
+    await said(b, /^-- there is nobody to compare words with/m)
+    type(b, '/add alice')
+    await said(b, /^-- \/add takes NAME LINE/m)
+    type(b, `/add alice ${line.slice(0, -1)}`)
+    await said(b, /^-- .*typing error|^-- .*token/m)
+    type(b, `/add alice ${line}`)
+    await said(b, /^-- alice: .*not verified$/m)
+    await said(b, /^-- you and alice are contacts now: \/words$|^-- alice is not met yet, which is tried again/m) // on a slow machine
+    await said(a, /^-- bob is a contact now: \/to bob$/m)
+    type(b, '/words')
+    await said(b, /^ +12 {2}\w+ +\w+$/m)
+    const words = bob.good('p2p-id', ['show', 'alice'])
+    const theirs = [...b.out.matchAll(/^ +\d+ {2}(\w+) /gm)].map(([, word]) => word)
+    assert.is((await words)[0]?.['words'], theirs.slice(-12).join(' '))
+    type(b, '/verify')
+    await said(b, /^-- alice is verified$/m)
+    assert.is((await bob.good('p2p-id', ['show', 'alice']))[0]?.['verified'], true)
+    type(b, 'hello')
+    type(a, '/to bob')
+    await said(a, /^\d\d:\d\d bob: hello$/m)
+    for (const chat of [a, b]) chat.child.stdin?.end()
+    assert.equal([(await a.ended).code, (await b.ended).code], [0, 0])
+  })
+})
+
 test('killed in the middle it has lost nothing, and a contact elsewhere is only told of', async () => {
   await Stage.with(async (stage) => {
     const [alice, bob] = await stage.pair()
     const carol = await stage.peer('carol')
     await alice.meet(carol)
     const listener = await alice.listen()
-    const a = alice.start('p2p-chat', ['bob'], { stdin: 'pipe' })
+    writeFileSync(alice.at('config.toml'), '[notify]\nby = "desktop bell"\n[contact.bob]\nnotify = ""\n', { mode: 0o600 })
+    const stub = alice.file('notify-send', '#!/bin/sh\nprintf "%s\\n" "$@" >"$0.args.part"; mv "$0.args.part" "$0.args"\n')
+    chmodSync(stub, 0o755)
+    const a = alice.start('p2p-chat', ['bob'], { stdin: 'pipe', env: { PATH: `${dirname(stub)}:${process.env['PATH']}` } })
     await said(a, /^-- bob: /m)
     type(a, 'while you are away')
     await said(a, /while you are away {2}\(waiting\)$/m)
     await carol.send('alice', ['-m', 'psst'])
     await said(a, /^-- carol wrote$/m)
     assert.not.match(a.out, /psst/)
+    await until('a notice', () => existsSync(`${stub}.args`))
+    assert.equal(readFileSync(`${stub}.args`, 'utf8').split('\n').slice(-3), ['p2p', 'carol wrote', ''], 'never what she wrote')
     await a.kill()
     assert.is((await alice.good('p2p-inbox', ['list', '--new'])).length, 1, 'of another conversation: not read')
     const received = await bob.listen()

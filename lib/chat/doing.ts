@@ -11,6 +11,7 @@ import { readDraft, writeDraft } from './drafts.ts'
 import { type Found, fit } from './history.ts'
 import { quoteOf, type ChatMessage } from './message.ts'
 import { hour, presence } from './lines.ts'
+import type { Newcomer } from './welcome.ts'
 import { numbered, parseOrder, WORDS } from './order.ts'
 import type { Room } from './room.ts'
 
@@ -24,16 +25,23 @@ export interface Surface {
   leave(): void
 }
 
+/** First contact, and what makes it sure. */
+export interface Welcome {
+  /** Pages: the own token, an invite for this name, the words of a contact beside the own ones. */
+  token: () => Promise<string[]>
+  invite: (name: string) => Promise<string[]>
+  words: (contact: Contact) => Promise<string[]>
+  add: (name: string, line: string) => Promise<Newcomer>
+  verify: (contact: Contact) => Promise<void>
+}
+
 export interface DoingOptions {
   home: Home
   room: Room
   surface: Surface
   /** `:name:` for emoji. */
   emojify: (text: string) => Promise<string>
-  /** The words of this contact and the own ones. */
-  words: (contact: Contact) => Promise<string[]>
-  /** Lines that show the own token. */
-  token: () => Promise<string[]>
+  welcome: Welcome
   /** Keys, if there are any. */
   keys: readonly string[]
 }
@@ -108,7 +116,7 @@ export class Doing {
   }
 
   async #do(text: string, target?: string): Promise<void> {
-    const { room, surface, emojify } = this.#options
+    const { room, surface, emojify, welcome } = this.#options
     const order = parseOrder(text)
     const { key } = room.current // whoever is shown when the line is typed, whatever is shown when it goes
     if (order.do === 'say') {
@@ -154,18 +162,43 @@ export class Doing {
         return surface.show(this.#found(order.rest, await room.search(order.rest)))
       case 'older':
         return room.older()
-      case 'words': {
-        const { contact } = room
-        if (contact === undefined) throw new Failure(EX.USAGE, 'there is nobody to compare words with')
-        return surface.show(await this.#options.words(contact))
+      case 'invite':
+        return surface.show(await welcome.invite(order.rest))
+      case 'add':
+        return this.#add(order.rest)
+      case 'words':
+        return surface.show(await welcome.words(this.#somebody))
+      case 'verify': {
+        const contact = this.#somebody
+        await welcome.verify(contact)
+        await room.reload()
+        return surface.tell(`${contact.name} is verified`)
       }
       case 'token':
-        return surface.show(await this.#options.token())
+        return surface.show(await welcome.token())
       case 'help':
         return surface.show(this.#help())
       case 'quit':
         return surface.leave()
     }
+  }
+
+  get #somebody(): Contact {
+    const { contact } = this.#options.room
+    if (contact === undefined) throw new Failure(EX.USAGE, 'there is nobody to compare words with: /to NAME')
+    return contact
+  }
+
+  async #add(rest: string): Promise<void> {
+    const { room, surface, welcome } = this.#options
+    const [, name = '', line = ''] = /^(\S+)\s+([^]+)$/.exec(rest) ?? []
+    if (line === '') throw new Failure(EX.USAGE, '/add takes NAME LINE: the line that they gave you')
+    surface.tell(`calling whom the line is of ...`)
+    const { contact, trouble, invited } = await welcome.add(name, line)
+    await room.reload()
+    await this.enter(contact.key)
+    if (trouble !== undefined) surface.tell(`${contact.name} is not met yet, which is tried again: ${trouble}`)
+    else surface.tell(invited ? `you and ${contact.name} are contacts now: /words` : `${contact.name} must add you, too: /token shows the line to hand over`)
   }
 
   #say(key: string, text: string, reply?: string): Promise<void> {

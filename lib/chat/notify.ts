@@ -5,7 +5,7 @@ import { printable } from '../base/text.ts'
 import { gist, type ChatMessage } from './message.ts'
 
 export interface NotifySettings {
-  /** `bell`, `osc9`, both or none of them. */
+  /** `bell`, `osc9`, `desktop`, several or none of them. */
   readonly by: readonly string[]
   /** Minutes of the day, from and until; the same twice: never. */
   readonly quiet: readonly [number, number]
@@ -23,8 +23,17 @@ export function isQuiet({ quiet: [from, until] }: NotifySettings, now: number): 
 
 /** What to write to the terminal; '' for nothing. `name` is the own name of the contact. */
 export function ringing(settings: NotifySettings, name: string, message: ChatMessage): string {
-  const said = settings.text ? `${name}: ${gist(message)}` : `${name} wrote`
-  return settings.by.map((way) => (way === 'bell' ? '\u0007' : way === 'osc9' ? `\u001b]9;p2p: ${line(said)}\u0007` : '')).join('')
+  const osc9 = `\u001b]9;p2p: ${line(said(settings, name, message))}\u0007`
+  return settings.by.map((way) => (way === 'bell' ? '\u0007' : way === 'osc9' ? osc9 : '')).join('')
+}
+
+/** What a notice on the desktop says; undefined for none. */
+export function onDesktop(settings: NotifySettings, name: string, message: ChatMessage): string | undefined {
+  return settings.by.includes('desktop') ? printable(said(settings, name, message)).slice(0, 200) : undefined
+}
+
+function said({ text }: NotifySettings, name: string, message: ChatMessage): string {
+  return text ? `${name}: ${gist(message)}` : `${name} wrote`
 }
 
 /** Fit for the inside of an escape sequence: a terminal shows it as it is. */

@@ -28,13 +28,16 @@ export const WORDS = [
   { word: 'save', takes: '[N] [FOLDER]', text: 'save the files of message N' },
   { word: 'search', takes: 'WORDS', text: 'find messages of this conversation' },
   { word: 'older', takes: '', text: 'show earlier messages' },
+  { word: 'invite', takes: 'NAME', text: 'a line, and as a QR code if it fits, that makes somebody a contact' },
+  { word: 'add', takes: 'NAME LINE', text: 'take the line that somebody gave you: an invite or a token' },
   { word: 'words', takes: '', text: 'the 12 words to compare with this contact' },
+  { word: 'verify', takes: '', text: 'they were the same' },
   { word: 'token', takes: '', text: 'show the own token, and as a QR code if it fits' },
   { word: 'help', takes: '', text: 'show the keys and commands' },
   { word: 'quit', takes: '', text: 'leave; a draft is kept' },
 ] as const satisfies readonly Described[]
 
-const NEEDED: ReadonlySet<Word> = new Set(['to', 'react', 'reply', 'edit', 'file', 'search'])
+const NEEDED: ReadonlySet<Word> = new Set(['to', 'react', 'reply', 'edit', 'file', 'search', 'invite', 'add'])
 
 /** Throws Failure 64 for a command that is none or lacks what it takes. */
 export function parseOrder(line: string): Order {

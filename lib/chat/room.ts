@@ -4,10 +4,8 @@
 
 import { sleep } from '../base/clock.ts'
 import { EX, Failure, ioFailure } from '../base/fail.ts'
-import { loadHash } from '../crypto/suite.ts'
-import { compose, limitFor, type Letter } from '../delivery/compose.ts'
+import type { Letter } from '../delivery/compose.ts'
 import type { Outcome } from '../delivery/desk.ts'
-import { Outbox } from '../delivery/outbox.ts'
 import { arrivals } from '../disk/arrivals.ts'
 import type { Config } from '../disk/config.ts'
 import { checkSendable, type Contact, isWelcome } from '../disk/contact.ts'
@@ -22,17 +20,15 @@ import type { Queued } from '../disk/queued.ts'
 import { saveFile } from '../disk/savefile.ts'
 import { seenEnd } from '../disk/seen.ts'
 import { formatAddress } from '../wire/address.ts'
-import type { Hash } from '../wire/envelope.ts'
 import { collect } from '../wire/mailread.ts'
-import { Company } from './company.ts'
+import type { Company } from './company.ts'
 import { type Found, History, PAGE } from './history.ts'
 import type { ChatMessage } from './message.ts'
+import type { Sender } from './sender.ts'
 
 /** Files that change are looked at once for all changes within so much time; of more changes the whole folder is. */
 const CALM_MS = 60
 const NAMES_MAX = 200
-/** How long a message is offered at once; the listener goes on with it. */
-const WAIT_MS = 20_000
 export interface Person {
   readonly key: string
   readonly name: string
@@ -55,20 +51,20 @@ export interface RoomOptions {
   reread: () => Promise<Config>
   signal: AbortSignal
   /** Something is to be drawn anew. */
-  changed(): void
+  changed: () => void
   /** A message has come, of whatever conversation; not one that was read here already. */
   arrived(message: ChatMessage, person: Person): void
   /** One sentence for a person. */
-  told(text: string): void
+  told: (text: string) => void
 }
 
 export class Room {
   readonly #options: RoomOptions
-  readonly #hash: Hash
-  readonly #company: Company
+  #company: Company | undefined
   #keyring: Keyring
   #talk: Conversation
-  #outbox: Outbox
+  /** From the first message on. */
+  #sender: Promise<Sender> | undefined
   /** The current conversation; none while it is being entered. */
   #history: History | undefined
   #key: string
@@ -83,35 +79,21 @@ export class Room {
   #turn: Promise<unknown> = Promise.resolve()
   readonly #done: Promise<unknown>[] = []
 
-  private constructor(options: RoomOptions, hash: Hash, keyring: Keyring, talk: Conversation, key: string) {
-    const { home, reread, signal } = options
+  private constructor(options: RoomOptions, keyring: Keyring, talk: Conversation, key: string) {
     this.#options = options
-    this.#hash = hash
     this.#keyring = keyring
     this.#talk = talk
     this.#key = key
-    this.#outbox = this.#newOutbox()
-    this.#company = new Company({
-      home,
-      reread,
-      signal,
-      onPeer: (peer, up) => void this.#peer(peer, up),
-      onListener: (here, own) => {
-        this.#here = here ? (own ? 'own' : 'listener') : undefined
-        options.changed()
-      },
-      onNotice: (text) => options.told(text),
-    })
   }
 
   /** Opens the home's conversations at that with `name`, else at the latest one. Throws Failure 67 as the resolver does. */
   static async open(options: RoomOptions, name?: string): Promise<Room> {
-    const { home, env } = options
+    const { home } = options
     const keyring = await loadKeyring(home)
     const end = await seenEnd(home)
     const first = name === undefined ? undefined : keyring.resolveAny(name).key
     const talk = await Conversation.read(viewOf(home, keyring))
-    const room = new Room(options, await loadHash(env), keyring, talk, first ?? keyring.self.key)
+    const room = new Room(options, keyring, talk, first ?? keyring.self.key)
     room.#end = end
     room.#count()
     if (first === undefined) room.#key = room.people.find(({ me }) => !me)?.key ?? keyring.self.key
@@ -122,14 +104,31 @@ export class Room {
 
   /** From here on it follows what happens, with a listener beside it. */
   start(): void {
-    this.#done.push(this.#follow(this.#end), this.#company.keep())
+    this.#done.push(this.#follow(this.#end), this.#keepCompany())
     this.#watchFiles()
+  }
+
+  async #keepCompany(): Promise<void> {
+    const { Company: Beside } = await import('./company.ts') // most of the program is in it
+    const { home, reread, signal, changed, told } = this.#options
+    this.#company = new Beside({
+      home,
+      reread,
+      signal,
+      onPeer: (peer, up) => void this.#peer(peer, up),
+      onListener: (here, own) => {
+        this.#here = here ? (own ? 'own' : 'listener') : undefined
+        changed()
+      },
+      onNotice: told,
+    })
+    await this.#company.keep()
   }
 
   /** Resolves when everything that is under way has ended; call after the signal fired. */
   async close(): Promise<void> {
     await this.#turn.catch(() => undefined)
-    await this.#outbox.finish().catch(() => undefined)
+    await (await this.#sender)?.close()
     await Promise.all(this.#done)
   }
 
@@ -230,11 +229,15 @@ export class Room {
 
   /** Accepts a message for a contact or oneself: it is safe when this resolves. Throws Failure 65, 66, 74, 77. */
   async say(key: string, letter: Partial<Letter>): Promise<void> {
-    const { home, config } = this.#options
-    const to = this.#keyring.byKey(key) ?? this.self
-    if (!('me' in to)) checkSendable(to)
-    const composed = await compose(home, this.#hash, { attachments: [], ...letter }, limitFor(config, [to]))
-    await this.#outbox.accept([{ to: [to], composed }])
+    const sender = await (this.#sender ??= this.#openSender())
+    await sender.say(this.#keyring.byKey(key) ?? this.self, letter)
+  }
+
+  async #openSender(): Promise<Sender> {
+    const { Sender: Opened } = await import('./sender.ts')
+    const { home, config, signal, env } = this.#options
+    const queued = (copy: Queued): Promise<void> => this.#refreshCopy(copy)
+    return Opened.open({ home, config, signal, queued, outcome: (outcome) => this.#outcome(outcome) }, this.#keyring, env)
   }
 
   /** Marks what is shown as seen: flag S, as mail programs do. */
@@ -303,7 +306,7 @@ export class Room {
       name: me ? 'me' : one.name,
       me,
       verified: me || one.verified !== undefined,
-      online: this.#company.isOnline(key),
+      online: this.#company?.isOnline(key) === true,
       seen: this.#met.get(key),
       unread,
       last,
@@ -411,40 +414,26 @@ export class Room {
       }
     }
     const sent = home.files.watch(home.at('sent', 'cur'), calm((names) => this.#refreshSent(names)))
-    const contacts = home.files.watch(home.at('contacts'), calm(() => this.#reload()))
+    const contacts = home.files.watch(home.at('contacts'), calm(() => this.reload()))
     signal.addEventListener('abort', () => (sent(), contacts()), { once: true })
   }
 
-  #reload(): Promise<void> {
+  /** Contacts are read anew, and what is new about them told. */
+  reload(): Promise<void> {
     return this.#inTurn(async () => {
-      const { home } = this.#options
-      const before = placesOf(this.contact)
+      const { home, told } = this.#options
+      const before = new Map(this.#keyring.all().map((contact) => [contact.key, placesOf(contact)]))
       this.#keyring = await loadKeyring(home)
       this.#places = []
       this.#talk.view = this.#view
-      this.#done.push(this.#outbox.finish().catch(() => undefined)) // it goes on with what it has
-      this.#outbox = this.#newOutbox()
+      ;(await this.#sender)?.know(this.#keyring)
       this.#count()
-      const { contact } = this
-      if (contact !== undefined && before !== '' && placesOf(contact) !== before) this.#options.told(`${contact.name} has a new address`)
+      for (const contact of this.#keyring.all().filter(isWelcome)) {
+        const was = before.get(contact.key)
+        if (was === undefined) told(`${contact.name} is a contact now: /to ${contact.name}`)
+        else if (was !== '' && placesOf(contact) !== was) told(`${contact.name} has another address now, which came by a call that only ${contact.name} could make`)
+      }
       this.#options.changed()
-    })
-  }
-
-  #newOutbox(): Outbox {
-    const { home, config, signal } = this.#options
-    return new Outbox({
-      home,
-      keyring: this.#keyring,
-      config,
-      hash: this.#hash,
-      waitMs: WAIT_MS,
-      signal,
-      teller: {
-        queued: (queued) => this.#refreshCopy(queued),
-        noted: () => Promise.resolve(),
-        outcome: (outcome) => this.#outcome(outcome),
-      },
     })
   }
 
@@ -472,8 +461,8 @@ export class Room {
 }
 
 /** Where a contact says it is; '' if it never said so. */
-function placesOf(contact: Contact | undefined): string {
-  return contact?.sessionAddresses.map(formatAddress).sort().join(' ') ?? ''
+function placesOf(contact: Contact): string {
+  return contact.sessionAddresses.map(formatAddress).sort().join(' ')
 }
 
 function viewOf(home: Home, keyring: Keyring): View {

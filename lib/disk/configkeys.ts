@@ -6,6 +6,8 @@ import { parseAddress } from '../wire/address.ts'
 import { STUN_PORT } from '../wire/stun.ts'
 
 const HOSTS_MAX = 8
+/** Ways of telling that a message has come. */
+const WAYS: readonly string[] = ['bell', 'osc9', 'desktop']
 
 /** duration: seconds. size: bytes. hosts: HOST[:PORT], any number of them. ways: words for bells. hours: `22:00-07:00`. */
 export type Kind = 'duration' | 'size' | 'bool' | 'text' | 'hosts' | 'ways' | 'hours'
@@ -62,7 +64,7 @@ export const WORDS: Readonly<Record<Kind, string>> = {
   bool: 'true or false',
   text: 'a text without NUL',
   hosts: 'a list of HOST:PORT',
-  ways: "'bell', 'osc9', both or ''",
+  ways: "'bell', 'osc9', 'desktop', several of them or ''",
   hours: "hours as '22:00-07:00'",
 }
 
@@ -91,7 +93,7 @@ function readHosts(text: string): string {
 
 function readWays(text: string): string {
   const ways = text.split(/[\s,]+/).filter((each) => each !== '')
-  for (const way of ways) if (way !== 'bell' && way !== 'osc9') throw new Failure(EX.USAGE, `bad word ${quote(way)}: write bell or osc9`)
+  for (const way of ways) if (!WAYS.includes(way)) throw new Failure(EX.USAGE, `bad word ${quote(way)}: write bell, osc9 or desktop`)
   return [...new Set(ways)].join(' ')
 }
 

@@ -3,9 +3,12 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
+import { isHopeless, natsOf } from '../lib/delivery/nats.ts'
+import type { Contact } from '../lib/disk/contact.ts'
 import { NAT_CLASS } from '../lib/net/outside.ts'
 import { type Counts, Tally } from '../lib/net/tally.ts'
 import { type Facts, natWords, verdict, type VerdictReason, VERDICTS } from '../lib/net/verdict.ts'
+import type { Address } from '../lib/wire/address.ts'
 import { HELLO_SIZE } from '../lib/wire/hello.ts'
 import { readSchema } from './records.ts'
 
@@ -104,6 +107,21 @@ test('another port of the contact shows when something comes from it, and probes
   for (let port = 1000; port < 2000; port++) tally.note({ out: false, size: 9, place: { ...bob, port } })
   assert.ok(tally.places.length <= 24, 'bounded')
   assert.is(tally.places.reduce((sum, { seen }) => sum + seen, 0), 1001)
+})
+
+test('a pair is hopeless only if both routers are known to change ports and nothing else can lead there', () => {
+  const place = (host: string): Address => ({ host, port: 1, tcp: true, udp: true })
+  const contact = (change: Partial<Contact> = {}): Contact =>
+    ({ nat: SYMMETRIC, tokenText: '', addresses: [place('11.22.33.74')], sessionAddresses: [], ...change }) as unknown as Contact
+  const hopeless = (seen: number, change: Partial<Contact> = {}): boolean => isHopeless(natsOf(seen, '', contact(change)), contact(change))
+  assert.is(hopeless(SYMMETRIC), true)
+  assert.is(hopeless(UNKNOWN), false)
+  assert.is(hopeless(INDEPENDENT), false)
+  assert.is(hopeless(SYMMETRIC, { nat: INDEPENDENT }), false)
+  assert.is(hopeless(SYMMETRIC, { nat: UNKNOWN }), false)
+  assert.is(hopeless(SYMMETRIC, { addresses: [place('11.22.33.74'), place('2001:db8::1')] }), false)
+  assert.is(hopeless(SYMMETRIC, { addresses: [place('bob.example.org')] }), false)
+  assert.is(hopeless(SYMMETRIC, { sessionAddresses: [place('11.22.33.74')] }), false, 'there was a session')
 })
 
 test.run()

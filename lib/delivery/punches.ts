@@ -15,11 +15,11 @@ import { STUN_PORT } from '../wire/stun.ts'
 import type { Message } from './control.ts'
 import { lookFromOutside } from './lookout.ts'
 import { recallSights } from './meeting.ts'
+import { type Nats, natsOf } from './nats.ts'
 import type { Peers, Trouble } from './peers.ts'
 import type { PortMapping } from './portmapping.ts'
 import { type Refusal, Ways } from './punchways.ts'
 import { aborted, strings, type Write } from './requests.ts'
-import { natIn, natOf } from './search.ts'
 import type { Session } from './session.ts'
 import type { Station } from './station.ts'
 import type { UdpSide } from './udpside.ts'
@@ -294,10 +294,9 @@ export class Punches {
     }
   }
 
-  #nats(contact: Contact): { own: number; peer: number } {
+  #nats(contact: Contact): Nats {
     const { station } = this.#options
-    const { nat } = station.place()
-    return { own: nat === NAT_CLASS.UNKNOWN ? natIn(station.keyring.self.tokenText) : nat, peer: natOf(contact) }
+    return natsOf(station.place().nat, station.keyring.self.tokenText, contact)
   }
 
   /** A command that has just begun knows what was seen of this machine before. */

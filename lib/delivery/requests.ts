@@ -142,6 +142,13 @@ export class Requests {
     if (rest.size > 0 && !gone.aborted) await aborted(over.signal)
     cancel()
     this.#watchers.delete(watcher)
+    if (gone.aborted) return
+    const { station } = this.#options
+    for (const [id, key] of rest) {
+      const contact = station.keyring.byKey(key)
+      const why = contact && station.hopelessness(contact)
+      if (why !== undefined) write({ type: 'deferred', id, ...why })
+    }
   }
 
   /** Those that are contacts, each once: nothing is begun or kept for anybody else. */

@@ -8,11 +8,9 @@ import { OPEN_AGAIN_MS, probes, SOCKETS } from '../net/birthday.ts'
 import { Crowd } from '../net/crowd.ts'
 import type { OpenDatagrams } from '../net/datagram.ts'
 import type { Link } from '../net/link.ts'
-import { NAT_CLASS } from '../net/outside.ts'
 import type { Endpoint } from '../net/stream.ts'
 import { OPENER_HOPS, type UdpPort } from '../net/udp.ts'
 import { openUdx4 } from '../net/udx.ts'
-import { EXT_NAT, parseToken } from '../wire/token.ts'
 import { isFullDisk } from './limits.ts'
 import { SparePort } from './spareport.ts'
 import type { Station } from './station.ts'
@@ -97,15 +95,4 @@ export async function tryPorts({ station, contact, port, places, ms, signal }: T
     if (!(error instanceof Failure) && !isFullDisk(error)) throw error
     return undefined
   }
-}
-
-/** The NAT class of the contact, as it told it last. */
-export function natOf(contact: Contact): number {
-  return contact.nat ?? natIn(contact.tokenText)
-}
-
-/** The NAT class that a token tells. */
-export function natIn(tokenText: string): number {
-  if (tokenText === '') return NAT_CLASS.UNKNOWN
-  return parseToken(tokenText).ext.find(({ type }) => type === EXT_NAT)?.value[0] ?? NAT_CLASS.UNKNOWN
 }

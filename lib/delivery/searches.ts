@@ -19,8 +19,9 @@ import type { Ending, Endpoint } from '../net/stream.ts'
 import type { UdpPort } from '../net/udp.ts'
 import { isGlobal } from '../wire/address.ts'
 import type { Holding } from './holding.ts'
+import { natOf } from './nats.ts'
 import { placesOf } from './places.ts'
-import { ManyPorts, natOf, tryPorts } from './search.ts'
+import { ManyPorts, tryPorts } from './search.ts'
 import type { Station } from './station.ts'
 
 /** At 100 a second. */

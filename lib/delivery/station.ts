@@ -20,12 +20,14 @@ import type { GreetOptions } from '../net/greeting.ts'
 import { localAddresses } from '../net/interfaces.ts'
 import type { Link } from '../net/link.ts'
 import { Outside } from '../net/outside.ts'
+import { BOTH_SYMMETRIC } from '../net/verdict.ts'
 import { acceptFromPeer, type Address, ADDRESSES_MAX, isLoopback, joinedAddresses } from '../wire/address.ts'
 import type { PipeFrame } from '../wire/frame.ts'
 import type { Payload2 } from '../wire/hello.ts'
 import { type Claim, Door } from './door.ts'
 import { Admission, isFullDisk } from './limits.ts'
 import { type Greeting, noteMeeting, takeTurns } from './meeting.ts'
+import { isHopeless, natsOf } from './nats.ts'
 import { NewsDesk } from './news.ts'
 import { Passing } from './passing.ts'
 import { Postmaster } from './postmaster.ts'
@@ -193,7 +195,14 @@ export class Station {
   async connect(contact: Contact, options: ConnectOptions = {}): Promise<{ link: Link } | DialTrouble> {
     const outcome = await this.#reach.connect(contact, options)
     if ('link' in outcome) this.greeted(contact, outcome.link)
+    else if (outcome.reason === 'timeout') return { ...outcome, ...this.hopelessness(contact) }
     return outcome
+  }
+
+  /** Why nothing can lead to this contact as things are, in the words of DialTrouble. */
+  hopelessness(contact: Contact): Pick<DialTrouble, 'reason' | 'text'> | undefined {
+    const nats = natsOf(this.place().nat, this.#keyring.self.tokenText, contact)
+    return this.mapped().length === 0 && isHopeless(nats, contact) ? { reason: 'both-symmetric', text: BOTH_SYMMETRIC } : undefined
   }
 
   /** What a hello to this contact says; `forget` what is secret in it once the calls are over. */

@@ -6,7 +6,7 @@ import { type Address, formatAddress } from '../wire/address.ts'
 
 export interface DialTrouble {
   /** The word of p2p-send's `deferred` record. */
-  reason: DialReason | 'no-address' | 'local-error' | 'backoff'
+  reason: DialReason | 'no-address' | 'local-error' | 'backoff' | 'both-symmetric'
   text: string
   addresses: { address: string; reason: DialReason | 'backoff' }[]
 }

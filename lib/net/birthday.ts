@@ -8,6 +8,7 @@ import type { Suite } from '../crypto/suite.ts'
 import { NAT_CLASS } from './outside.ts'
 import { slotValue } from './rendezvous.ts'
 import type { Shot } from './udp.ts'
+import { BOTH_SYMMETRIC } from './verdict.ts'
 
 /** Sockets of the side whose router changes ports. */
 export const SOCKETS = 256
@@ -58,7 +59,7 @@ export function partOf(own: number, peer: number): Part | undefined {
 /** Why a search is of no use, in words; undefined if it may help. */
 export function whyNoSearch(own: number, peer: number): string | undefined {
   if (partOf(own, peer) !== undefined) return undefined
-  if (own === NAT_CLASS.SYMMETRIC) return 'both sides randomise ports: use IPv6, forward a port, or carry a bundle'
+  if (own === NAT_CLASS.SYMMETRIC) return BOTH_SYMMETRIC
   return 'a search is for a router that gives every destination another port, and neither does'
 }
 

@@ -16,6 +16,9 @@ export const VERDICTS = [
   'silent',
 ] as const
 
+/** For two that only IPv6, a forwarded port or a bundle brings together. */
+export const BOTH_SYMMETRIC = 'both sides randomise ports: use IPv6, forward a port, or carry a bundle'
+
 export type VerdictReason = (typeof VERDICTS)[number]
 
 export interface Facts {
@@ -73,8 +76,7 @@ export function verdict(facts: Facts): Verdict {
   }
   const [left, right] = [own, peer].map((nat) => nat === NAT_CLASS.SYMMETRIC)
   if (left === true && right === true) {
-    const text = 'both sides randomise ports: use IPv6, forward a port, or carry a bundle'
-    return { reason: 'both-symmetric', text, advice: [forward, `or the same on the side of ${name}`, bundle] }
+    return { reason: 'both-symmetric', text: BOTH_SYMMETRIC, advice: [forward, `or the same on the side of ${name}`, bundle] }
   }
   const sent = udp.reduce((sum, { openers, hellos }) => sum + openers + hellos, 0)
   if (sent === 0 && tcp.every(({ reason }) => reason === 'unroutable' || reason === 'unresolved')) {

@@ -1,5 +1,5 @@
 // Acceptance: two people behind NATs of every kind that lets two meet, each with a listener, write to each other.
-// test timeout: 900 s
+// test timeout: 1800 s
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert'
 import { missing } from './lab.ts'
 import { meet } from './meet.ts'
 import { Scene } from './scene.ts'
-import { until } from '../peer.ts'
+import { pause, until } from '../peer.ts'
 
 const skip = missing()
 if (skip !== undefined) test(`skip: natlab: ${skip}`, () => console.log(`skip: natlab: ${skip}`))
@@ -69,11 +69,58 @@ if (skip === undefined) {
     })
   })
 
+  for (const pair of ['cone sym', 'coneopen cgnsym', 'eim fw6']) {
+    test(`${pair}, nothing known of either: both listen, one writes, and it arrives by a search`, async () => {
+      const [a = '', b = ''] = pair.split(' ')
+      await Scene.with(
+        a,
+        b,
+        async (scene) => {
+          const openers = [scene.openers('a', 'b'), scene.openers('b', 'a')]
+          const [left, right] = [await scene.listen('a'), await scene.listen('b')]
+          const began = performance.now()
+          const { id } = scene.send('b', 'found', ['--queue-only'])
+          await left.until('message', undefined, 330_000)
+          await until('the receipt', () => !scene.queued('b', id))
+          console.log(`# ${pair}: delivered after ${((performance.now() - began) / 1000).toFixed(1)} s`)
+          for (const count of openers) {
+            const { left: sent, arrived } = count()
+            assert.ok(sent > 0)
+            assert.is(arrived, 0, 'an opener ends on the way')
+          }
+          assert.equal(scene.inbox('a'), ['found'])
+          await Promise.all([left.stop(), right.stop()])
+        },
+        { calmMs: 0 },
+      )
+    })
+  }
+
+  test('two whose routers are known to change ports are told so, and nothing is searched; a port let through brings them together', async () => {
+    await Scene.with('sym', 'sym', async (scene) => {
+      await scene.explore()
+      const [left, right] = [await scene.listen('a'), await scene.listen('b')]
+      await until('what the router does', () => scene.records('a', 'p2p-punch', ['--status'])[0]?.['nat'] === 'symmetric', 30_000)
+      const wire = scene.capture('na', 'udp and greater 790', 'wan')
+      const sent = scene.send('a', 'patience')
+      assert.equal([sent.type, sent.reason], ['deferred', 'both-symmetric'])
+      await pause(60_000)
+      await wire.stop()
+      assert.ok(wire.lines.length < 20, `${wire.lines.length} hellos`)
+      assert.equal(scene.waiting('a'), [sent.id])
+      const rule = `udp dport ${scene.port} dnat ip to 192.168.1.2`
+      scene.lab.run('na', ['nft', `add table ip mapped; add chain ip mapped p { type nat hook prerouting priority -101; }; add rule ip mapped p iifname "wan" ${rule}`])
+      await right.until('message', undefined, 400_000)
+      assert.equal(scene.inbox('b'), ['patience'])
+      await Promise.all([left.stop(), right.stop()])
+    })
+  })
+
   test('who cannot meet over IPv4 is told so by the wait, and the message goes once IPv6 is there', async () => {
     await Scene.with('sym', 'sym', async (scene) => {
       const [left, right] = [await scene.listen('a'), await scene.listen('b')]
       const sent = scene.send('a', 'patience')
-      assert.equal([sent.type, sent.reason], ['deferred', 'timeout'])
+      assert.equal([sent.type, sent.reason], ['deferred', 'timeout'], 'nobody knows more')
       assert.equal(scene.waiting('a'), [sent.id])
       await Promise.all([left.stop(), right.stop()])
       scene.rebuild('fw6', 'fw6')

@@ -12,7 +12,7 @@ import { loadKeyring } from '../../lib/disk/keyring.ts'
 import { PERIOD_MS, PERIOD_WAITING_MS, SILENCE_MS } from '../../lib/net/holes.ts'
 import { holeOffset, rendezvousKey } from '../../lib/net/rendezvous.ts'
 import { argvOf } from '../command.ts'
-import { Running } from '../peer.ts'
+import { Running, until } from '../peer.ts'
 import type { Rec } from '../records.ts'
 import { Lab, type Node } from './lab.ts'
 
@@ -105,6 +105,33 @@ export class Scene {
       this.tell('b', 'a')
       if (calmMs === 0 || (await this.#isCalm(calmMs))) return
     }
+  }
+
+  /**
+   * Both homes ask two servers outside how they are seen, now and whenever they listen, and their tokens say what their
+   * routers do, as those of people who have a server would.
+   */
+  async explore(): Promise<void> {
+    const { C1 = '' } = this.lab.env
+    const servers = ['carol', 'dave'].map((name, i) => {
+      const env = { PATH: process.env['PATH'] ?? '', HOME: this.dir, P2P_HOME: join(this.dir, name) }
+      const port = PORT + 10 + i
+      this.lab.run('c', [...argvOf('p2p-id'), 'init', '--name', name, '--no-passphrase', '--port', String(port)], { env })
+      const listener = new Running(this.lab.start('c', [...argvOf('p2p-listen'), '--json', '--stun=any'], env))
+      return { listener, address: `${C1}:${port}` }
+    })
+    for (const { listener } of servers) await listener.until('listening')
+    for (const who of ['a', 'b'] as const) {
+      const list = servers.map(({ address }) => `"${address}"`).join(', ')
+      writeFileSync(join(this.home(who), 'config.toml'), `stun = [${list}]\n`, { mode: 0o600 })
+      const listener = await this.listen(who)
+      const known = (): boolean => this.records(who, 'p2p-punch', ['--status'])[0]?.['nat'] !== 'unknown'
+      await until('what the router does', known, 30_000)
+      this.run(who, 'p2p-id', ['token', ...this.addresses(who).flatMap((address) => ['--addr', address])])
+      await listener.stop()
+    }
+    this.tell('a', 'b')
+    this.tell('b', 'a')
   }
 
   /** Hands over the token of one to the other, by a friend. */

@@ -13,8 +13,8 @@
 #   make soak KILLS=1000 MESSAGES=10000    two people write while their processes are killed
 #   make resume BYTES=4G CUTS=100    one large file over a link that breaks; both with KEEP=DIR MINUTES=5 in shares
 #   make resume BYTES=5G CUTS=3 ONLY='sender receiver'    the same while its processes are killed, and what they tell
-#   make crash                       the commands die at every system call: hours; what was done is kept in dist/
-#   make crash SHARD=3/20 T=big      the third of 20 parts of it, only of scenes with big messages
+#   make crash                       the commands die at every system call: an hour or two; what was done is kept in dist/
+#   make crash MINUTES=30 T=big      an even share of it, only of scenes with big messages; the same call goes on with it
 #   make install PREFIX=$HOME/.local
 #   make deb                         a package for dpkg from the same files
 #   make nodes                       the tests on the newer lines of node
@@ -160,8 +160,8 @@ soak resume: all
 	@$(call q,$(NODE)) --import tsx test/soak/run.ts $@
 
 # Goes on where an interrupted one stopped, for as long as the commands stay the same.
-crash: all
-	@$(call q,$(NODE)) --import tsx test/crash/run.ts $(if $(SHARD),--shard $(SHARD)) $(T)
+crash: cache
+	@$(call q,$(NODE)) --import tsx test/crash/run.ts $(if $(MINUTES),--minutes $(MINUTES)) $(T)
 
 # Each parser in a thread of its own, led by which code ran; make test has some thousand inputs of it.
 fuzz: $(MODULES)

@@ -74,7 +74,7 @@ for (const [i, role] of ROLES.entries()) {
       const bundles = join(cast.stage.dir, 'bundles')
       await bundle(['p2p-send', 'p2p-queue', 'p2p-listen'], bundles)
       await sampled(scene, play, await countSteps(cast, play, bundles), STEPS)
-      if (why === undefined) await sampled(scene, play, await countCalls(cast, play), CALLS)
+      if (why === undefined) await sampled(scene, play, (await countCalls(cast, play)).series, CALLS)
     })
   })
 }

@@ -72,12 +72,16 @@ export async function openControl(home: Home, serve: Serve): Promise<{ close(): 
     server.on('error', reject) // once it listens: out of descriptors for one connection, the next may work
     server.listen(path, resolve)
   })
-  await home.files.chmod(path, 0o600)
-  return {
-    async close() {
-      for (const socket of open) socket.destroy()
-      await new Promise<void>((resolve) => server.close(() => resolve()))
-      await home.files.unlink(path)
-    },
+  const close = async (): Promise<void> => {
+    for (const socket of open) socket.destroy()
+    await new Promise<void>((resolve) => server.close(() => resolve()))
+    await home.files.unlink(path)
   }
+  try {
+    await home.files.chmod(path, 0o600)
+  } catch (error) {
+    await close() // what is left open would keep the process alive
+    throw error
+  }
+  return { close }
 }

@@ -39,13 +39,24 @@ export class Cast {
 
   /** Runs `work` with two people who know each other, and takes everything away afterwards. */
   static async with<T>(work: (cast: Cast) => Promise<T>): Promise<T> {
+    const cast = await Cast.open()
+    try {
+      return await work(cast)
+    } finally {
+      await cast.stage.close()
+    }
+  }
+
+  /** Whoever calls this closes the stage. */
+  static async open(): Promise<Cast> {
     const stage = new Stage()
     try {
       const [alice, bob] = await stage.pair()
       for (const { path } of [alice, bob]) cpSync(path, `${path}.first`, { recursive: true })
-      return await work(new Cast(stage, alice, bob, await loadKeyring(alice.home)))
-    } finally {
+      return new Cast(stage, alice, bob, await loadKeyring(alice.home))
+    } catch (error) {
       await stage.close()
+      throw error
     }
   }
 

@@ -1,48 +1,46 @@
 // make crash: the commands die, or are told of errors, at every system call and at every step of the file door, while a
-// message is on its way; then they are started again and must have kept the promise. Prints what failed as it fails, and
-// at the end rows for the table in README, which RECORD=1 notes. Exits 0 only if everything that this build was put through so far was right.
+// message is on its way; then they are started again and must have kept the promise. Prints what failed as it fails, how
+// far it is every minute, and at the end rows for the table in README, which RECORD=1 notes. Exits 0 only if everything
+// that this program was put through so far was right; 75 if there is more to do.
 //
-//   node --import tsx test/crash/run.ts [--shard I/N] [--sample K [--seed S]] [--jobs J] [--fresh]
-//                                       [--series NAME] [--verbose] [WORD...]
+//   node --import tsx test/crash/run.ts [--shard I/N] [--jobs J] [--minutes M] [--fresh] [--series NAME] [--verbose] [WORD...]
 //
-// --shard I/N   the I-th of N parts (1/N to N/N); the rows at the end count all parts that were done
-// --sample K    every K-th point, from one that the seed says; not remembered
+// --shard I/N   the I-th of N parts (1/N to N/N)
+// --jobs J      so many scenes at once
+// --minutes M   ends then; SIGTERM ends it at once. What is done by then is an even share of every scene.
 // --fresh       forgets what was done
 // --series NAME only the points whose series has this in its name, e.g. 'pool fsync' or 'step KILL'
 // --verbose     a line for each run
 // WORD...       only scenes whose names contain all of these, e.g. 'listen and receive' big; only what is named
 //
-// What is done is remembered in dist/crash.log, one line of JSON a run, for as long as commands and sweep stay the same:
-// a sweep that was interrupted goes on.
+// What is done is remembered in dist/crash.ndjson (memory.ts): a sweep that was interrupted goes on.
 
-import { createHash } from 'node:crypto'
-import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
 import { recordProof } from '../reliability.ts'
 import { bundle } from './bundles.ts'
-import { Cast } from './cast.ts'
-import { Play, type Scene, SCENES, titleOf } from './scenes.ts'
-import { beyond, type Done, sweep } from './series.ts'
-import { countSteps } from './steps.ts'
-import { countCalls } from './strace.ts'
+import { isBad, Memory, nameOf } from './memory.ts'
+import { type Scene, SCENES, titleOf } from './scenes.ts'
 import { proofsOf, type Run } from './table.ts'
 import { whyNoStrace } from './trace.ts'
+import { BEYOND, type Point, SceneWork } from './work.ts'
 
-const HERE = fileURLToPath(new URL('.', import.meta.url))
-const DIST = join(HERE, '../../dist')
-const LOG = join(DIST, 'crash.log')
+/** Scenes at once for each processor: a point is partly waiting, for strace, for the other side, for a retry. */
+const JOBS = 2
 
-/** Scenes at once for each processor: a point is mostly waiting, for strace, for the disk, for the other side. */
-const JOBS = 3
+/** Points of a scene before the next one has its turn. */
+const TURN = 4
+
+const TELL_MS = 60_000
+const MORE = 75
 
 interface Options {
   shard: { index: number; count: number }
-  sample: { every: number; seed: number } | undefined
   jobs: number
+  minutes: number
   words: string[]
   series: string
   verbose: boolean
@@ -53,9 +51,8 @@ function read(): Options & { fresh: boolean } {
     allowPositionals: true,
     options: {
       shard: { type: 'string', default: '1/1' },
-      sample: { type: 'string' },
-      seed: { type: 'string', default: String(Date.now() % 1_000_000) },
       jobs: { type: 'string', default: String(JOBS * availableParallelism()) },
+      minutes: { type: 'string', default: 'Infinity' },
       fresh: { type: 'boolean', default: false },
       series: { type: 'string', default: '' },
       verbose: { type: 'boolean', default: false },
@@ -63,119 +60,168 @@ function read(): Options & { fresh: boolean } {
   })
   const [index = 1, count = 1] = values.shard.split('/').map(Number)
   if (!(index >= 1 && index <= count)) throw new Error(`--shard ${values.shard}: 1/4, 2/4, 3/4 or 4/4`)
-  const sample = values.sample === undefined ? undefined : { every: Number(values.sample), seed: Number(values.seed) }
   const { fresh, series, verbose } = values
-  return { shard: { index: index - 1, count }, sample, jobs: Number(values.jobs), fresh, series, verbose, words: positionals }
+  const [jobs, minutes] = [Number(values.jobs), Number(values.minutes)]
+  return { shard: { index: index - 1, count }, jobs, minutes, fresh, series, verbose, words: positionals }
 }
 
-/** Everything that the outcome depends on, in short. */
-function buildOf(): string {
-  const sum = createHash('sha256')
-  for (const name of readdirSync(DIST).filter((file) => file.endsWith('.cjs')).sort()) sum.update(readFileSync(join(DIST, name)))
-  for (const name of readdirSync(HERE).sort()) sum.update(readFileSync(join(HERE, name)))
-  return sum.digest('hex').slice(0, 16)
+/** A scene and where it stands. */
+interface Stand {
+  work: SceneWork
+  todo: Point[]
+  all: number
+  busy: boolean
 }
 
-/** What was done with this build. */
-function remembered(build: string): Run[] {
-  if (!existsSync(LOG)) return []
-  const lines = readFileSync(LOG, 'utf8').split('\n').filter((line) => line.endsWith('}'))
-  return lines.map((line) => JSON.parse(line) as Run).filter((run) => run.build === build)
+class Sweep {
+  readonly #options: Options
+  readonly #memory: Memory
+  readonly #stands: Stand[] = []
+  readonly #end: number
+  #over = false
+  failed: number
+
+  constructor(options: Options, memory: Memory) {
+    this.#options = options
+    this.#memory = memory
+    this.#end = performance.now() + options.minutes * 60_000
+    this.failed = memory.runs.filter(isBad).length
+  }
+
+  get #isOver(): boolean {
+    return this.#over || performance.now() > this.#end
+  }
+
+  stop(): void {
+    this.#over = true
+  }
+
+  /** As many at once as there are jobs. */
+  async #inTurns(work: () => Promise<boolean>): Promise<void> {
+    const turns = async (): Promise<void> => {
+      while (!this.#isOver && (await work())) continue
+    }
+    await Promise.all(Array.from({ length: this.#options.jobs }, turns))
+  }
+
+  async run(bundles: string): Promise<void> {
+    const { words } = this.#options
+    const scenes = SCENES.filter((scene) => words.every((word) => titleOf(scene).includes(word)))
+    const teller = setInterval(() => this.#tell(), TELL_MS)
+    try {
+      await this.#inTurns(async () => {
+        const scene = scenes.shift()
+        if (scene !== undefined) await this.#open(scene, bundles)
+        return scene !== undefined
+      })
+      this.#tell()
+      await this.#inTurns(() => this.#turn())
+    } finally {
+      clearInterval(teller)
+      for (const { work } of this.#stands) {
+        for (const left of await work.close()) this.#fail(`${work.title}: left by the other side: ${left}`)
+      }
+    }
+    this.#tell()
+  }
+
+  async #open(scene: Scene, bundles: string): Promise<void> {
+    const { shard, series } = this.#options
+    try {
+      const work = await SceneWork.open(scene, bundles, series)
+      const mine = work.points.filter((_, i) => i % shard.count === shard.index)
+      const todo = mine.filter((point) => {
+        const run = this.#memory.of(work.title, point)
+        if (run?.gone === true) work.wasGone(point)
+        return run === undefined
+      })
+      this.#stands.push({ work, todo, all: mine.length, busy: false })
+      console.log(`# ${work.title}: ${mine.length} points, ${todo.length} to do; ${work.before} calls before are node's own`)
+    } catch (error) {
+      this.#fail(`${titleOf(scene)}: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+
+  /** The scene that is furthest behind goes on a little. */
+  async #turn(): Promise<boolean> {
+    const left = ({ todo, all }: Stand): number => todo.length / all
+    const [next] = this.#stands.filter(({ busy, todo }) => !busy && todo.length > 0).sort((a, b) => left(b) - left(a))
+    if (next === undefined) return false
+    next.busy = true
+    for (let i = 0; i < TURN && !this.#isOver; i++) {
+      const point = next.todo.shift()
+      if (point !== undefined) await this.#visit(next.work, point)
+    }
+    next.busy = false
+    return true
+  }
+
+  async #visit(work: SceneWork, point: Point): Promise<void> {
+    const { title: scene } = work
+    const { series, n } = point
+    const blank = { scene, series: series.name, n, end: '-', lost: 0, doubled: 0, changed: 0 }
+    try {
+      const { runs, gone } = await work.visit(point)
+      for (const { n: at, end, lost, doubled, changed, complaints } of runs) {
+        this.#note({ scene, series: series.name, n: at, end, lost, doubled, changed, complaints })
+      }
+      if (gone || n === BEYOND) this.#note({ ...blank, ...(gone ? { gone: true } : { end: '0' }) })
+    } catch (error) {
+      this.#note({ ...blank, complaints: [error instanceof Error ? error.message : String(error)] })
+    }
+  }
+
+  #note(done: Omit<Run, 'build'>): void {
+    const run = this.#memory.add(done)
+    if (this.#options.verbose) console.log(`      ${nameOf(run)}: ${run.end}`)
+    if (!isBad(run)) return
+    const { end, lost, doubled, changed, complaints = [] } = run
+    const told = complaints.map((text) => `\n      ${text.trimEnd().replaceAll('\n', '\n      ').slice(0, 2000)}`)
+    this.#fail(`${nameOf(run)}: ended with ${end}; lost ${lost}, doubled ${doubled}, changed ${changed}${told.join('')}`)
+  }
+
+  #fail(text: string): void {
+    this.failed++
+    console.log(`FAIL  ${text}`)
+  }
+
+  get total(): number {
+    return this.#stands.reduce((sum, { all }) => sum + all, 0)
+  }
+
+  get rest(): number {
+    return this.#stands.reduce((sum, { todo }) => sum + todo.length, 0)
+  }
+
+  #tell(): void {
+    const real = this.#stands.reduce((sum, { work }) => sum + work.allReal, 0)
+    const { total, rest, failed } = this
+    console.log(`# ${new Date().toISOString()}: ${total - rest} of ${total} points, ${failed} failed; ${real} meetings by real commands`)
+  }
 }
 
 async function main(): Promise<void> {
-  const options = read()
+  const { fresh, ...options } = read()
   const why = whyNoStrace()
   if (why !== undefined) throw new Error(`NOTHING WAS PROVEN: ${why}`)
-  const build = buildOf()
-  if (options.fresh) rmSync(LOG, { force: true })
-  const runs = options.sample === undefined ? remembered(build) : []
-  const known = new Set(runs.map(nameOf))
-  if (runs.length > 0) console.log(`# ${runs.length} runs of this build were done before`)
-  if (options.sample !== undefined) console.log(`# every ${options.sample.every}. point, seed ${options.sample.seed}`)
-  let failed = runs.filter(isBad).length
-
-  const note = (scene: string, done: Done): void => {
-    const { series, n, end, lost, doubled, changed, complaints } = done
-    const run: Run = { build, scene, series, n, end, lost, doubled, changed, ...(complaints.length > 0 && { complaints }) }
-    runs.push(run)
-    if (options.sample === undefined) appendFileSync(LOG, `${JSON.stringify(run)}\n`)
-    if (options.verbose) console.log(`      ${nameOf(run)}: ${end}`)
-    if (!isBad(run)) return
-    failed++
-    console.log(`FAIL  ${nameOf(run)}: ended with ${end}; lost ${lost}, doubled ${doubled}, changed ${changed}`)
-    for (const complaint of complaints) console.log(`      ${complaint.trimEnd().replaceAll('\n', '\n      ').slice(0, 2000)}`)
+  const memory = new Memory(fresh)
+  if (memory.runs.length > 0) console.log(`# ${memory.runs.length} runs of this program were done before`)
+  const bundles = mkdtempSync(join(tmpdir(), 'crash-'))
+  const sweep = new Sweep(options, memory)
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => sweep.stop())
+  try {
+    await bundle(['p2p-send', 'p2p-queue', 'p2p-listen'], bundles)
+    await sweep.run(bundles)
+  } finally {
+    rmSync(bundles, { recursive: true, force: true })
   }
-
-  const todo = SCENES.filter((scene) => options.words.every((word) => titleOf(scene).includes(word)))
-  const work = async (): Promise<void> => {
-    for (let scene = todo.shift(); scene !== undefined; scene = todo.shift()) {
-      await Cast.with((cast) => playAll(cast, scene as Scene, options, known, note)).catch((error: unknown) => {
-        failed++
-        console.log(`FAIL  ${titleOf(scene as Scene)}: ${error instanceof Error ? error.message : String(error)}`)
-      })
-    }
-  }
-  await Promise.all(Array.from({ length: options.jobs }, work))
-  for (const [name, proof] of proofsOf(runs)) {
+  const { total, rest, failed } = sweep
+  for (const [name, proof] of proofsOf(memory.runs, rest === 0 ? undefined : 1 - rest / total)) {
     console.log(JSON.stringify(proof))
-    if (options.sample === undefined) recordProof(name, proof)
+    recordProof(name, proof)
   }
   if (failed > 0) console.log(`${failed} FAILED`)
-  process.exitCode = failed > 0 ? 1 : 0
-}
-
-function nameOf({ scene, series, n }: { scene: string; series: string; n: number }): string {
-  return `${scene}: ${series} ${n}`
-}
-
-function isBad({ lost, doubled, changed, complaints = [] }: Run): boolean {
-  return lost + doubled + changed > 0 || complaints.length > 0
-}
-
-/** One scene: counted, then swept in both ways. */
-async function playAll(
-  cast: Cast,
-  scene: Scene,
-  { shard, sample, series: only }: Options,
-  known: ReadonlySet<string>,
-  note: (scene: string, done: Done) => void,
-): Promise<void> {
-  const title = titleOf(scene)
-  const bundles = join(cast.stage.dir, 'bundles')
-  await bundle(['p2p-send', 'p2p-queue', 'p2p-listen'], bundles)
-  const play = await Play.open(cast, scene)
-  const since = performance.now()
-  let count = 0
-  const tell = (done: Done): void => {
-    count++
-    note(title, done)
-  }
-  const counted = [...(await countCalls(cast, play)), ...(await countSteps(cast, play, bundles))]
-  const all = counted.filter(({ name }) => name.includes(only))
-  let at = 0
-  for (const series of all) {
-    const first = at
-    at += series.points.length
-    const chosen = (n: number): boolean => {
-      const place = first + series.points.indexOf(n)
-      if (known.has(nameOf({ scene: title, series: series.name, n }))) return false
-      return sample === undefined ? place % shard.count === shard.index : (place + sample.seed) % sample.every === 0
-    }
-    const end = { scene: title, series: `beyond ${series.name}`, n: 0 }
-    const last = sample === undefined && first % shard.count === shard.index && !known.has(nameOf(end))
-    try {
-      for await (const done of sweep(play, series, chosen)) tell(done)
-      if (!last) continue
-      for await (const done of beyond(play, series)) tell(done)
-      note(title, { series: end.series, n: 0, end: '0', lost: 0, doubled: 0, changed: 0, complaints: [], missed: undefined })
-    } catch (error) {
-      const complaints = [error instanceof Error ? error.message : String(error)]
-      note(title, { series: series.name, n: -1, end: '-', lost: 0, doubled: 0, changed: 0, complaints, missed: undefined })
-    }
-  }
-  for (const left of await play.close()) throw new Error(`left by the other side: ${left}`)
-  console.log(`# ${title}: ${count} of ${at} points, ${((performance.now() - since) / 1000).toFixed(0)} s`)
+  process.exitCode = failed > 0 ? 1 : rest > 0 ? MORE : 0
 }
 
 main().catch((error: unknown) => {

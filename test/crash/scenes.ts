@@ -1,13 +1,18 @@
 // The scenes of the crash sweeps: one message from alice to bob, and in each scene another command meets the fault
 // while it has its part in that. A scene is set once and played many times: the one the fault is for begins with a
-// fresh home each time, the other lives on.
+// fresh home each time, the other lives on. Who meets the fault is always the real command; the next start and the other
+// side's flush are mostly done by this process (here.ts), which costs a tenth, and every so many times by real commands.
 
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { type Peer, type Running, until } from '../peer.ts'
 import { age, type Cast, type Kind, type Letter, stuckLocks } from './cast.ts'
+import { flushHere, ListenerHere } from './here.ts'
 import { judge, type Verdict } from './verdict.ts'
+
+/** So often the next start and the meeting are of real commands, in the first play and then. */
+const REAL_EVERY = 10
 
 /** Why a fault did not come to pass: there were so many chances (`made`), and the `wanted`-th was meant. */
 export interface Miss {
@@ -69,6 +74,9 @@ export class Play {
   #listener: Running | undefined
   /** Something was not as it should be: nothing that is left of it must get into the next run. */
   #spoilt = false
+  #plays = 0
+  /** Plays in which all were real commands. */
+  allReal = 0
 
   private constructor(cast: Cast, scene: Scene) {
     this.scene = scene
@@ -103,20 +111,23 @@ export class Play {
     const { kind, role } = this.scene
     if (this.#spoilt) await this.#setTheScene()
     this.#spoilt = true
+    const real = this.#plays++ % REAL_EVERY === 0
+    if (real) this.allReal++
     const letter = this.#cast.letter(kind)
     this.#cast.reset(this.#victim)
-    const life = await this.#live(doom, letter)
+    const life = await this.#live(doom, letter, real)
     const { running } = life
     const hung = !(await inTime(running.ended, PATIENCE_MS))
     if (hung) await running.kill()
     const { code, signal } = await running.ended
     const missed = await doom.missed(running.pid)
+    this.#cast.stage.forget(running)
     const complaints = hung ? [`hung: ${running.out}${running.err}`] : []
     if (code === 70 || running.err.includes('bug in version')) complaints.push(`a bug: ${running.err}`)
     if (signal === 'SIGTERM') complaints.push(`did not end by itself, or not as it should: ${running.err}`)
     if (role === 'send' && code === 0) life.accepted = true
     age(this.#victim)
-    complaints.push(...(await this.#again()))
+    complaints.push(...(await this.#again(real)))
     const verdict = await judge(this.#cast, letter, { id: life.id, accepted: life.accepted })
     complaints.push(...verdict.complaints, ...(await stuckLocks(this.#victim)))
     this.#forget()
@@ -131,7 +142,7 @@ export class Play {
     return this.#cast.stage.startProgram([...doom.argv(command), ...args], { home: this.#victim.path, env })
   }
 
-  async #live(doom: Doom, letter: Letter): Promise<Life> {
+  async #live(doom: Doom, letter: Letter, real: boolean): Promise<Life> {
     const cast = this.#cast
     const { role } = this.scene
     if (role === 'send') {
@@ -145,7 +156,7 @@ export class Play {
       await first(running, 'listening')
       const id = await cast.queue(letter)
       if (!running.over) {
-        await cast.alice.run('p2p-queue', ['flush'])
+        await flushed(cast.alice, real) // into a fault: how it goes is the verdict's business
         await end(running)
       }
       return { running, id, accepted: true }
@@ -161,23 +172,19 @@ export class Play {
   }
 
   /** The next start, and the meeting; what went wrong. */
-  async #again(): Promise<string[]> {
+  async #again(real: boolean): Promise<string[]> {
     const { role } = this.scene
     const victim = this.#victim
+    if (role !== 'listen' && role !== 'listen and receive') return flushed(victim, real)
+    const listener = await listening(victim, real)
+    const told: string[] = []
     if (role === 'listen and receive') {
-      const listener = await victim.listen()
-      const told = await flushed(this.#cast.alice)
-      const { code } = await listener.stop()
-      return [...told, ...(code === 0 ? [] : [`the next listener ended with ${code}: ${listener.err}`])]
-    }
-    if (role === 'listen') {
-      const listener = await victim.listen()
+      told.push(...(await flushed(this.#cast.alice, real)))
+    } else {
       const empty = (): boolean => victim.files('queue', this.#cast.bob.key, 'new').length === 0
       await until('an empty queue', empty, PATIENCE_MS).catch(() => undefined) // the verdict will tell
-      const { code } = await listener.stop()
-      return code === 0 ? [] : [`the next listener ended with ${code}: ${listener.err}`]
     }
-    return flushed(victim)
+    return [...told, ...(await listener.stop())]
   }
 
   /** Mail that was judged goes, as a mail reader may do at any time: the next verdict is about the next message. */
@@ -191,9 +198,26 @@ export class Play {
   }
 }
 
-async function flushed(peer: Peer): Promise<string[]> {
+/** A pass over the queue; what went wrong. */
+async function flushed(peer: Peer, real: boolean): Promise<string[]> {
+  if (!real) return (await flushHere(peer.path)).map((text) => `the next flush, in this process: ${text}`)
   const { code, signal, err } = await peer.run('p2p-queue', ['flush'])
   return code === 0 ? [] : [`the next flush ended with ${code ?? signal}: ${err}`]
+}
+
+/** A listener that accepts; stop() tells what went wrong. */
+async function listening(peer: Peer, real: boolean): Promise<{ stop(): Promise<string[]> }> {
+  if (real) {
+    const running = await peer.listen()
+    return {
+      async stop() {
+        const { code } = await running.stop()
+        return code === 0 ? [] : [`the next listener ended with ${code}: ${running.err}`]
+      },
+    }
+  }
+  const listener = await ListenerHere.open(peer.path)
+  return { stop: async () => (await listener.stop()).map((text) => `the next listener, in this process: ${text}`) }
 }
 
 /** Tells a listener to end, unless it is about to for a reason of its own. */

@@ -33,19 +33,6 @@ export async function soundly(play: Play, doom: Doom): Promise<Played> {
   return played
 }
 
-/** The points of a series that `chosen` says, and then whatever lies beyond. Throws if a fault does not come to pass. */
-export async function* sweep(play: Play, series: Series, chosen: (n: number) => boolean): AsyncGenerator<Done> {
-  const { points } = series
-  let end: number | undefined
-  for (const n of points) {
-    if (end !== undefined && n > end) break
-    if (!chosen(n)) continue
-    const done = await attempt(play, series, n)
-    if (done !== undefined) yield done
-    else end = n
-  }
-}
-
 /** Runs beyond the total until one comes through; those that did not are points as all others. */
 export async function* beyond(play: Play, series: Series): AsyncGenerator<Done> {
   for (let n = series.total + 1; ; n++) {

@@ -5,6 +5,7 @@ import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { type Fate, TAKES_ROOM } from '../mortal.ts'
+import { bundled } from './bundles.ts'
 import type { Cast } from './cast.ts'
 import type { Doom, Miss, Play } from './scenes.ts'
 import { type Series, soundly } from './series.ts'
@@ -43,10 +44,11 @@ function missed(log: string, n: number): Miss | undefined {
   return { why: `${steps.length} steps, none met its fate`, made: steps.length, wanted: n + 1 }
 }
 
+/** `at`: where what happens; '' nowhere. */
 function doom(cast: Cast, bundles: string, at: string, missedIn: (log: string) => Miss | undefined): Doom {
   const log = join(cast.stage.dir, `steps-${++serial}`)
   return {
-    argv: (command) => [process.execPath, join(bundles, `${command}.cjs`)],
+    argv: (command) => bundled(bundles, command, at === ''),
     env: { UV_THREADPOOL_SIZE: '1', CRASH_LOG: log, CRASH_AT: at },
     missed() {
       const text = existsSync(log) ? readFileSync(log, 'utf8') : ''

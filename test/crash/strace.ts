@@ -51,8 +51,18 @@ const WAKES = /^\(\d+, "(?:\*", 1|\\1(?:\\0){7}", 8)/
 /** How often the threads wake each other, packets are split and files are looked at is not the same every time. */
 const WAVERING: readonly Call[] = ['openat', 'write', 'writev']
 
-/** Plays a scene without a fault under strace, and counts. */
-export async function countCalls(cast: Cast, play: Play): Promise<Series[]> {
+/** What can be opened to write without anything outliving the process. */
+const OPENS_TO_WRITE = /O_CREAT|O_WRONLY|O_RDWR|O_TRUNC/
+const PASSING = /^\(AT_FDCWD, "\/(?:dev|proc\/self)\/.* = (\d+)$/
+
+export interface Counted {
+  series: Series[]
+  /** Calls of node's own start, which are no points: nothing that they do outlives the process. */
+  before: number
+}
+
+/** Plays a scene without a fault under strace, and counts. Throws if anything outlives node's own start. */
+export async function countCalls(cast: Cast, play: Play): Promise<Counted> {
   const tracing = new Tracing(cast, CALLS, ['--seccomp-bpf'])
   let all: Traced[] = []
   let main = 0
@@ -67,6 +77,7 @@ export async function countCalls(cast: Cast, play: Play): Promise<Series[]> {
   })
   const start = all.findIndex(({ rest }) => rest.includes(cast.stage.dir) && rest.includes('home.json'))
   if (start < 0) throw new Error('the home is not named')
+  leavesNothing(all.slice(0, start))
   // V8's threads only ever wake the main one, and look at how the system gives memory and how many processors it has.
   const looks = /"\/(?:proc\/sys\/vm|sys\/devices\/system\/cpu)\//
   const ours = all.slice(start).filter(({ call, rest }) => call !== 'write' && !looks.test(rest))
@@ -90,7 +101,19 @@ export async function countCalls(cast: Cast, play: Play): Promise<Series[]> {
       }
     }
   }
-  return found
+  return { series: found, before: start }
+}
+
+/** Throws unless these calls, node's own before the command has begun, leave nothing behind when the process is gone. */
+function leavesNothing(calls: readonly Traced[]): void {
+  const passing = new Set<string>()
+  for (const { call, rest } of calls) {
+    const opened = call === 'openat' ? PASSING.exec(rest)?.[1] : undefined
+    if (opened !== undefined) passing.add(opened)
+    else if (call === 'openat' && !OPENS_TO_WRITE.test(rest)) continue
+    else if (call === 'write' && (WAKES.test(rest) || passing.has(/^\((\d+)/.exec(rest)?.[1] ?? ''))) continue
+    else throw new Error(`before the command has begun: ${call}${rest}`)
+  }
 }
 
 interface Kind {

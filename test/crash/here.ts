@@ -1,0 +1,130 @@
+// The commands of a scene that do not meet the fault, done by this process: the same delivery code on the same homes,
+// without a node being started for each. What it does is what bin/p2p-queue.ts and bin/p2p-listen.ts do; every few points
+// of a sweep these are run themselves.
+
+import os from 'node:os'
+import { syncBuiltinESMExports } from 'node:module'
+
+import { loadSuite } from '../../lib/crypto/suite.ts'
+import { flushAll } from '../../lib/delivery/flush.ts'
+import { Listener, UNTOLD } from '../../lib/delivery/listener.ts'
+import { isRefusal } from '../../lib/delivery/telling.ts'
+import { type Config, loadConfig } from '../../lib/disk/config.ts'
+import { isWelcome } from '../../lib/disk/contact.ts'
+import { type Home, openHome } from '../../lib/disk/home.ts'
+import { type Keyring, loadKeyring } from '../../lib/disk/keyring.ts'
+import { forgetOldKey } from '../../lib/disk/rotation.ts'
+import { sweep } from '../../lib/disk/sweep.ts'
+import { NEIGHBOURLESS } from '../command.ts'
+import { pause } from '../peer.ts'
+
+/** As long as a listener may take to end: p2p-listen(1). */
+const END_MS = 5000
+
+interface Opened {
+  home: Home
+  keyring: Keyring
+  config: Config
+  reread: () => Promise<Config>
+}
+
+const interfaces = os.networkInterfaces
+
+/** As the commands of a stage this process sees no interface but loopback: no other way leads to anybody. */
+function loopbackOnly(): void {
+  if (os.networkInterfaces !== interfaces) return
+  os.networkInterfaces = () =>
+    Object.fromEntries(Object.entries(interfaces()).map(([name, list]) => [name, list?.filter(({ internal }) => internal)]))
+  syncBuiltinESMExports()
+}
+
+async function open(path: string): Promise<Opened> {
+  loopbackOnly()
+  const home = await openHome({ flag: path, env: {} })
+  const reread = (): Promise<Config> => loadConfig(home, NEIGHBOURLESS)
+  return { home, keyring: await loadKeyring(home), config: await reread(), reread }
+}
+
+/** p2p-queue flush; what went wrong, in words. */
+export async function flushHere(path: string): Promise<string[]> {
+  const wrong: string[] = []
+  try {
+    const { home, keyring, config, reread } = await open(path)
+    const result = await flushAll(home, keyring, keyring.all().filter(isWelcome), {
+      waitMs: Infinity,
+      lingerMs: 0,
+      config,
+      reread,
+      signal: new AbortController().signal,
+      onOutcome(outcome) {
+        if (isRefusal(outcome)) wrong.push(`refused: ${JSON.stringify(outcome.reason)}`)
+      },
+      onReceived: () => undefined,
+      onNotice: () => undefined,
+    })
+    if (result === 'busy') return [...wrong, 'another process is delivering']
+    await sweep(home)
+    await forgetOldKey(home, await loadSuite({}))
+  } catch (error) {
+    wrong.push(error instanceof Error ? (error.stack ?? error.message) : String(error))
+  }
+  return wrong
+}
+
+/** p2p-listen. */
+export class ListenerHere {
+  readonly #home: Home
+  readonly #stop: AbortController
+  readonly #over: Promise<string[]>
+
+  private constructor(home: Home, stop: AbortController, over: Promise<string[]>) {
+    this.#home = home
+    this.#stop = stop
+    this.#over = over
+  }
+
+  /** Resolves when it accepts, or has failed to. */
+  static async open(path: string): Promise<ListenerHere> {
+    const { home, keyring, config, reread } = await open(path)
+    const stop = new AbortController()
+    let over: Promise<string[]> = Promise.resolve([])
+    await new Promise<void>((onReady) => {
+      const listener = new Listener({
+        home,
+        keyring,
+        config,
+        reread,
+        once: false,
+        exec: undefined,
+        signal: stop.signal,
+        ...UNTOLD,
+        onReady: () => onReady(),
+        onNotice: () => undefined,
+      })
+      over = listener.run().then(
+        () => [],
+        (error: unknown) => [error instanceof Error ? (error.stack ?? error.message) : String(error)],
+      )
+      void over.then(() => onReady())
+    })
+    return new ListenerHere(home, stop, over)
+  }
+
+  /** Ends it; what went wrong in its life. */
+  async stop(): Promise<string[]> {
+    this.#stop.abort()
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<string[]>((resolve) => (timer = setTimeout(() => resolve(['it does not end']), END_MS)))
+    const wrong = await Promise.race([this.#over, late])
+    clearTimeout(timer)
+    await this.#rest()
+    return wrong
+  }
+
+  /** What it began by the way, as a sweep, would end with its process; here it comes to its own end. */
+  async #rest(): Promise<void> {
+    const { files } = this.#home
+    const busy = async (): Promise<boolean> => (await files.list(this.#home.at('lock'))).some((name) => name.endsWith('.lock'))
+    for (const late = performance.now() + END_MS; performance.now() < late && (await busy()); ) await pause(5)
+  }
+}

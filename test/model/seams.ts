@@ -51,6 +51,8 @@ const SIZES: Cut[] = [
 
 /** Whole files that the model has its own of. */
 const REPLACED: Record<string, string> = {
+  'lib/base/key.ts': 'test/model/key.ts',
+  'lib/wire/token.ts': 'test/model/token.ts',
   'lib/crypto/suite-node.ts': 'test/model/suite.ts',
   'lib/net/interfaces.ts': 'test/model/interfaces.ts',
   'lib/delivery/control.ts': 'test/model/control.ts',
@@ -81,9 +83,6 @@ export async function load(mutation: readonly Cut[] = []): Promise<typeof Inside
       {
         name: 'seams',
         setup(hooks) {
-          hooks.onResolve({ filter: /^bs58$/ }, ({ resolveDir }) =>
-            resolveDir.endsWith('/lib/base') ? { path: resolve(TOP, 'test/model/bs58.ts') } : undefined,
-          )
           hooks.onResolve({ filter: /^\.\.?\// }, ({ path, resolveDir }) => {
             const wanted = relative(TOP, resolve(resolveDir, path))
             const instead = REPLACED[wanted]

@@ -274,7 +274,7 @@ export class Storm implements Host {
       .catch((error: unknown) => this.#faults.push(`error ${error instanceof Error ? (error.stack ?? error.message) : 'of no class'}`))
       .finally(() => (this.#over = true))
     for (let turn = 0; ; turn++) {
-      await new Promise((resolve) => setImmediate(resolve))
+      await new Promise<void>((resolve) => process.nextTick(resolve)) // when all that can run now has run
       if (this.#over) break
       if (turn > TURNS_MAX || !this.time.step()) {
         this.#faults.push(`stuck after ${this.time.now} ms`)

@@ -1,7 +1,7 @@
 // The control socket among programs of the same user that hang, flood and lie: the listener lives, its memory stays
 // bounded, and commands come through or do their work themselves. And where the socket may lie.
 
-import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 
@@ -9,6 +9,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
 import { socketPath } from '../lib/delivery/control.ts'
+import { openControl } from '../lib/delivery/controldoor.ts'
 import { nodeFiles } from '../lib/disk/files.ts'
 import type { Home } from '../lib/disk/home.ts'
 import { type Peer, Stage, until } from './peer.ts'
@@ -152,6 +153,18 @@ test('the folder of a socket outside the home is this user’s, private, and no 
       if (before === undefined) delete process.env['XDG_RUNTIME_DIR']
       else process.env['XDG_RUNTIME_DIR'] = before
     }
+  })
+})
+
+test('a socket whose mode cannot be set is closed again: nothing keeps the process alive', async () => {
+  await Stage.with(async (stage) => {
+    const { home } = await stage.peer('bob')
+    const chmod = (): Promise<void> => Promise.reject(Object.assign(new Error('EIO'), { code: 'EIO' }))
+    const broken = Object.assign(Object.create(home) as Home, { files: { ...home.files, chmod } })
+    let failed: unknown
+    await openControl(broken, () => Promise.resolve()).catch((error: unknown) => (failed = error))
+    assert.is((failed as Error).message, 'EIO')
+    assert.not(existsSync(await socketPath(home)))
   })
 })
 

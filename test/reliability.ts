@@ -20,6 +20,9 @@ const NAMES = ['model', 'storms', 'crash KILL', 'crash error', 'step KILL', 'ste
 
 export type ProofName = (typeof NAMES)[number]
 
+/** What the storms are, whoever runs them. */
+export const STORMS = 'lives in bad weather: simulated disks and network, crashes of both sides, each from its seed'
+
 type Proofs = Partial<Record<ProofName, Proof>>
 
 function load(): Proofs {

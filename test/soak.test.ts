@@ -30,16 +30,16 @@ async function sample(plan: Omit<SoakPlan, 'seed'>): Promise<void> {
 }
 
 test('processes of both sides are killed at random moments: each message once, to the byte, and nothing lies around', async () => {
-  await sample({ messages: 200, kills: 20, stops: 0, clocks: false })
+  await sample({ messages: 120, kills: 14, stops: 0, clocks: false })
 })
 
 test('they are stopped, for longer than a lock lasts, and go on: the same', async () => {
-  await sample({ messages: 150, kills: 2, stops: 12, clocks: false })
+  await sample({ messages: 80, kills: 1, stops: 8, clocks: false })
 })
 
 test('every process has its own clock, which jumps by years: the same', async () => {
   if (FAKETIME === undefined) return console.log('skip: clocks that jump: libfaketime is not installed')
-  await sample({ messages: 150, kills: 8, stops: 2, clocks: true })
+  await sample({ messages: 80, kills: 6, stops: 1, clocks: true })
 })
 
 test.run()

@@ -9,6 +9,7 @@ import * as assert from 'uvu/assert'
 
 import { load } from './model/seams.ts'
 import { wrongs } from './model/stormmutations.ts'
+import { recordProof, STORMS } from './reliability.ts'
 
 const SEEDS = process.env['CI'] === 'true' ? 10_000 : 2000
 
@@ -23,6 +24,7 @@ test(`${SEEDS} storms: every message is there once, as it was, and nothing is le
     if (faults.length > 0) failed.push(`make model SEED=${seed}: ${faults.join('; ')}`)
   }
   assert.equal(failed, [])
+  recordProof('storms', { what: STORMS, count: SEEDS, lost: 0, doubled: 0, changed: 0, command: 'CI=true make test T=storm' })
 })
 
 test('the same seed is the same storm', async () => {
@@ -37,13 +39,19 @@ test('the same seed is the same storm', async () => {
   assert.equal(lives[0], lives[1])
 })
 
-for (const { name, cuts, shows } of wrongs) {
+for (const { name, cuts, shows, near } of wrongs) {
   test(`it bites: ${name}`, async () => {
     const { storm } = await load(cuts)
     const seen: string[] = []
-    for (let seed = 1; seed <= HUNT && !seen.some((fault) => shows.test(fault)); seed++) seen.push(...(await storm(seed)))
-    console.log(`# ${name}: ${seen.at(-1) ?? 'nothing'}`)
-    assert.ok(seen.some((fault) => shows.test(fault)), `in ${HUNT} storms only: ${seen.join('; ').slice(0, 500)}`)
+    let found = 0
+    for (let i = 0; i <= HUNT && found === 0; i++) {
+      const seed = i === 0 ? near : i
+      const faults = await storm(seed)
+      seen.push(...faults)
+      if (faults.some((fault) => shows.test(fault))) found = seed
+    }
+    console.log(`# ${name}: seed ${found}: ${seen.at(-1) ?? 'nothing'}`)
+    assert.ok(found > 0, `in ${HUNT} storms only: ${seen.join('; ').slice(0, 500)}`)
   })
 }
 

@@ -53,6 +53,7 @@ const SIZES: Cut[] = [
 const REPLACED: Record<string, string> = {
   'lib/base/key.ts': 'test/model/key.ts',
   'lib/wire/token.ts': 'test/model/token.ts',
+  'lib/disk/contact.ts': 'test/model/contact.ts',
   'lib/crypto/suite-node.ts': 'test/model/suite.ts',
   'lib/net/interfaces.ts': 'test/model/interfaces.ts',
   'lib/delivery/control.ts': 'test/model/control.ts',

@@ -1,7 +1,7 @@
 // Storms by hand: SEED=123 replays one, SEEDS=100000 runs so many, from FROM (1 without) on. Prints each seed that shows
 // a fault, with the faults; the exit code is 1 then. `make model`.
 
-import { recordProof } from '../reliability.ts'
+import { recordProof, STORMS } from '../reliability.ts'
 import { load } from './seams.ts'
 
 const number = (name: string): number | undefined => {
@@ -26,8 +26,7 @@ for (let each = first; each < first + count; each++) {
   for (const fault of faults) console.log(`  ${fault}`)
 }
 if (count > 1) {
-  const what = 'lives in bad weather: simulated disks and network, crashes of both sides, each from its seed'
-  recordProof('storms', { what, count, ...kinds, command: `make model SEEDS=${count}` })
+  recordProof('storms', { what: STORMS, count, ...kinds, command: `make model SEEDS=${count}` })
 }
 console.log(`${count} storms, ${failed} with a fault`)
 process.exitCode = failed === 0 ? 0 : 1

@@ -35,6 +35,9 @@ const QUIET_MS = 130_000
 /** What is left of the dead is swept away after days. */
 const WEEKS_MS = 15 * 86_400_000
 
+/** So many seeds, one of which has these weeks also if nothing is left. */
+const WEEKS_EVERY = 8
+
 /** Turns of the event loop after which a life goes round in circles. */
 const TURNS_MAX = 200_000
 
@@ -300,12 +303,17 @@ export class Storm implements Host {
     if (open > 1) this.#faults.push(`glare: ${open} connections are left`)
     await this.#stopAll()
     this.#faults.push(...(await verdict(this.#letters, this.#sides.map(({ machine }) => machine))))
+    if (this.#seed % WEEKS_EVERY === 0 || this.#sides.some(({ machine }) => aftermath(machine).length > 0)) await this.#weeks()
+    for (const side of this.#sides) await this.#takeLocks(side)
+    this.#faults.push(...this.#sides.flatMap(({ machine }) => aftermath(machine)))
+  }
+
+  /** Weeks pass; then a listener begins, which sweeps. */
+  async #weeks(): Promise<void> {
     for (const { machine } of this.#sides) machine.skew += WEEKS_MS
     for (const side of this.#sides) this.#listen(side)
     await this.#sleep(10_000)
     await this.#stopAll()
-    for (const side of this.#sides) await this.#takeLocks(side)
-    this.#faults.push(...this.#sides.flatMap(({ machine }) => aftermath(machine)))
   }
 
   #plan(): void {

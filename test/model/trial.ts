@@ -173,7 +173,7 @@ export class Trial implements Host {
       })
       .finally(() => (over = true))
     for (;;) {
-      await new Promise((resolve) => setImmediate(resolve))
+      await new Promise<void>((resolve) => process.nextTick(resolve)) // when all that can run now has run
       if (over) break
       if (this.#sync()) continue
       if (this.time.now > PATIENCE_MS || !this.time.step()) {

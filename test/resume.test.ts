@@ -228,14 +228,18 @@ test('p2p-send is killed while it sends: its message stays queued and is resumed
 
 test('both sides are killed again and again while many small messages move: each once', async () => {
   await scene(async ({ alice, bob }) => {
-    const lines = Array.from({ length: 200 }, (_, i) => `n ${i}`)
+    const lines = Array.from({ length: 400 }, (_, i) => `n ${i}`)
     await alice.good('p2p-send', ['bob', '-l', '--queue-only'], { input: lines.join('\n') })
     await bob.good('p2p-send', ['alice', '-l', '--queue-only'], { input: lines.join('\n') })
-    for (let turn = 0; turn < 6; turn++) {
+    const left = (): number => alice.files('queue', bob.key, 'new').length + bob.files('queue', alice.key, 'new').length
+    let turns = 0
+    for (; turns < 8 && left() > 0; turns++) {
       const [a, b] = [await alice.listen(), await bob.listen()]
-      await Promise.race([until('a message', () => b.of('message').length + a.of('message').length > turn * 10), pause(2000)])
-      await Promise.all(turn % 2 === 0 ? [a.kill(), b.kill()] : [b.kill(), a.kill()])
+      await until('some messages', () => left() === 0 || b.of('message').length + a.of('message').length > turns * 4)
+      await Promise.all(turns % 2 === 0 ? [a.kill(), b.kill()] : [b.kill(), a.kill()])
     }
+    console.log(`# both killed ${turns} times`)
+    assert.ok(turns > 2)
     const [a, b] = [await alice.listen(), await bob.listen()]
     await until('both queues', async () => (await alice.waiting()).length + (await bob.waiting()).length === 0)
     await Promise.all([a.stop(), b.stop()])

@@ -29,6 +29,7 @@ export class Cast {
   readonly bob: Peer
   readonly #keyring: Keyring
   #serial = 0
+  #big: Buffer | undefined
 
   private constructor(stage: Stage, alice: Peer, bob: Peer, keyring: Keyring) {
     this.stage = stage
@@ -75,9 +76,16 @@ export class Cast {
     const serial = ++this.#serial
     const file = (name: string, size: number): Letter['files'][number] => ({ name, bytes: noise(size, serial) })
     if (kind === 'text') return { text: `number ${serial}\nzwölf Boxkämpfer\n`, files: [] }
-    if (kind === 'big') return { text: undefined, files: [file('big.bin', 17_500_000)] }
+    if (kind === 'big') return { text: undefined, files: [{ name: 'big.bin', bytes: this.#bigOne(serial) }] }
     const files = [file('one.bin', 700), file('two.bin', 40_000), file('three.bin', 130_000)]
     return { text: `number ${serial}`, files }
+  }
+
+  /** No block of it is as it was for another number. The one before is worth nothing from then on: it is the same memory. */
+  #bigOne(serial: number): Uint8Array {
+    this.#big ??= Buffer.from(noise(17_500_000, 0))
+    for (let at = 0; at < this.#big.length - 4; at += 4096) this.#big.writeUInt32BE(serial, at)
+    return this.#big
   }
 
   /** The arguments of p2p-send for it. */

@@ -5,13 +5,14 @@
 import os from 'node:os'
 import { syncBuiltinESMExports } from 'node:module'
 
+import { type Clock, systemClock } from '../../lib/base/clock.ts'
 import { loadSuite } from '../../lib/crypto/suite.ts'
 import { flushAll } from '../../lib/delivery/flush.ts'
 import { Listener, UNTOLD } from '../../lib/delivery/listener.ts'
 import { isRefusal } from '../../lib/delivery/telling.ts'
 import { type Config, loadConfig } from '../../lib/disk/config.ts'
 import { isWelcome } from '../../lib/disk/contact.ts'
-import { type Home, openHome } from '../../lib/disk/home.ts'
+import { type Home, openHome, realDoors } from '../../lib/disk/home.ts'
 import { type Keyring, loadKeyring } from '../../lib/disk/keyring.ts'
 import { forgetOldKey } from '../../lib/disk/rotation.ts'
 import { sweep } from '../../lib/disk/sweep.ts'
@@ -38,9 +39,38 @@ function loopbackOnly(): void {
   syncBuiltinESMExports()
 }
 
-async function open(path: string): Promise<Opened> {
+/** The clock of what would be a process: when that is over its timers go, and what hangs on them. */
+class OwnClock implements Clock {
+  readonly now = (): number => systemClock.now()
+  readonly micros = (): bigint => systemClock.micros()
+  readonly monotonic = (): number => systemClock.monotonic()
+  readonly #timers = new Set<() => void>()
+
+  after(ms: number, run: () => void, background?: boolean): () => void {
+    const cancel = systemClock.after(
+      ms,
+      () => {
+        this.#timers.delete(end)
+        run()
+      },
+      background,
+    )
+    const end = (): void => {
+      cancel()
+      this.#timers.delete(end)
+    }
+    this.#timers.add(end)
+    return end
+  }
+
+  stop(): void {
+    for (const end of this.#timers) end()
+  }
+}
+
+async function open(path: string, clock: Clock = systemClock): Promise<Opened> {
   loopbackOnly()
-  const home = await openHome({ flag: path, env: {} })
+  const home = await openHome({ flag: path, env: {} }, { ...realDoors, clock })
   const reread = (): Promise<Config> => loadConfig(home, NEIGHBOURLESS)
   return { home, keyring: await loadKeyring(home), config: await reread(), reread }
 }
@@ -74,18 +104,21 @@ export async function flushHere(path: string): Promise<string[]> {
 /** p2p-listen. */
 export class ListenerHere {
   readonly #home: Home
+  readonly #clock: OwnClock
   readonly #stop: AbortController
   readonly #over: Promise<string[]>
 
-  private constructor(home: Home, stop: AbortController, over: Promise<string[]>) {
+  private constructor(home: Home, clock: OwnClock, stop: AbortController, over: Promise<string[]>) {
     this.#home = home
+    this.#clock = clock
     this.#stop = stop
     this.#over = over
   }
 
   /** Resolves when it accepts, or has failed to. */
   static async open(path: string): Promise<ListenerHere> {
-    const { home, keyring, config, reread } = await open(path)
+    const clock = new OwnClock()
+    const { home, keyring, config, reread } = await open(path, clock)
     const stop = new AbortController()
     let over: Promise<string[]> = Promise.resolve([])
     await new Promise<void>((onReady) => {
@@ -107,7 +140,7 @@ export class ListenerHere {
       )
       void over.then(() => onReady())
     })
-    return new ListenerHere(home, stop, over)
+    return new ListenerHere(home, clock, stop, over)
   }
 
   /** Ends it; what went wrong in its life. */
@@ -118,6 +151,7 @@ export class ListenerHere {
     const wrong = await Promise.race([this.#over, late])
     clearTimeout(timer)
     await this.#rest()
+    this.#clock.stop()
     return wrong
   }
 

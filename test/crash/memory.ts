@@ -1,5 +1,5 @@
-// What a sweep has done, in dist/crash.ndjson: one line a run, each with the fingerprint of the program that was run and
-// of what put it through. Lines of another program count for nothing, and stay.
+// What a sweep has done, in dist/crash.ndjson: one line a run, each with the fingerprint of the program that was run.
+// Lines of another program count for nothing, and stay.
 
 import { createHash } from 'node:crypto'
 import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
@@ -9,16 +9,14 @@ import { fileURLToPath } from 'node:url'
 import type { Run } from './table.ts'
 import type { Point } from './work.ts'
 
-const HERE = fileURLToPath(new URL('.', import.meta.url))
-const DIST = join(HERE, '../../dist')
+const DIST = fileURLToPath(new URL('../../dist', import.meta.url))
 const LOG = join(DIST, 'crash.ndjson')
 
-/** What the outcome depends on, in short: the same for the same sources, whatever commit they are of. */
+/** The program in short: the same for the same sources, whatever commit they are of. */
 function buildOf(): string {
   const sum = createHash('sha256')
   const code = (name: string): boolean => name.endsWith('.cjs') && (!name.startsWith('p2p') || /^p2p-(?:send|queue|listen)\./.test(name))
   for (const name of readdirSync(join(DIST, 'code')).filter(code).sort()) sum.update(name).update(readFileSync(join(DIST, 'code', name)))
-  for (const name of readdirSync(HERE).sort()) sum.update(name).update(readFileSync(join(HERE, name)))
   return sum.digest('hex').slice(0, 16)
 }
 

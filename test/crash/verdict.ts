@@ -2,9 +2,14 @@
 // once and is what was sent; one that was on its way to being accepted may be there or not, but never half; nothing
 // else has come, nothing waits, nothing lies around.
 
-import { readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
 
-import type { Held, Peer } from '../peer.ts'
+import { utf8 } from '../../lib/base/bytes.ts'
+import type { Home } from '../../lib/disk/home.ts'
+import { describe, openMessage } from '../../lib/disk/inboxview.ts'
+import { type Box, listMaildir } from '../../lib/disk/maildir.ts'
+import { collect, type ReadPart } from '../../lib/wire/mailread.ts'
+import type { Peer } from '../peer.ts'
 import { until } from '../peer.ts'
 import type { Cast, Letter } from './cast.ts'
 
@@ -30,9 +35,9 @@ export async function judge(
 ): Promise<Verdict> {
   const complaints: string[] = []
   const strays = await lasting(() => [...straysOf(alice), ...straysOf(bob)])
-  const came = await held(bob, 'inbox', complaints)
-  const kept = await held(alice, 'sent', complaints)
-  const changed = [...came, ...kept].filter((one) => !isSame(letter, one)).length
+  const came = await held(bob, 'inbox', letter, complaints)
+  const kept = await held(alice, 'sent', letter, complaints)
+  const changed = [...came, ...kept].filter(({ same }) => !same).length
   const known = id ?? came[0]?.id
   for (const one of [...came, ...kept]) if (one.id !== known) complaints.push(`${one.id} came, ${known} was sent`)
   const recorded = readFileSync(bob.at('seen'), 'latin1').split(` ${known} `).length - 1
@@ -64,20 +69,63 @@ async function lasting(find: () => string[]): Promise<string[]> {
   return left()
 }
 
-/** What stands in a box; a mail that cannot be read is a complaint. */
-async function held(peer: Peer, box: 'inbox' | 'sent', complaints: string[]): Promise<Held[]> {
-  try {
-    return await peer.box(box)
-  } catch (error) {
-    complaints.push(`${peer.name}'s ${box}: ${String(error)}`)
-    return []
-  }
+interface Mail {
+  id: string
+  /** It is this letter, to the byte. */
+  same: boolean
 }
 
-/** Everything of a message that its recipient gets, to the byte. */
-function isSame({ text, files }: Letter, held: Held): boolean {
-  const words = text === undefined ? undefined : new TextEncoder().encode(text)
-  if (words === undefined || held.text === undefined ? words !== held.text : Buffer.compare(words, held.text) !== 0) return false
-  if (files.length !== held.files.length) return false
-  return files.every(({ name, bytes }, i) => held.files[i]?.name === name && Buffer.compare(bytes, held.files[i].bytes) === 0)
+/** What stands in a box; a mail that cannot be read is a complaint. */
+async function held({ home, name }: Peer, box: Box, letter: Letter, complaints: string[]): Promise<Mail[]> {
+  const view = { home, nameOf: () => undefined }
+  const mails: Mail[] = []
+  try {
+    for (const entry of await listMaildir(home, box)) {
+      const message = await describe(view, entry, 'text')
+      if (message === undefined) throw new Error(`${entry.path} vanished`)
+      let same = false
+      await openMessage(view, message, async ({ parts }) => {
+        same = await isSame(home, parts, letter)
+      })
+      mails.push({ id: message.info.id ?? '', same })
+    }
+  } catch (error) {
+    complaints.push(`${name}'s ${box}: ${String(error)}`)
+  }
+  return mails
+}
+
+async function isSame(home: Home, parts: readonly ReadPart[], { text, files }: Letter): Promise<boolean> {
+  const wanted = [
+    ...(text === undefined ? [] : [{ kind: 'text', name: undefined, bytes: utf8(text) }]),
+    ...files.map((file) => ({ kind: 'file', ...file })),
+  ]
+  if (parts.length !== wanted.length) return false
+  for (const [i, part] of parts.entries()) {
+    const { kind, name, bytes } = wanted[i] as (typeof wanted)[number]
+    if (part.kind !== kind || (kind === 'file' && part.name !== name)) return false
+    if (part.external === undefined) {
+      if (Buffer.compare(await collect(part.content()), bytes) !== 0) return false
+    } else if (!isSameFile(home.at(part.external), bytes)) {
+      return false
+    }
+  }
+  return true
+}
+
+const scratch = Buffer.alloc(1 << 20)
+
+/** Piece by piece: what is read whole a thousand times costs more than all else. */
+function isSameFile(path: string, bytes: Uint8Array): boolean {
+  const fd = openSync(path, 'r')
+  try {
+    for (let at = 0; ; ) {
+      const count = readSync(fd, scratch, 0, scratch.length, at)
+      if (count === 0) return at === bytes.length
+      if (Buffer.compare(scratch.subarray(0, count), bytes.subarray(at, at + count)) !== 0) return false
+      at += count
+    }
+  } finally {
+    closeSync(fd)
+  }
 }

@@ -139,7 +139,10 @@ test('a peer that edits or recalls what is not its own is heard, and changes not
     const id = await alice.send('bob', '-m', 'mine')
     await carry(alice, bob)
     // bob's own program refuses: so the header is forged into a message of his.
-    assert.is((await bob.run('p2p-send', '--edit', id, '-m', 'yours')).code, EX.NEGATIVE)
+    for (const [wish, done] of [[['--edit', id, '-m', 'yours'], 'edited'], [['--recall', id], 'recalled']] as const) {
+      const refused = await bob.run('p2p-send', ...wish)
+      assert.equal([refused.code, refused.err], [EX.NEGATIVE, `p2p-send: message ${id.slice(0, 8)} is from alice: only an own one can be ${done}\n`])
+    }
     const { acceptAll } = await import('../lib/disk/accept.ts')
     const { loadKeyring } = await import('../lib/disk/keyring.ts')
     const { stageBody } = await import('../lib/disk/staging.ts')

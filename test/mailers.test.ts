@@ -1,6 +1,6 @@
 // Mail programs as full clients, each by the configuration that p2p-id setup prints for it and with its own keys or
 // commands: bob reads a photo, answers from the editor with a file and a hidden copy, and bounces; the answer stands in
-// its thread at alice, in that program and in p2p-inbox. Between them are real listeners.
+// its thread at alice, in that program and in p2p-inbox, where a reaction shows on it. Between them are real listeners.
 // test timeout: 420 s
 
 import { spawnSync } from 'node:child_process'
@@ -154,11 +154,18 @@ for (const program of ['neomutt', 'mutt']) {
       await terminal.see(/^Message bounced\.?$/m)
       terminal.press('q')
       assert.is(await terminal.ended(), 0)
-      await answered(scene)
+      const answer = await answered(scene)
       const other = await open(alice)
       await other.see(/^ +1 .*bob .*are you there\?\n +2 .*bob .*`->Re: see you at 8\?$/m)
       other.press('q')
       assert.is(await other.ended(), 0)
+      // a thumb from each side shows on the photo and on the answer
+      for (const [from, to, id] of [[bob, alice, scene.offer], [alice, bob, answer]] as const) {
+        await from.good('p2p-send', ['--reply', id, '--react', '👍', '-w', '60s'])
+        const [message] = await to.good('p2p-inbox', ['show', id])
+        assert.equal((message?.['reactions'] as Rec[] | undefined)?.map((each) => [each['from'], each['reaction']]), [[from.name, '👍']])
+        assert.match((await to.run('p2p-inbox', ['list', '--sent', '--text'])).out, new RegExp(` {2}👍 ${from.name}$`, 'm'))
+      }
     })
   })
 }

@@ -183,6 +183,12 @@ test('a mail goes to whom it should, privately, threaded, and nothing else of it
     await alice.good('p2p-send', ['-t', 'eve'], { input: mail })
     await alice.good('p2p-queue', ['flush'])
     assert.equal([(await bob.ids()).length, (await eve.ids()).length], [1, 2])
+    // a file of which the mail program knows no type has that of its bytes
+    const png = Buffer.from('89504e470d0a1a0a', 'hex').toString('base64')
+    const photo = `To: bob\nContent-Type: application/octet-stream; name=p.bin\nContent-Disposition: attachment\nContent-Transfer-Encoding: base64\n\n${png}\n`
+    await alice.good('p2p-sendmail', ['-t'], { input: photo })
+    await alice.good('p2p-queue', ['flush'])
+    assert.equal((await bob.good('p2p-inbox', ['list'])).at(-1)?.['parts'], [{ type: 'image/png', name: 'p.bin', size: 8 }])
     for (const listener of listeners) await listener.stop()
   })
 })

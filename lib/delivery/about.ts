@@ -79,7 +79,12 @@ async function answer(desk: AboutDesk, text: string, reaction: string | undefine
 /** An own message to be edited or recalled: it goes to whom that one went. */
 async function ownMessage(desk: AboutDesk, text: string, to: Recipient[], what: 'edit' | 'recall'): Promise<About> {
   if (to.length > 0) throw new Failure(EX.USAGE, `--${what} goes to whom the message went: without NAME`)
-  const message = await findMessage(viewOf(desk), text, { boxes: ['sent'], latest: 'sent' })
+  const message = await findMessage(viewOf(desk), text, { boxes: ['sent'], latest: 'sent' }).catch(async (error: unknown) => {
+    const theirs = await findMessage(viewOf(desk), text, { boxes: ['inbox'] }).catch(() => undefined)
+    if (theirs === undefined || text.startsWith('@')) throw error
+    const { id: itsId = '', from } = theirs.info
+    throw new Failure(EX.NEGATIVE, printable(`message ${itsId.slice(0, 8)} is from ${from}: only an own one can be ${what}ed`))
+  })
   const { info } = (await describe(viewOf(desk), message.entry, 'parts')) ?? message
   const { id, subject, toKey, to: name = '' } = info
   const type = typeOf(info)

@@ -19,6 +19,7 @@ import {
   isText,
   MESSAGE_MAX,
   NAME_MAX,
+  OCTETS,
   PARTS_MAX,
   SUBJECT_MAX,
   TEXT_MAX,
@@ -214,10 +215,10 @@ async function* chain(held: Uint8Array[], rest: AsyncIterator<Uint8Array>): Asyn
   }
 }
 
-/** A file under this name; its type by its first bytes, unless it is known. */
+/** A file under this name; its type by its first bytes, unless it is known: of mere octets nothing is known. */
 async function fileSource(name: string, content: Uint8Array | AsyncIterable<Uint8Array>, type?: string): Promise<PartSource> {
   if (!isPartName(name)) throw new Failure(EX.DATA, `bad file name ${quote(name)}: 1 to 255 bytes without NUL expected`)
-  if (type !== undefined) return { type, name, content }
+  if (type !== undefined && type !== OCTETS) return { type, name, content }
   if (content instanceof Uint8Array) return { type: typeOfFile(name, content), name, content }
   const rest = content[Symbol.asyncIterator]()
   const held: Uint8Array[] = []

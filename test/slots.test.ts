@@ -7,12 +7,14 @@ import * as assert from 'uvu/assert'
 import { compare } from '../lib/base/bytes.ts'
 import { systemRandom } from '../lib/base/random.ts'
 import { nodeSuite as suite } from '../lib/crypto/suite-node.ts'
+import { type Begun, keepsNewer } from '../lib/delivery/glare.ts'
 import { nextTurn, partOf, probes, PROBES_MAX, RAREST, type Searchers, SOCKETS, whyNoSearch } from '../lib/net/birthday.ts'
 import { Crowd } from '../lib/net/crowd.ts'
 import type { Datagrams } from '../lib/net/datagram.ts'
 import { NAT_CLASS } from '../lib/net/outside.ts'
 import { rendezvousKey } from '../lib/net/rendezvous.ts'
 import { freshPort, LINGER_MS, nextSlot, SLOT_MS, timingFor } from '../lib/net/slots.ts'
+import type { Payload1, Payload2 } from '../lib/wire/hello.ts'
 import { FakeClock, person } from './netkit.ts'
 
 const [alice, bob] = [person(suite), person(suite)]
@@ -212,6 +214,18 @@ test('a crowd takes as many sockets as there are, and fails only without any', a
   const none = new Crowd(SOCKETS, () => Promise.reject(new Error('none')))
   const failure = await none.open(0, () => undefined).catch((error: unknown) => String(error))
   assert.is(failure, 'Error: none')
+})
+
+test('of two sessions that of the lower I stays, unless the other side called long after it had answered', () => {
+  const mine = (clock: number): Begun => ({ initiator: true, hello: { clock: BigInt(clock) } as unknown as Payload2 })
+  const theirs = (ms: number): Begun => ({ initiator: false, hello: { ts: BigInt(ms) * 1000n } as unknown as Payload1 })
+  for (const lower of [true, false]) {
+    assert.is(keepsNewer(mine(NOW + 1), mine(NOW), lower), true, 'of one initiator the newest')
+    assert.is(keepsNewer(theirs(NOW + 1), theirs(NOW), lower), true)
+    assert.is(keepsNewer(theirs(NOW + 4000), mine(NOW), lower), !lower, 'in the same moment')
+    assert.is(keepsNewer(theirs(NOW + 6000), mine(NOW), lower), true, 'it has lost the older one')
+    assert.is(keepsNewer(mine(NOW + 6000), theirs(NOW), lower), lower)
+  }
 })
 
 test.run()

@@ -3,6 +3,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
+import { hex } from '../lib/base/bytes.ts'
 import { systemRandom } from '../lib/base/random.ts'
 import { loadSuite } from '../lib/crypto/suite.ts'
 import { type Responder } from '../lib/net/answer.ts'
@@ -29,6 +30,8 @@ interface Side {
   port: UdpPort
   links: Link[]
   faults: unknown[]
+  /** I, and address, of who showed itself. */
+  shown: [string, string][]
   guard: Guard<Ending>
   responder: ReturnType<typeof responderFor>
   move: (ip: string) => void
@@ -46,6 +49,7 @@ async function side(net: UdpNet, clock: FakeClock, at: Endpoint, who: Person, co
   const responder = responderFor(who, contacts)
   const links: Link[] = []
   const faults: unknown[] = []
+  const shown: Side['shown'] = []
   const { open, move } = net.host(at.ip)
   const port = await UdpPort.open({
     suite,
@@ -56,9 +60,10 @@ async function side(net: UdpNet, clock: FakeClock, at: Endpoint, who: Person, co
     port: at.port,
     open,
     onLink: (link) => void links.push(link),
+    onShown: (identity, { ip }) => void shown.push([hex(identity), ip]),
     onFault: (error) => void faults.push(error),
   })
-  return { who, port, links, faults, guard, responder, move }
+  return { who, port, links, faults, shown, guard, responder, move }
 }
 
 async function scene(): Promise<Scene> {
@@ -387,6 +392,30 @@ test('marks that are lost do not matter', async () => {
   assert.is(far.remote.ip, '203.0.113.51')
 })
 
+test('a mark of a session that has ended here a moment ago tells where the other side is', async () => {
+  const all = await scene()
+  const { clock, net, alice, bob } = all
+  const [near, far] = await link(all)
+  net.way = () => undefined
+  for (let i = 0; i < 3; i++) near.announce()
+  const [one, two, three] = net.sent.slice(-3).map(({ bytes }) => bytes) as [Uint8Array, Uint8Array, Uint8Array]
+  net.way = (sent) => sent
+  near.close()
+  far.close()
+  await clock.advance(5000)
+  assert.is(bob.port.counts.streams, 0)
+  toBob(net, one)
+  toBob(net, one)
+  await clock.advance(100)
+  assert.equal(bob.shown, [[hex(alice.who.identity), C.ip]], 'once')
+  toBob(net, two)
+  await clock.advance(60_000)
+  assert.equal([bob.shown.length, bob.port.counts.marks], [2, 0])
+  toBob(net, three)
+  await clock.advance(100)
+  assert.is(bob.shown.length, 2, 'for a minute')
+})
+
 test('openers end on the way', async () => {
   const { clock, net, alice } = await scene()
   alice.port.opener(B)
@@ -407,6 +436,7 @@ test('a closed port is silent, and its streams are over', async () => {
   await clock.advance(1000)
   assert.is(net.sent.length, before + 1)
   assert.equal(bob.port.counts, { pending: 0, answered: 0, streams: 0, marks: 0 })
+  await clock.advance(60_000)
   assert.is(alice.port.counts.marks, 0)
 })
 

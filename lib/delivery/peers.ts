@@ -9,6 +9,7 @@ import { names } from '../disk/queue.ts'
 import { queuePath } from '../disk/queued.ts'
 import type { Link } from '../net/link.ts'
 import { noteFailure, noteReached } from './attempt.ts'
+import { keepsNewer } from './glare.ts'
 import { nextAttempt } from './schedule.ts'
 import type { Session } from './session.ts'
 import type { Station } from './station.ts'
@@ -292,12 +293,9 @@ export class Peers {
     return session
   }
 
-  /** Glare, p2p-wire(7): of two sessions the one whose initiator has the lower I stays; of one initiator the newest. */
   #keeps(newer: Session, older: Session): boolean {
-    if (newer.link.initiator === older.link.initiator) return true
     const { identity } = this.#station.keyring.self
-    const selfIsLower = compare(identity, newer.contact.identity) < 0
-    return newer.link.initiator === selfIsLower
+    return keepsNewer(newer.link, older.link, compare(identity, newer.contact.identity) < 0)
   }
 }
 

@@ -8,6 +8,7 @@ import { type Held, isAlive, noteOwner, tryLock } from '../disk/lock.ts'
 import type { Home } from '../disk/home.ts'
 import type { Guard } from '../net/guard.ts'
 import type { Link } from '../net/link.ts'
+import type { OnShown } from '../net/roster.ts'
 import type { Ending } from '../net/stream.ts'
 import { UdpPort } from '../net/udp.ts'
 import { missingUdp, openUdx } from '../net/udx.ts'
@@ -21,6 +22,8 @@ export interface OwnerOptions {
   guard: Guard<Ending>
   /** Gets every link of a contact that called. */
   onLink: (link: Link) => void
+  /** As UdpPortOptions has it. */
+  onShown?: OnShown
   /** As UdpPortOptions has it. */
   answersStun?: (ip: string) => boolean
   onFault: (error: unknown) => void
@@ -42,7 +45,7 @@ export const noUdp = missingUdp
  * The port, or 'busy' while another process of this home has it. Throws Failure 78 if another program has it, and an
  * Error in words if there is no UDP here (noUdp).
  */
-export async function takePort({ station, guard, onLink, onFault, answersStun }: OwnerOptions): Promise<Owned | 'busy'> {
+export async function takePort({ station, guard, onLink, onShown, onFault, answersStun }: OwnerOptions): Promise<Owned | 'busy'> {
   const { home } = station
   const lock = await tryLock(home, LOCK)
   if (lock === undefined) return 'busy'
@@ -57,6 +60,7 @@ export async function takePort({ station, guard, onLink, onFault, answersStun }:
       open: openUdx,
       onLink,
       onFault,
+      ...(onShown !== undefined && { onShown }),
       ...(answersStun !== undefined && { answersStun }),
     })
     return { port, release: () => release(port, lock) }

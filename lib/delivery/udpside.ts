@@ -4,7 +4,7 @@
 import type { Guard } from '../net/guard.ts'
 import type { Link } from '../net/link.ts'
 import { Moves } from '../net/moves.ts'
-import type { Ending } from '../net/stream.ts'
+import type { Ending, Endpoint } from '../net/stream.ts'
 import type { UdpPort } from '../net/udp.ts'
 import { Holding } from './holding.ts'
 import { Lookout } from './lookout.ts'
@@ -83,7 +83,8 @@ export class UdpSide {
     if (this.#missing !== undefined) {
       return this.#options.notice(new Error(`contacts are reached over TCP alone: ${this.#missing}`))
     }
-    const options = { ...this.#options, onLink: this.#options.adopt, onFault: this.#options.notice }
+    const onShown = (identity: Uint8Array, from: Endpoint): void => this.#follow(identity, from)
+    const options = { ...this.#options, onLink: this.#options.adopt, onShown, onFault: this.#options.notice }
     const owned = await takePort(options)
     if (owned !== 'busy') return this.#take(owned)
     const { home } = this.#options.station
@@ -109,6 +110,12 @@ export class UdpSide {
     this.#lookout = new Lookout({ station, port, changed: seen })
     this.#searches = new Searches({ ...this.#options, port, holding })
     if (this.#started) this.#begin()
+  }
+
+  /** A contact that has not noticed yet that its session is over. */
+  #follow(identity: Uint8Array, from: Endpoint): void {
+    const contact = this.#options.station.keyring.byIdentity(identity)
+    if (contact !== undefined) this.#holding?.follow(contact.key, from)
   }
 
   /** Holes are held from now on. */

@@ -11,7 +11,8 @@ import type { Datagrams, OpenDatagrams, Pipe } from './datagram.ts'
 import { greet, type Greeting, type GreetOptions } from './greeting.ts'
 import { Intake } from './intake.ts'
 import { Link } from './link.ts'
-import { MARK_SIZE, Marks, Roll } from './roam.ts'
+import { MARK_SIZE, Marks } from './roam.ts'
+import { type OnShown, Roster } from './roster.ts'
 import { type Endpoint, Lost } from './stream.ts'
 import { Stun } from './stun.ts'
 import { UdpStream } from './udpstream.ts'
@@ -23,7 +24,6 @@ const PATIENCE_MS = 10_000 // an answer is waited for so long after the last tim
 const REMEMBER_MS = 20_000 // an answer is given again to the same hello from the same place
 const REMEMBER_MAX = 2048 // answers; the oldest goes
 export const OPENER_HOPS = 5 // enough for a NAT at home and one at the carrier, too few for the other side's
-const MOVED_MS = 1000 // what is under way to a side that has moved is given so long to arrive where it was
 const LINGER_MS = 500 // last words may take so long when the port closes
 
 export interface UdpPortOptions extends AnswerOptions {
@@ -34,6 +34,7 @@ export interface UdpPortOptions extends AnswerOptions {
   answersStun?: (ip: string) => boolean
   /** Gets every confirmed link of a caller, and must take care of it. */
   onLink: (link: Link) => void
+  onShown?: OnShown
   /** Hears of errors of this side (a failing disk, a bug); to the caller they are silence like all else. */
   onFault?: (error: unknown) => void
 }
@@ -79,12 +80,13 @@ export class UdpPort {
   readonly #answered = new Map<string, Answered[]>()
   #remembered = 0
   readonly #streams = new Map<number, UdpStream | undefined>()
-  readonly #roll = new Roll<UdpStream>()
+  readonly #roster: Roster
   readonly #watchers = new Set<(passing: Passing) => void>()
 
   private constructor(options: UdpPortOptions) {
     this.#options = options
-    const { clock, random, answersStun = () => false } = options
+    const { clock, random, onShown, answersStun = () => false } = options
+    this.#roster = new Roster(clock, onShown)
     const send = (bytes: Uint8Array, to: Endpoint): boolean => !this.#closed && this.#datagrams.send(bytes, to)
     this.stun = new Stun({ clock, random, send, answers: answersStun })
   }
@@ -107,7 +109,7 @@ export class UdpPort {
   /** For diagnosis and tests. */
   get counts(): { pending: number; answered: number; streams: number; marks: number } {
     const [pending, streams] = [this.#pending.size, this.#streams.size]
-    return { pending, answered: this.#remembered, streams, marks: this.#roll.size }
+    return { pending, answered: this.#remembered, streams, marks: this.#roster.size }
   }
 
   /** Opens the own NAT towards an address; the datagram ends on the way. */
@@ -163,7 +165,7 @@ export class UdpPort {
           giveUp,
           answered: (transport, hello, from) => {
             const pipe = this.#datagrams.connect(streamId, hello.streamId, from)
-            const stream = this.#stream(streamId, pipe, from, transport, true)
+            const stream = this.#stream(streamId, pipe, from, transport, true, options.peer.identity)
             const { features } = hello
             const { peer } = options
             const found = others.some((shot) => shot.to.port !== to.port)
@@ -190,6 +192,7 @@ export class UdpPort {
     await Promise.all(streams.map((stream) => stream.closed))
     cancel()
     for (const list of this.#answered.values()) for (const each of list) each.forget()
+    this.#roster.close()
     await this.#datagrams.close()
   }
 
@@ -203,16 +206,13 @@ export class UdpPort {
     }
   }
 
-  #stream(id: number, pipe: Pipe, remote: Endpoint, { exporter }: Transport, initiator: boolean): UdpStream {
+  #stream(id: number, pipe: Pipe, remote: Endpoint, { exporter }: Transport, initiator: boolean, identity: Uint8Array): UdpStream {
     const { suite } = this.#options
     const [own, theirs] = [new Marks(suite, exporter, initiator), new Marks(suite, exporter, !initiator)]
     const stream = new UdpStream(pipe, remote, (to) => this.#datagrams.send(own.make(), to))
     this.#streams.set(id, stream)
-    this.#roll.add(theirs, stream)
-    void stream.closed.then(() => {
-      this.#streams.delete(id)
-      this.#roll.remove(theirs)
-    })
+    this.#roster.add(stream, theirs, identity)
+    void stream.closed.then(() => this.#streams.delete(id))
     return stream
   }
 
@@ -222,15 +222,7 @@ export class UdpPort {
     for (const tell of this.#watchers) tell({ out: false, size: bytes.length, place: from })
     if (this.stun.take(bytes, from)) return
     if (bytes.length === HELLO_SIZE) this.#hello(bytes, from)
-    else if (bytes.length === MARK_SIZE) this.#mark(bytes, from)
-  }
-
-  /** A stream sends what is lost again to where it was sent first: what was under way to a place left is lost with it. */
-  #mark(bytes: Uint8Array, from: Endpoint): void {
-    const stream = this.#roll.take(bytes)
-    if (stream === undefined) return
-    const cancel = this.#options.clock.after(MOVED_MS, () => stream.displace(), true)
-    void stream.redirect(from).then(cancel)
+    else if (bytes.length === MARK_SIZE) this.#roster.take(bytes, from)
   }
 
   #hello(bytes: Uint8Array, from: Endpoint): void {
@@ -303,7 +295,7 @@ export class UdpPort {
       const answer = await answerHello(this.#options, bytes, caller, from, streamId)
       if (answer === undefined || answer.payload.streamId === 0 || this.#closed) return
       const pipe = this.#datagrams.accept(streamId, answer.payload.streamId, from)
-      stream = this.#stream(streamId, pipe, from, answer.keys, false)
+      stream = this.#stream(streamId, pipe, from, answer.keys, false, answer.peer.identity)
       entry.message = answer.message
       this.#send(answer.message, from)
       link = await confirm(answer, stream, new Intake(stream, clock), clock)

@@ -38,6 +38,15 @@ function start(who: string, command: string, ...args: string[]): Running {
   return { end, stop: () => child.kill(), type: (text) => void child.stdin?.write(text), said, output: () => output }
 }
 
+/** As in scripts: a message in a file or from a pipe, records into one. */
+async function runBetweenFiles(who: string, command: string, ...args: string[]): Promise<void> {
+  const line = `"$0" ${JSON.stringify(COMPILE)} ${[command, ...args].join(' ')}`
+  const script = `echo hello >${place}/in && ${line} <${place}/in >${place}/out && echo hello | ${line} | cat >/dev/null`
+  const env = { PATH: process.env['PATH'] ?? '', P2P_MAP: 'false', P2P_LAN: 'false', P2P_HOME: join(place, who) }
+  const [code] = await once(spawn('sh', ['-c', script, process.execPath], { env, stdio: 'ignore' }), 'close')
+  if (code !== 0) throw new Error(`${command} ${args.join(' ')}: exit ${code}`)
+}
+
 async function run(who: string, command: string, ...args: string[]): Promise<string> {
   const running = start(who, command, ...args)
   await running.end
@@ -49,13 +58,16 @@ async function main(): Promise<void> {
   await run('alice', 'p2p-id', 'add', 'bob', await run('bob', 'p2p-id', 'token'))
   await run('bob', 'p2p-id', 'add', 'alice', await run('alice', 'p2p-id', 'token'))
   await run('alice', 'p2p-send', 'bob', '--queue-only', '-m', 'first')
-  await run('alice', 'p2p-queue', 'list')
+  await runBetweenFiles('alice', 'p2p-send', 'bob', '--queue-only')
+  await runBetweenFiles('alice', 'p2p-queue', 'list')
   const listener = start('bob', 'p2p-listen')
   await listener.said('listening')
   await run('alice', 'p2p-send', 'bob', '-m', 'second')
   await run('alice', 'p2p-sendmail', 'bob@p2p.invalid')
   await run('alice', 'p2p-queue', 'flush')
   await run('bob', 'p2p-inbox', 'list')
+  await runBetweenFiles('bob', 'p2p-inbox', 'list')
+  await runBetweenFiles('bob', 'p2p-id', 'token')
   await run('bob', 'p2p-id', 'list')
   await run('bob', 'p2p')
   const chat = start('bob', 'p2p-chat', 'alice')

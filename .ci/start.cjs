@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 'use strict'
 
-// How every command starts; make puts it in place under the name of each. The program is code/NAME.cjs. make install
-// lays beside it, as code/NAME.cache, what V8 has made of it before: that it is of exactly this program its first 32
-// bytes say, that it is for this V8 V8 itself checks. Without it the command starts some 15 ms later.
+// How every command starts; make puts it in place under the name of each. The program is code/NAME.cjs, and what it
+// loads when it is needed code/NAME.more.cjs (.ci/bundle.ts). make install lays beside them, as *.cache, what V8 has made
+// of them before: that it is of this very program its first line says, that it is for this V8 V8 itself checks. Without
+// them the command starts some 15 ms later.
 
 // An old node, which npm and dpkg do not stop, is told apart from a bug; node 16 still understands this file.
 ;(function (v) {
@@ -12,28 +13,49 @@
   process.exit(78)
 })(process.versions.node.split('.'))
 
-const { createHash } = require('node:crypto')
 const { readFileSync } = require('node:fs')
 const { basename, join } = require('node:path')
 const { Script } = require('node:vm')
 
-const SUM = 32
+const folder = join(__dirname, 'code')
+const name = basename(__filename, '.cjs')
 
-const path = join(__dirname, 'code', basename(__filename))
-const code = readFileSync(path)
+/** Parts of node that take a millisecond or more to load, and that most calls do not come to use. */
+const HEAVY = new Set(['child_process', 'crypto', 'dgram', 'http', 'net', 'os', 'stream', 'tty'].map((part) => `node:${part}`))
 
-function cached() {
+/** Loads one of them when something of it is first asked for. */
+const later = (id) => new Proxy({}, { get: (_, key) => require(id)[key] })
+
+/** What V8 has kept of `code`, if it is of this very program: the first line of both files is the sum of it. */
+function kept(path, code) {
   try {
     const cache = readFileSync(path.replace(/cjs$/, 'cache'))
-    const sum = createHash('sha256').update(code).digest()
-    return Buffer.compare(sum, cache.subarray(0, SUM)) === 0 ? cache.subarray(SUM) : undefined
+    const line = cache.indexOf(10) + 1
+    return line > 0 && code.compare(cache, 0, line, 0, line) === 0 ? cache.subarray(line) : undefined
   } catch {
     return undefined
   }
 }
 
-const program = new module.constructor(path, module)
-program.filename = path
-program.paths = module.paths
-const script = new Script(code.toString(), { filename: path, cachedData: cached() })
-script.runInThisContext()(program.exports, (id) => program.require(id), program, path)
+/** Runs a file of the program; its parts know each other by these names. */
+function run(file) {
+  const path = join(folder, file)
+  const code = readFileSync(path)
+  const part = new module.constructor(path, module)
+  part.filename = path
+  part.paths = module.paths
+  const load = (id) => {
+    if (HEAVY.has(id)) return later(id)
+    if (id === 'p2p:shared') return (shared ??= first.exports.shared())
+    return id === `./${name}.more.cjs` ? (more ??= run(`${name}.more.cjs`)).exports : part.require(id)
+  }
+  if (file === `${name}.cjs`) first = part
+  const script = new Script(code.toString(), { filename: path, cachedData: kept(path, code) })
+  script.runInThisContext()(part.exports, load, part, path)
+  return part
+}
+
+let first
+let shared
+let more
+run(`${name}.cjs`)

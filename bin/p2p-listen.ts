@@ -15,6 +15,7 @@ import { contactRecord, requestRecord, showRequest } from '../lib/disk/person.ts
 import { ProgressMeter } from '../lib/edge/progress.ts'
 import { main, type Call } from '../lib/edge/cli.ts'
 import { p2pListen } from '../lib/edge/commands.ts'
+import { isTerminal } from '../lib/edge/descriptor.ts'
 import { stdinIsTerminal } from '../lib/edge/input.ts'
 import { formatAddress } from '../lib/wire/address.ts'
 import { deferredRecord } from '../lib/wire/outrecord.ts'
@@ -99,7 +100,7 @@ async function listen(call: Call): Promise<void> {
 
 /** Whether this process hangs on a terminal: it has one, and its user has not turned all its streams away from it. */
 async function hasTerminal(call: Call, home: Home): Promise<boolean> {
-  if (!stdinIsTerminal() && !call.out.terminal && !process.stderr.isTTY) return false
+  if (!stdinIsTerminal() && !call.out.terminal && !isTerminal(2)) return false
   try {
     await (await home.files.open('/dev/tty', 'read')).close()
     return true

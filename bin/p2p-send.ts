@@ -43,7 +43,14 @@ async function send(call: Call): Promise<void> {
   for (const text of config.strangers(keyring)) call.warn(text)
   const desk = { call, home, keyring, config, hash: await loadHash(process.env) }
   const told = new Told(desk)
-  const outbox = new Outbox({ ...desk, teller: told, waitMs: waitOf(call, config), signal: call.signal })
+  const outbox = new Outbox({
+    ...desk,
+    teller: told,
+    waitMs: waitOf(call, config),
+    get signal() {
+      return call.signal // made when something is offered
+    },
+  })
   const accept = call.flag('dry-run') ? (posts: Post[]) => rehearse(desk, posts) : (posts: Post[]) => outbox.accept(posts)
   const to = call.args.map((name) => recipient(keyring, name))
   const about = await aboutWhat({ ...desk, info: (text) => call.info(text) }, wishOf(call), to)
@@ -59,8 +66,7 @@ async function send(call: Call): Promise<void> {
   if (call.flag('ndjson')) await sendLines(desk, accept, (line, known) => orderPost(desk, line, recipients, base, known))
   else if (call.flag('lines')) await sendLines(desk, accept, (line) => linePost(desk, line, recipients, base))
   else await sendOne(desk, accept, recipients, base)
-  const stop = call.waiting('trying to deliver')
-  await outbox.finish().finally(stop)
+  await outbox.finish(() => call.waiting('trying to deliver'))
   await told.meter.end()
   await told.rest()
 }

@@ -1,7 +1,7 @@
 // What p2p(7) promises of every command, held against all commands and verbs of the tables: a verb that is added is
 // tested here without a line being written.
 
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -259,6 +259,34 @@ test('the last of --json and --text wins, flags cluster, -- ends the options', a
   assert.equal([quiet.code, quiet.out], [0, ''])
   const dashes = await runCommand('p2p-send', ['-nm', '-5 degrees', '--', 'bob'], { home })
   assert.match(dashes.out, /"type":"dry-run","to":"bob".*"size":10/)
+})
+
+/** Pipes as shells make them; those of node's own children are sockets. */
+const shell = (line: string): Promise<{ code: number | null; out: string; err: string }> => {
+  const [node = '', ...before] = argvOf('p2p-send')
+  const inbox = argvOf('p2p-inbox').slice(1)
+  const quoted = (words: string[]): string => words.map((word) => `'${word}'`).join(' ')
+  const names = `set -o pipefail; send() { '${node}' ${quoted(before)} "$@"; }; inbox() { '${node}' ${quoted(inbox)} "$@"; }`
+  return new Promise((resolve, reject) => {
+    execFile('bash', ['-c', `${names}; ${line}`], { env: { ...process.env, P2P_HOME: home } }, (error, out, err) => {
+      if (error !== null && typeof error.code !== 'number') reject(error)
+      else resolve({ code: error === null ? 0 : (error.code as unknown as number), out, err })
+    })
+  })
+}
+
+test('pipes: a writer that takes its time, a reader that does, one that leaves, a descriptor that others use too', async () => {
+  const text = '0123456789abcdef'.repeat(6250) // more than a pipe holds
+  const slow = await shell(`{ printf one; sleep 0.3; printf two; } | send me | cat`)
+  assert.match(slow.out, /"type":"delivered"/, slow.err)
+  assert.is((await shell('inbox cat @ 2>/dev/null | cat')).out, 'onetwo')
+  assert.is((await shell(`printf %s ${text} | send me -q`)).code, 0)
+  assert.is((await shell('inbox cat @ 2>/dev/null | { sleep 0.3; cat; }')).out, text)
+  assert.is((await shell('inbox cat @ 2>/dev/null | { sleep 0.3; head -c 10; }')).out, text.slice(0, 10))
+  assert.equal(await shell('inbox cat @ 2>/dev/null | true'), { code: 0, out: '', err: '' })
+  assert.is((await shell('{ inbox cat @; inbox cat @2; } 2>/dev/null | cat')).out, `${text}onetwo`)
+  const loop = await shell('printf "%s\\n" a b c | while read -r line; do send me -q -m "$line"; done; inbox list --text | tail -n 3')
+  assert.match(loop.out, / a\n.* b\n.* c\n$/, loop.err)
 })
 
 test('a reader that is gone is no error of any command that lists', async () => {

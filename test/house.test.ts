@@ -28,7 +28,7 @@ const FLOORS: Record<string, number> = {
 
 /** Who may import a package or a part of node that touches the world. What is not listed is for nobody. */
 const DOORS: [RegExp, RegExp][] = [
-  [/^node:fs(?:\/promises)?$/, /^lib\/(?:disk\/files|edge\/(?:prompt|input|output|sealed))\.ts$/], // what the user gives: terminal, files, fds 0 and 1; /proc/self
+  [/^node:fs(?:\/promises)?$/, /^lib\/(?:disk\/files|base\/random|edge\/(?:prompt|descriptor|output|sealed))\.ts$/], // what the user gives: terminal, files, fds 0 and 1; /proc/self, /dev/urandom
   [/^node:net$/, /^lib\/(?:net\/(?:tcp|freeport)|delivery\/control\w*)\.ts$/],
   [/^node:dgram$/, /^lib\/net\/(?:question|freeport|multicast)\.ts$/],
   [/^node:http$/, /^lib\/net\/igd\.ts$/], // to the own router alone
@@ -37,7 +37,7 @@ const DOORS: [RegExp, RegExp][] = [
   [/^node:module$/, /^lib\/edge\/dispatch\.ts$/],
   [/^node:(?:tty)$/, /^lib\/edge\//],
   [/^node:(?:crypto|os|path|url|util|stream|zlib|events|buffer|string_decoder|process)$/, /./],
-  [/^@noble\//, /^lib\/crypto\/(?:suite-noble|ed25519|agefile)\.ts$/],
+  [/^@noble\//, /^lib\/crypto\/(?:suite-noble|sha256|ed25519|agefile)\.ts$/],
   [/^@scure\/bip39/, /^lib\/crypto\/words\.ts$/],
   [/^age-encryption$/, /^lib\/crypto\/agefile\.ts$/],
   [/^bs58$/, /^lib\/base\/key\.ts$/],
@@ -49,7 +49,7 @@ const DOORS: [RegExp, RegExp][] = [
   [/^@earendil-works\/pi-tui$/, /^lib\/chat\/(?:screen|talkview|look|completion)\.ts$/],
   [/^gemoji$/, /^lib\/chat\/emoji\.ts$/],
   [/^uqr$/, /^lib\/edge\/qrcode\.ts$/],
-  [/^citty$/, /^lib\/edge\/(?:cli|usage)\.ts$/],
+  [/^citty$/, /^lib\/edge\/usage\.ts$/],
 ]
 
 /** What may stand in the code of these files alone; comments do not count. */

@@ -1,5 +1,7 @@
 // The primitives: published values, Wycheproof, and the two back ends against each other, byte for byte.
 
+import zlib from 'node:zlib'
+
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -7,7 +9,8 @@ import * as assert from 'uvu/assert'
 import { concat, equal, fromHex, hex, isZero, utf8 } from '../lib/base/bytes.ts'
 import { Failure, Malformed } from '../lib/base/fail.ts'
 import { systemRandom } from '../lib/base/random.ts'
-import { hkdf, loadSuite, type Suite, worksHere } from '../lib/crypto/suite.ts'
+import { crc32 } from '../lib/base/crc32.ts'
+import { hkdf, loadHash, loadSuite, type Suite, worksHere } from '../lib/crypto/suite.ts'
 import { readVectors, readWycheproof } from './vectors.ts'
 
 const EMPTY = new Uint8Array(0)
@@ -45,6 +48,17 @@ const X25519: [secret: string, publicKey: string, shared: string][] = [
   [ALICE, BOB_PUBLIC, '4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742'],
   [BOB, ALICE_PUBLIC, '4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742'],
 ]
+
+test('the hash for a few bytes and the one for many are the same, and so are the sums of CRC-32', async () => {
+  const { hash } = await loadHash({})
+  for (let size = 0; size < 300; size++) { // beyond what is computed without node:crypto and zlib
+    const bytes = Uint8Array.from({ length: size }, (_, at) => (at * 151 + size) & 0xff)
+    assert.is(hex(hash(bytes.subarray(0, size >> 1), bytes.subarray(size >> 1))), hex(node.hash(bytes)), `${size} bytes`)
+    const before = zlib.crc32('before')
+    assert.is(crc32(bytes, before), zlib.crc32(bytes, before), `${size} bytes`)
+  }
+  assert.is(crc32('zwölf'), zlib.crc32('zwölf'))
+})
 
 test('X25519 as in RFC 7748', () => {
   for (const suite of SUITES) {

@@ -1,8 +1,6 @@
 // Bytes are Uint8Array everywhere; integers on the wire are big-endian. Reader and Writer are the only way the
 // wire floor takes bytes apart and puts them together: a Reader never reads past its end and must be emptied.
 
-import { timingSafeEqual } from 'node:crypto'
-
 import { Malformed } from './fail.ts'
 
 /** All parts, one after the other, in a fresh array. */
@@ -20,7 +18,9 @@ export function concat(...parts: Uint8Array[]): Uint8Array {
 
 /** Equality in constant time for equal lengths. */
 export function equal(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && timingSafeEqual(a, b)
+  let difference = a.length ^ b.length
+  for (let i = 0; i < a.length; i++) difference |= (a[i] as number) ^ (b[i] as number)
+  return difference === 0
 }
 
 /** -1, 0 or 1 by unsigned byte order; for public values only. */

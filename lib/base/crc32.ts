@@ -1,9 +1,34 @@
-// CRC-32 of zlib (RFC 1952), which is loaded only once somebody asks for it: few commands do.
+// CRC-32 of zlib (RFC 1952), which is loaded only for more than a few lines: until then it takes longer to load.
+
+import { utf8 } from './bytes.ts'
+
+const POLYNOMIAL = 0xedb88320
 
 let zlib: Pick<typeof import('node:zlib'), 'crc32'> | undefined
+let table: Uint32Array | undefined
+
+/** Bytes that are summed up here before zlib does it. */
+let left = 16 * 1024
+
+function makeTable(): Uint32Array {
+  return Uint32Array.from({ length: 256 }, (_, byte) => {
+    let sum = byte
+    for (let bit = 0; bit < 8; bit++) sum = sum & 1 ? (sum >>> 1) ^ POLYNOMIAL : sum >>> 1
+    return sum
+  })
+}
 
 /** Of bytes or of the UTF-8 of a text; `before` is the sum of what stands before them. */
 export function crc32(data: Uint8Array | string, before = 0): number {
-  zlib ??= process.getBuiltinModule('node:zlib')
-  return zlib.crc32(data, before)
+  if (data.length === 0) return 0 // as zlib has it in node
+  left -= data.length
+  if (left < 0) {
+    zlib ??= process.getBuiltinModule('node:zlib')
+    return zlib.crc32(data, before)
+  }
+  table ??= makeTable()
+  const bytes = typeof data === 'string' ? utf8(data) : data
+  let sum = ~before
+  for (const byte of bytes) sum = (sum >>> 8) ^ (table[(sum ^ byte) & 0xff] as number)
+  return ~sum >>> 0
 }

@@ -1,14 +1,37 @@
 // The one door to randomness: keys, salts, tags, jitter. A simulation passes its own seeded source.
 
 import { randomBytes } from 'node:crypto'
+import { closeSync, openSync, readSync } from 'node:fs'
 
 export interface Random {
   /** `size` fresh bytes, fit for keys. */
   bytes(size: number): Uint8Array
 }
 
+/** From what OpenSSL is seeded with as well. */
+const KERNEL = '/dev/urandom'
+
+/** Calls that the kernel answers, before node's cryptography, which takes longer to load than a message to be queued. */
+let fromKernel = 16
+
+function kernelBytes(size: number): Uint8Array | undefined {
+  if (size > 256 || fromKernel === 0) return undefined
+  fromKernel--
+  try {
+    const fd = openSync(KERNEL, 'r')
+    try {
+      const bytes = new Uint8Array(size)
+      return readSync(fd, bytes, 0, size, null) === size ? bytes : undefined
+    } finally {
+      closeSync(fd)
+    }
+  } catch {
+    return undefined // a cage without devices
+  }
+}
+
 export const systemRandom: Random = {
-  bytes: (size) => new Uint8Array(randomBytes(size)),
+  bytes: (size) => kernelBytes(size) ?? new Uint8Array(randomBytes(size)),
 }
 
 /** A number in [0, 1) with 32 random bits; for jitter, not for keys. */

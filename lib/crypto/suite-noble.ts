@@ -4,6 +4,7 @@
 import { isZero } from '../base/bytes.ts'
 import { Malformed } from '../base/fail.ts'
 import { type Random } from '../base/random.ts'
+import { noble } from './sha256.ts'
 
 function check(bytes: Uint8Array, length: number, what: string): void {
   if (bytes.length !== length) throw new RangeError(`${what} is ${bytes.length} bytes, not ${length}`)
@@ -31,10 +32,9 @@ class NobleKey {
 
 /** The back end on @noble/curves, @noble/ciphers and @noble/hashes. */
 export async function loadNobleSuite() {
-  const [{ x25519 }, { chacha20poly1305 }, { sha256 }, { hmac: hmacOf }] = await Promise.all([
+  const [{ x25519 }, { chacha20poly1305 }, { hmac: hmacOf }] = await Promise.all([
     import('@noble/curves/ed25519.js'),
     import('@noble/ciphers/chacha.js'),
-    import('@noble/hashes/sha2.js'),
     import('@noble/hashes/hmac.js'),
   ])
 
@@ -88,13 +88,13 @@ export async function loadNobleSuite() {
     },
 
     hash(...parts: Uint8Array[]): Uint8Array {
-      const hash = sha256.create()
+      const hash = noble.create()
       for (const part of parts) hash.update(part)
       return hash.digest()
     },
 
     hmac(key: Uint8Array, ...parts: Uint8Array[]): Uint8Array {
-      const mac = hmacOf.create(sha256, key)
+      const mac = hmacOf.create(noble, key)
       for (const part of parts) mac.update(part)
       return mac.digest()
     },

@@ -5,6 +5,7 @@
 import { compare, concat, fromHex } from '../base/bytes.ts'
 import { EX, Failure } from '../base/fail.ts'
 import { type Random } from '../base/random.ts'
+import { sha256 } from './sha256.ts'
 import { nodeSuite } from './suite-node.ts'
 
 /** An X25519 private key inside its back end; only its own suite can use it. */
@@ -79,10 +80,10 @@ export async function loadSuite(env: Record<string, string | undefined>): Promis
 
 /**
  * The hash of the back end that loadSuite() would use, for whoever needs no more: SHA-256 works wherever node does, so
- * nothing is tried first. Throws as loadSuite does.
+ * nothing is tried first, and for a few hundred bytes node:crypto is not loaded. Throws as loadSuite does.
  */
 export async function loadHash(env: Record<string, string | undefined>): Promise<Pick<Suite, 'hash' | 'hashApart'>> {
-  return (env['P2P_CRYPTO'] ?? '') === '' ? nodeSuite : loadSuite(env)
+  return (env['P2P_CRYPTO'] ?? '') === '' ? { ...nodeSuite, hash: sha256 } : loadSuite(env)
 }
 
 /** RFC 5869 with the suite's hash: `length` bytes, at most 255 * hashLength. */

@@ -124,9 +124,11 @@ export class Outbox {
     return this.#options.teller.outcome(outcome, ref)
   }
 
-  /** Resolves when the last pass is over; throws what went wrong in one. */
-  async finish(): Promise<void> {
+  /** Resolves when the last pass is over; throws what went wrong in one. `begin` is called if one is to be waited for. */
+  async finish(begin?: () => () => void): Promise<void> {
+    const end = this.#pass === undefined ? undefined : begin?.()
     while (this.#pass !== undefined) await this.#pass
+    end?.()
     if (this.#error !== undefined) throw this.#error
   }
 

@@ -3,7 +3,37 @@
 // "is it there?" is a normal question. Files are made 0600 and directories 0700. What waits for the disk (fsync, large
 // reads and writes, listings) is done by other threads, what only changes the system's memory in place.
 
-import * as fs from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  type Dir,
+  fdatasync as fdatasyncLater,
+  fstatSync,
+  fsync as fsyncLater,
+  ftruncateSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  open as openLater,
+  openSync,
+  opendir as opendirLater,
+  read as readLater,
+  readFileSync,
+  readSync,
+  readdir as readdirLater,
+  readlinkSync,
+  renameSync,
+  rmdirSync,
+  stat as statLater,
+  statfsSync,
+  symlinkSync,
+  unlink as unlinkLater,
+  utimesSync,
+  watch as watchLater,
+  write as writeLater,
+  writeSync,
+} from 'node:fs'
 import { promisify } from 'node:util'
 
 import { isCode } from '../base/fail.ts'
@@ -68,7 +98,7 @@ export interface Files {
   statfs(path: string): Promise<{ free: number; total: number; type: number }>
 }
 
-const { O_RDONLY, O_NONBLOCK } = fs.constants
+const { O_RDONLY, O_NONBLOCK } = constants
 const FLAGS: Record<OpenMode, string | number> = {
   read: 'r',
   own: O_RDONLY | O_NONBLOCK,
@@ -89,14 +119,14 @@ const PIECE = 128
 /** See manyThreads(). */
 const THREADS = 32
 
-const open = promisify(fs.open)
-const readAt = promisify(fs.read)
-const writeAt = promisify(fs.write)
-const fdatasync = promisify(fs.fdatasync)
-const fsync = promisify(fs.fsync)
-const opendir = promisify(fs.opendir)
-const readdir = promisify(fs.readdir)
-const unlink = promisify(fs.unlink)
+const open = promisify(openLater)
+const readAt = promisify(readLater)
+const writeAt = promisify(writeLater)
+const fdatasync = promisify(fdatasyncLater)
+const fsync = promisify(fsyncLater)
+const opendir = promisify(opendirLater)
+const readdir = promisify(readdirLater)
+const unlink = promisify(unlinkLater)
 
 class NodeFileHandle implements FileHandle {
   /** Undefined once closed: the number may be another file by then. */
@@ -140,7 +170,7 @@ class NodeFileHandle implements FileHandle {
   }
 
   async #readSome(into: Uint8Array, position: number): Promise<number> {
-    if (!this.#foreign && into.length <= IN_PLACE) return fs.readSync(this.#fd, into, 0, into.length, position)
+    if (!this.#foreign && into.length <= IN_PLACE) return readSync(this.#fd, into, 0, into.length, position)
     try {
       const from = this.#seekable ? position : null
       return (await this.#elsewhere(readAt(this.#fd, into, 0, into.length, from))).bytesRead
@@ -158,7 +188,7 @@ class NodeFileHandle implements FileHandle {
       const left = bytes.length - at
       at +=
         left <= IN_PLACE
-          ? fs.writeSync(this.#fd, bytes, at, left, to)
+          ? writeSync(this.#fd, bytes, at, left, to)
           : (await this.#elsewhere(writeAt(this.#fd, bytes, at, left, to))).bytesWritten
     }
   }
@@ -168,11 +198,11 @@ class NodeFileHandle implements FileHandle {
   }
 
   async truncate(size: number): Promise<void> {
-    fs.ftruncateSync(this.#fd, size)
+    ftruncateSync(this.#fd, size)
   }
 
   async size(): Promise<number> {
-    return fs.fstatSync(this.#fd).size
+    return fstatSync(this.#fd).size
   }
 
   async close(): Promise<void> {
@@ -180,7 +210,7 @@ class NodeFileHandle implements FileHandle {
     if (fd === undefined) return
     this.#number = undefined
     if (this.#running > 0) await new Promise<void>((resolve) => (this.#idle = resolve))
-    fs.closeSync(fd)
+    closeSync(fd)
   }
 }
 
@@ -191,23 +221,23 @@ class NodeFileHandle implements FileHandle {
 export function manyThreads(): void {
   if (process.env['UV_THREADPOOL_SIZE'] !== undefined) return
   process.env['UV_THREADPOOL_SIZE'] = String(THREADS)
-  fs.stat('/', () => undefined) // starts the threads: the number is read once, and is nobody else's business
+  statLater('/', () => undefined) // starts the threads: the number is read once, and is nobody else's business
   delete process.env['UV_THREADPOOL_SIZE']
 }
 
 /** The real file system. */
 export const nodeFiles: Files = {
   async read(path) {
-    return fs.readFileSync(path)
+    return readFileSync(path)
   },
   async open(path, mode) {
     // What is made or changed is ours; a file to be read may be a pipe that nobody writes to yet.
-    if (mode !== 'read') return new NodeFileHandle(fs.openSync(path, FLAGS[mode], 0o600), false)
+    if (mode !== 'read') return new NodeFileHandle(openSync(path, FLAGS[mode], 0o600), false)
     return new NodeFileHandle(await open(path, FLAGS.read), true)
   },
   async stat(path) {
     try {
-      const s = fs.lstatSync(path, { throwIfNoEntry: false })
+      const s = lstatSync(path, { throwIfNoEntry: false })
       if (s === undefined) return undefined
       const kind = s.isFile() ? 'file' : s.isDirectory() ? 'dir' : s.isSymbolicLink() ? 'link' : 'other'
       return { size: s.size, mtimeMs: s.mtimeMs, mode: s.mode & 0o7777, uid: s.uid, dev: s.dev, ino: s.ino, kind }
@@ -218,7 +248,7 @@ export const nodeFiles: Files = {
   },
   async readlink(path) {
     try {
-      return fs.readlinkSync(path)
+      return readlinkSync(path)
     } catch {
       return undefined
     }
@@ -232,7 +262,7 @@ export const nodeFiles: Files = {
     }
   },
   async *pieces(directory) {
-    let dir: fs.Dir
+    let dir: Dir
     try {
       dir = await opendir(directory, { bufferSize: PIECE })
     } catch (error) {
@@ -253,17 +283,17 @@ export const nodeFiles: Files = {
   },
   async mkdir(path) {
     try {
-      fs.mkdirSync(path, 0o700)
+      mkdirSync(path, 0o700)
       return true
     } catch (error) {
       if (isCode(error, 'EEXIST')) return false
       throw error
     }
   },
-  rmdir: async (path) => fs.rmdirSync(path),
-  rename: async (from, to) => fs.renameSync(from, to),
-  link: async (from, to) => fs.linkSync(from, to),
-  symlink: async (target, path) => fs.symlinkSync(target, path),
+  rmdir: async (path) => rmdirSync(path),
+  rename: async (from, to) => renameSync(from, to),
+  link: async (from, to) => linkSync(from, to),
+  symlink: async (target, path) => symlinkSync(target, path),
   async unlink(path) {
     try {
       await unlink(path) // frees blocks: this one may wait for the disk
@@ -274,18 +304,18 @@ export const nodeFiles: Files = {
     }
   },
   async syncDir(directory) {
-    const fd = fs.openSync(directory, 'r')
+    const fd = openSync(directory, 'r')
     try {
       await fsync(fd)
     } finally {
-      fs.closeSync(fd)
+      closeSync(fd)
     }
   },
-  chmod: async (path, mode) => fs.chmodSync(path, mode),
-  utimes: async (path, ms) => fs.utimesSync(path, ms / 1000, ms / 1000),
+  chmod: async (path, mode) => chmodSync(path, mode),
+  utimes: async (path, ms) => utimesSync(path, ms / 1000, ms / 1000),
   watch(path, onChange) {
     try {
-      const watcher = fs.watch(path, { persistent: false }, (_, name) => onChange(name ?? undefined))
+      const watcher = watchLater(path, { persistent: false }, (_, name) => onChange(name ?? undefined))
       watcher.on('error', () => watcher.close())
       return () => watcher.close()
     } catch {
@@ -293,7 +323,7 @@ export const nodeFiles: Files = {
     }
   },
   async statfs(path) {
-    const s = fs.statfsSync(path)
+    const s = statfsSync(path)
     return { free: s.bavail * s.bsize, total: s.blocks * s.bsize, type: s.type }
   },
 }

@@ -2,18 +2,17 @@
 // A Failure is told in one line with a hint; anything else that is thrown is a bug, exit 70 with a stack. The code goes
 // into process.exitCode and the process ends by itself, so nothing written to standard output is cut off.
 
-import { runCommand } from 'citty'
-
 import { systemClock } from '../base/clock.ts'
 import { EX, Failure, ioFailure, worst, type ExitCode } from '../base/fail.ts'
 import { version } from '../base/version.ts'
 
 import type { Command, Verb } from './table.ts'
+import { isTerminal } from './descriptor.ts'
 import { stopInput } from './input.ts'
 import { Missing, readArguments, type Request } from './options.ts'
 import { Output } from './output.ts'
 import { sealProcess } from './sealed.ts'
-import { definition, helpText, shortUsage } from './usage.ts'
+import { helpText, shortUsage } from './usage.ts'
 import { say } from './words.ts'
 
 const GRACE_MS = 1800 // from a signal to the end: p2p(7) promises less than 2 s
@@ -57,13 +56,28 @@ class Invocation implements Call {
   readonly codes = new Set<ExitCode>()
   readonly #command: Command
   readonly #request: Extract<Request, { want: 'run' }>
-  readonly signal: AbortSignal
+  #controller: AbortController | undefined
+  /** Why the call is to stop. */
+  #stopping: Error | undefined
 
-  constructor(command: Command, request: Extract<Request, { want: 'run' }>, signal: AbortSignal) {
+  constructor(command: Command, request: Extract<Request, { want: 'run' }>) {
     this.#command = command
     this.#request = request
-    this.signal = signal
     this.out = new Output({ json: request.json, quiet: this.quiet })
+  }
+
+  /** Made when it is first asked for: most short calls end without. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#stopping !== undefined) this.#controller.abort(this.#stopping)
+    }
+    return this.#controller.signal
+  }
+
+  abort(reason: Error): void {
+    this.#stopping = reason
+    this.#controller?.abort(reason)
   }
 
   get verb(): string {
@@ -108,7 +122,7 @@ class Invocation implements Call {
   }
 
   tell(text: string): void {
-    if (this.verbose || process.stderr.isTTY) this.info(text)
+    if (this.verbose || isTerminal(2)) this.info(text)
   }
 
   waiting(text: string): () => void {
@@ -206,8 +220,7 @@ async function invoke(
 ): Promise<void> {
   const handler = handlers[request.verb.name]
   if (handler === undefined) throw new Error(`no handler for ${command.name} ${request.verb.name}`)
-  const controller = new AbortController()
-  const call = new Invocation(command, request, controller.signal)
+  const call = new Invocation(command, request)
   const stopping = new Error('interrupted')
   let caught: NodeJS.Signals | undefined
 
@@ -230,7 +243,7 @@ async function invoke(
       true,
     )
     stopInput(stopping)
-    controller.abort(stopping)
+    call.abort(stopping)
   }
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)
@@ -246,10 +259,9 @@ async function invoke(
   })
 
   try {
-    // citty only runs: the arguments are checked, so it gets none of them to guess about.
-    await runCommand(definition<Call>(command, request.verb, handler), { rawArgs: [], data: call })
+    await handler(call)
   } catch (error) {
-    if (!controller.signal.aborted || !isAbort(error, stopping)) call.report(error)
+    if (caught === undefined || !isAbort(error, stopping)) call.report(error)
   }
   await call.out.flush()
   if (call.out.failure !== undefined) call.report(call.out.failure)

@@ -1,30 +1,21 @@
 // Standard input as bounded bytes: whole up to a limit, in chunks with backpressure, or line by line with a limit a
 // line. It is opened only when a command asks for it, so a command inside `while read` leaves the loop's input alone.
 
-import { fstatSync, readSync } from 'node:fs'
 import { Readable } from 'node:stream'
 
 import { concat } from '../base/bytes.ts'
 import { EX, Failure, isCode } from '../base/fail.ts'
+import { isTerminal, readSome, release, unwaiting } from './descriptor.ts'
 
-/** Bytes read at once from a plain file. */
+/** Bytes read at once in place. */
 const BLOCK = 64 * 1024
 
 let opened = false
 let stopped: Error | undefined
 
-/** A plain file is read here: the streams that node has for it take 4 ms to load, and never have to wait. */
-function isPlainFile(): boolean {
-  try {
-    return fstatSync(0).isFile()
-  } catch {
-    return false
-  }
-}
-
 /** True if a person would have to type. */
 export function stdinIsTerminal(): boolean {
-  return !isPlainFile() && process.stdin.isTTY
+  return isTerminal(0)
 }
 
 /** Ends every reader of standard input with `reason`: a signal arrived, and half an input must not pass for a whole. */
@@ -35,7 +26,7 @@ export function stopInput(reason: Error): void {
 
 /** Standard input in the chunks in which it comes. Throws Failure 66 if it cannot be read. */
 export async function* stdinChunks(): AsyncGenerator<Uint8Array> {
-  if (isPlainFile()) return yield* fileChunks()
+  if (yield* readyChunks()) return
   opened = true
   // For what it cannot read, a directory, node puts an empty stream in place: it must not pass for an empty message.
   if (process.stdin.constructor === Readable) throw new Failure(EX.NO_INPUT, 'standard input cannot be read')
@@ -53,18 +44,21 @@ export async function* stdinChunks(): AsyncGenerator<Uint8Array> {
   }
 }
 
-async function* fileChunks(): AsyncGenerator<Uint8Array> {
-  for (;;) {
-    if (stopped !== undefined) throw stopped
-    const bytes = new Uint8Array(BLOCK)
-    let size: number
-    try {
-      size = readSync(0, bytes, 0, BLOCK, null)
-    } catch (error) {
-      throw isCode(error, 'EIO', 'EAGAIN', 'EBADF') ? unreadable(error) : error
+/** What is there without waiting; true if that was all. */
+async function* readyChunks(): AsyncGenerator<Uint8Array, boolean> {
+  const number = unwaiting(0)
+  if (number === undefined) return false
+  try {
+    for (;;) {
+      if (stopped !== undefined) throw stopped
+      const bytes = readSome(number, BLOCK)
+      if (bytes === undefined || bytes.length === 0) return bytes !== undefined
+      yield bytes
     }
-    if (size === 0) return
-    yield bytes.subarray(0, size)
+  } catch (error) {
+    throw isCode(error, 'EIO', 'EAGAIN', 'EBADF') ? unreadable(error) : error
+  } finally {
+    release(number)
   }
 }
 

@@ -1,9 +1,7 @@
-// Strict reading of argv against a command's table. node:util parseArgs cuts the arguments into tokens; what they mean
-// is decided here, because citty accepts unknown options and surplus arguments, strips --no-x and keeps no repeats.
-// As in getopt(3): a value is the next argument whatever it looks like (`-m '-5 degrees'`), `--` ends the options,
-// `-` is an argument. An option given twice: the last wins, unless it is a list.
-
-import { parseArgs } from 'node:util'
+// Strict reading of argv against a command's table: citty accepts unknown options and surplus arguments, strips --no-x
+// and keeps no repeats, and node's parseArgs takes a millisecond to load. As in getopt(3): a value is the next argument
+// whatever it looks like (`-m '-5 degrees'`), `--` ends the options, `-` is an argument. An option given twice: the last
+// wins, unless it is a list.
 
 import { EX, Failure } from '../base/fail.ts'
 import { nearest, quote } from '../base/text.ts'
@@ -25,24 +23,61 @@ export class Missing extends Failure {
   }
 }
 
-type Spec = { type: 'boolean' | 'string'; multiple: true; short?: string }
+/** All spellings of all options of a command, long and short. */
+interface Spellings {
+  long: Map<string, Option>
+  short: Map<string, Option>
+}
 
-/** All spellings of all options of a command, for parseArgs; the map leads from a spelling to its option. */
-function spellings(command: Command): { specs: Record<string, Spec>; known: Map<string, Option> } {
-  const specs: Record<string, Spec> = {}
-  const known = new Map<string, Option>()
-  for (const option of [...COMMON, ...command.options, ...command.verbs.flatMap((verb) => verb.options)]) {
-    const type = option.kind === 'flag' ? 'boolean' : 'string'
-    specs[option.name] = { type, multiple: true, ...(option.short !== undefined && { short: option.short }) }
-    known.set(option.name, option)
-    for (const alias of option.aliases ?? []) {
-      // A second letter needs a long name in parseArgs; a blank in it keeps it from being typed by chance.
-      const name = alias.length === 1 ? `short ${alias}` : alias
-      specs[name] = { type, multiple: true, ...(alias.length === 1 && { short: alias }) }
-      known.set(name, option)
+function spellings(command: Command): Spellings {
+  const [long, short] = [new Map<string, Option>(), new Map<string, Option>()]
+  for (const list of [COMMON, command.options, ...command.verbs.map((verb) => verb.options)]) {
+    for (const option of list) {
+      long.set(option.name, option)
+      if (option.short !== undefined) short.set(option.short, option)
+      for (const alias of option.aliases ?? []) (alias.length === 1 ? short : long).set(alias, option)
     }
   }
-  return { specs, known }
+  return { long, short }
+}
+
+interface Token {
+  /** As typed, without a value: `--name` or `-n`; undefined for an argument. */
+  raw?: string
+  /** Undefined if there is none of that spelling. */
+  option?: Option | undefined
+  value?: string
+}
+
+/** Cuts argv into options with their values, and arguments. */
+function tokens(argv: string[], { long, short }: Spellings): Token[] {
+  const found: Token[] = []
+  const rest = [...argv]
+  const valueOf = (option: Option | undefined, inline: string | undefined): Pick<Token, 'value'> => {
+    const value = inline ?? (option === undefined || option.kind === 'flag' ? undefined : rest.shift())
+    return value === undefined ? {} : { value }
+  }
+  for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
+    if (word === '--') {
+      found.push(...rest.splice(0).map((value) => ({ value })))
+    } else if (word.startsWith('--')) {
+      const end = word.indexOf('=', 3)
+      const raw = end < 0 ? word : word.slice(0, end)
+      const option = long.get(raw.slice(2))
+      found.push({ raw, option, ...valueOf(option, end < 0 ? undefined : word.slice(end + 1)) })
+    } else if (word.startsWith('-') && word.length > 1) {
+      // A cluster: the first that takes a value takes what is left of it, else the next argument.
+      const letters = Array.from(word.slice(1))
+      while (letters.length > 0) {
+        const letter = letters.shift() as string
+        const option = short.get(letter)
+        const takes = option !== undefined && option.kind !== 'flag'
+        const inline = takes && letters.length > 0 ? letters.splice(0).join('') : undefined
+        found.push({ raw: `-${letter}`, option, ...valueOf(option, inline) })
+      }
+    } else found.push({ value: word })
+  }
+  return found
 }
 
 /** The option of that name as this verb has it: its value may be another thing than with other verbs. */
@@ -57,10 +92,8 @@ function taken(command: Command, verb: Verb | undefined, { name, kind }: Option)
 
 /** What argv (without node and script) asks for. Throws Failure 64 with a hint, Missing for an absent argument. */
 export function readArguments(command: Command, argv: string[]): Request {
-  const { specs, known } = spellings(command)
-  // Not strict: tokens of whatever was typed, checked below in the order typed.
-  const { tokens } = parseArgs({ args: argv, options: specs, strict: false, allowPositionals: true, tokens: true })
-  const words = tokens.flatMap((token) => (token.kind === 'positional' ? [token.value] : []))
+  const typed = tokens(argv, spellings(command))
+  const words = typed.flatMap(({ raw, value }) => (raw === undefined ? [value as string] : []))
 
   const noVerbs = command.verbs[0]?.name === '' && command.verbs.length === 1
   const named = noVerbs ? undefined : words[0]
@@ -68,7 +101,7 @@ export function readArguments(command: Command, argv: string[]): Request {
   const self = `${command.name}${verb === undefined || noVerbs ? '' : ` ${verb.name}`}`
   const usage = (message: string): Failure => new Failure(EX.USAGE, message, `${self} --help`)
 
-  const asked = (name: string): boolean => tokens.some((token) => token.kind === 'option' && token.name === name)
+  const asked = (name: string): boolean => typed.some(({ option }) => option?.name === name)
   if (named !== undefined && verb === undefined) {
     const meant = nearest(
       named,
@@ -81,25 +114,22 @@ export function readArguments(command: Command, argv: string[]): Request {
 
   const options = new Map<string, string[]>()
   let json: boolean | undefined
-  for (const token of tokens) {
-    if (token.kind === 'option-terminator' && argv[token.index] !== '--') throw usage("unknown option '--'") // from `-q-`
-    if (token.kind !== 'option') continue
-    const spelled = known.get(token.name)
-    if (spelled === undefined || (token.name.includes(' ') && token.rawName.startsWith('--'))) {
-      const long = token.rawName.startsWith('--')
-      const meant = long ? nearest(token.name, optionNames(command, verb)) : undefined
-      throw usage(`unknown option ${quote(token.rawName)}${meant === undefined ? '' : `: did you mean '--${meant}'?`}`)
+  for (const { raw, option: spelled, value } of typed) {
+    if (raw === undefined) continue
+    if (spelled === undefined) {
+      const meant = /^--./.test(raw) ? nearest(raw.slice(2), optionNames(command, verb)) : undefined
+      throw usage(`unknown option ${quote(raw)}${meant === undefined ? '' : `: did you mean '--${meant}'?`}`)
     }
     const option = taken(command, verb, spelled)
-    if (option === undefined) throw usage(`unknown option ${quote(token.rawName)} for '${self}'`)
-    if (option.kind === 'flag' && token.value !== undefined && token.value !== option.word) {
+    if (option === undefined) throw usage(`unknown option ${quote(raw)} for '${self}'`)
+    if (option.kind === 'flag' && value !== undefined && value !== option.word) {
       throw usage(`option '--${option.name}' takes no value${option.word === undefined ? '' : ` but ${option.word}`}`)
     }
-    if (option.kind !== 'flag' && token.value === undefined) {
-      throw usage(`option ${quote(token.rawName)} needs a value: ${option.value ?? 'VALUE'}`)
+    if (option.kind !== 'flag' && value === undefined) {
+      throw usage(`option ${quote(raw)} needs a value: ${option.value ?? 'VALUE'}`)
     }
     if (option.name === 'json' || option.name === 'text') json = option.name === 'json'
-    options.set(option.name, [...(options.get(option.name) ?? []), token.value ?? ''])
+    options.set(option.name, [...(options.get(option.name) ?? []), value ?? ''])
   }
 
   if (verb === undefined) throw new Missing('which command?')

@@ -4,7 +4,9 @@
 
 import { closeSync, openSync } from 'node:fs'
 
+import { utf8 } from '../base/bytes.ts'
 import { type Failure, ioFailure, isCode } from '../base/fail.ts'
+import { isTerminal, release, unwaiting, writeSome } from './descriptor.ts'
 import { hideStatus } from './words.ts'
 
 /** Characters that JSON lets through raw but that move a terminal's cursor, reorder text or split lines elsewhere. */
@@ -26,29 +28,50 @@ export interface OutputOptions {
 export class Output {
   readonly json: boolean
   readonly terminal: boolean
-  readonly #stream: NodeJS.WritableStream
+  #stream: NodeJS.WritableStream | undefined
+  /** Where it is written in place, as long as there is room. */
+  #ready: number | undefined
   readonly #quiet: boolean
-  readonly #closed = new AbortController()
+  #over = false
+  #closed: AbortController | undefined
   #failure: Failure | undefined
 
   constructor(options: OutputOptions = {}) {
-    this.#stream = options.stream ?? process.stdout
-    this.#quiet = options.quiet ?? false
-    this.terminal = (this.#stream as Partial<NodeJS.WriteStream>).isTTY === true
+    const { stream, quiet = false } = options
+    this.#quiet = quiet
+    this.terminal = stream === undefined ? isTerminal(1) : (stream as Partial<NodeJS.WriteStream>).isTTY === true
     this.json = options.json ?? !this.terminal
-    this.#stream.on('error', (error: Error) => {
-      // ECONNRESET: stdout is a socket. Anything else (disk full behind `>`) is a failure the command must report.
-      if (!isCode(error, 'EPIPE', 'ECONNRESET', 'ERR_STREAM_DESTROYED', 'ERR_STREAM_WRITE_AFTER_END')) {
-        this.#failure ??= ioFailure(error, 'standard output')
-      }
-      this.#closed.abort()
-    })
-    this.#stream.on('close', () => this.#closed.abort())
+    if (stream === undefined) this.#ready = unwaiting(1)
+    if (this.#ready === undefined) this.#attach(stream ?? process.stdout)
+  }
+
+  #attach(stream: NodeJS.WritableStream): NodeJS.WritableStream {
+    this.#stream = stream
+    stream.on('error', (error: Error) => this.#lost(error))
+    stream.on('close', () => this.#close())
+    return stream
+  }
+
+  #lost(error: unknown): void {
+    // ECONNRESET: stdout is a socket. Anything else (disk full behind `>`) is a failure the command must report.
+    if (!isCode(error, 'EPIPE', 'ECONNRESET', 'ERR_STREAM_DESTROYED', 'ERR_STREAM_WRITE_AFTER_END')) {
+      this.#failure ??= ioFailure(error, 'standard output')
+    }
+    this.#close()
   }
 
   /** Fires when the reader is gone. */
   get closed(): AbortSignal {
+    if (this.#closed === undefined) {
+      this.#closed = new AbortController() // most calls do without
+      if (this.#over) this.#closed.abort()
+    }
     return this.#closed.signal
+  }
+
+  #close(): void {
+    this.#over = true
+    this.#closed?.abort()
   }
 
   /** Set when output was lost for another reason than a reader that left. */
@@ -78,8 +101,9 @@ export class Output {
 
   /** Resolves when everything has left the process or the reader is gone. */
   async flush(): Promise<void> {
-    if (this.#closed.signal.aborted || !(this.#stream as NodeJS.WriteStream).writableLength) return
-    await this.#settled((done) => this.#stream.write('', done))
+    const stream = this.#stream as NodeJS.WriteStream | undefined
+    if (stream === undefined || this.#over || !stream.writableLength) return
+    await this.#settled((done) => stream.write('', done))
   }
 
   /**
@@ -88,22 +112,47 @@ export class Output {
    */
   async end(): Promise<void> {
     await this.flush()
-    const { _handle: handle } = this.#stream as { _handle?: { close?: () => void } }
-    if (this.#stream !== process.stdout || this.terminal || handle?.close === undefined || this.#closed.signal.aborted) return
-    handle.close()
+    if (this.terminal || this.#ready === 1 || this.#over) return
+    if (this.#ready === undefined) {
+      const { _handle: handle } = this.#stream as { _handle?: { close?: () => void } }
+      if (this.#stream !== process.stdout || handle?.close === undefined) return
+      handle.close()
+    }
+    this.#leave()
     closeSync(1)
     openSync('/dev/null', 'w')
   }
 
+  #leave(): void {
+    release(this.#ready)
+    this.#ready = undefined
+  }
+
   async #write(data: string | Uint8Array): Promise<void> {
-    if (this.#quiet || this.#closed.signal.aborted || data.length === 0) return
+    if (this.#quiet || this.#over || data.length === 0) return
     if (this.terminal) hideStatus()
-    if (this.#stream.write(data)) return
-    await this.#settled((done) => this.#stream.once('drain', done))
+    const rest = this.#ready === undefined ? data : this.#writeReady(data)
+    if (rest.length === 0) return
+    const stream = this.#stream ?? this.#attach(process.stdout)
+    if (stream.write(rest)) return
+    await this.#settled((done) => stream.once('drain', done))
+  }
+
+  /** What there was no room for: from there on node's stream waits for it. */
+  #writeReady(data: string | Uint8Array): Uint8Array {
+    const bytes = typeof data === 'string' ? utf8(data) : data
+    try {
+      const rest = bytes.subarray(writeSome(this.#ready as number, bytes))
+      if (rest.length > 0) this.#leave()
+      return rest
+    } catch (error) {
+      this.#lost(error)
+      return bytes.subarray(bytes.length)
+    }
   }
 
   async #settled(start: (done: () => void) => void): Promise<void> {
-    const { signal } = this.#closed
+    const signal = this.closed
     await new Promise<void>((resolve) => {
       const done = (): void => {
         signal.removeEventListener('abort', done)

@@ -3,6 +3,7 @@
 
 import type { Clock } from '../base/clock.ts'
 import { printable } from '../base/text.ts'
+import { isTerminal } from './descriptor.ts'
 import type { Output } from './output.ts'
 import { showStatus } from './words.ts'
 
@@ -40,7 +41,7 @@ export class ProgressMeter {
   #last: Promise<void> = Promise.resolve()
 
   constructor(options: ProgressOptions) {
-    this.#options = { ...options, line: options.line && process.stderr.isTTY }
+    this.#options = { ...options, line: options.line && isTerminal(2) }
   }
 
   /** Takes note; tells at most once a second of each transfer, and its end. */

@@ -1,6 +1,6 @@
 // Help and usage texts, made from the tables by citty's renderUsage. citty colours even into a pipe: the colour goes.
 
-import { type ArgsDef, type CommandDef, defineCommand, renderUsage } from 'citty'
+import type { ArgsDef, CommandDef } from 'citty'
 
 import { version } from '../base/version.ts'
 
@@ -29,15 +29,14 @@ function args(options: Option[]): ArgsDef {
   return defs
 }
 
-/** The table of a command or of one verb as citty's definition; `run` is called with the context's data. */
-export function definition<T>(command: Command, verb: Verb | undefined, run?: (data: T) => Promise<void>): CommandDef {
+/** The table of a command or of one verb as citty's definition. */
+function definition(command: Command, verb: Verb | undefined): CommandDef {
   const only = verb ?? (command.verbs[0]?.name === '' ? command.verbs[0] : undefined)
   const subCommands: Record<string, CommandDef> = {}
   if (only === undefined) {
-    for (const each of command.verbs)
-      subCommands[each.name] = defineCommand({ meta: { name: each.name, description: each.text } })
+    for (const { name, text } of command.verbs) subCommands[name] = { meta: { name, description: text } }
   }
-  return defineCommand({
+  return {
     meta: {
       name: only === undefined || only.name === '' ? command.name : `${command.name} ${only.name}`,
       version,
@@ -45,13 +44,13 @@ export function definition<T>(command: Command, verb: Verb | undefined, run?: (d
     },
     args: args([...(only?.options ?? []), ...command.options, ...COMMON]),
     ...(only === undefined && { subCommands }),
-    ...(run !== undefined && { run: ({ data }: { data?: T }) => run(data as T) }),
-  })
+  }
 }
 
 /** The full help of a command or verb, ending with a line feed, without colour. */
 export async function helpText(command: Command, verb: Verb | undefined): Promise<string> {
   const only = verb ?? (command.verbs[0]?.name === '' ? command.verbs[0] : undefined)
+  const { renderUsage } = await import('citty')
   const rendered = (await renderUsage(definition(command, verb)))
     .replace(/\u001b\[[0-9;]*m/g, '')
     .replace(/^USAGE .*$/m, () => `USAGE ${synopsis(command, only)}`)

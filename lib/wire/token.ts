@@ -2,12 +2,11 @@
 // payload || sum, the payload signed by the identity. A Token is well-formed and canonical; only verifyToken makes it
 // believed. The length is checked before base58, which is quadratic; the sum tells a typing error from a forgery.
 
-import { createHash } from 'node:crypto'
-
-import { Reader, Writer, concat, equal, fromUtf8, isZero, utf8 } from '../base/bytes.ts'
+import { Reader, Writer, compare, concat, fromUtf8, isZero, utf8 } from '../base/bytes.ts'
 import { EX, Failure, Malformed } from '../base/fail.ts'
 import { base58, fromBase58 } from '../base/key.ts'
 import { isAscii } from '../base/text.ts'
+import { sha256 } from '../crypto/sha256.ts'
 import { decodeAddresses, encodeAddresses } from './address.ts'
 import { EXT_SUCCESSOR, statement, SUCCESSOR_SIZE, successorOf } from './successor.ts'
 import { isTransportKey } from './transportkey.ts'
@@ -143,7 +142,7 @@ export function parseTokenBytes(bytes: Uint8Array): Token {
   reader.bytes(SIGNATURE)
   reader.end()
   // One way to write a token: whatever the steps above let through must come out as it went in.
-  if (!equal(encodeBody(fields), bytes.subarray(0, bytes.length - SIGNATURE))) throw new Malformed('not canonical')
+  if (compare(encodeBody(fields), bytes.subarray(0, bytes.length - SIGNATURE)) !== 0) throw new Malformed('not canonical')
   return { ...fields, bytes: bytes.slice() }
 }
 
@@ -156,9 +155,9 @@ function decodeExtensions(reader: Reader): Extension[] {
   return out
 }
 
-// SHA-256 comes with node:crypto; a Suite would be asked of every caller for four bytes.
+// SHA-256 is the same everywhere; a Suite would be asked of every caller for four bytes.
 function sumOf(payload: Uint8Array): Uint8Array {
-  return new Uint8Array(createHash('sha256').update(SUM_LABEL).update(payload).digest()).subarray(0, SUM)
+  return sha256(SUM_LABEL, payload).subarray(0, SUM)
 }
 
 /** The one line that people pass on. */
@@ -175,7 +174,7 @@ export function openSum(body: string): Uint8Array | undefined {
     return undefined
   }
   const payload = bytes.subarray(0, Math.max(0, bytes.length - SUM))
-  return equal(sumOf(payload), bytes.subarray(payload.length)) ? payload : undefined
+  return compare(sumOf(payload), bytes.subarray(payload.length)) === 0 ? payload : undefined
 }
 
 /**
@@ -238,5 +237,5 @@ export function isExpired(token: Pick<TokenFields, 'notAfter'>, now: number): bo
 export function isSameToken(a: Token, b: Token): boolean {
   const plain = (token: Token): Uint8Array =>
     encodeBody({ ...token, ext: token.ext.filter(({ type }) => type !== EXT_INVITE) })
-  return equal(plain(a), plain(b))
+  return compare(plain(a), plain(b)) === 0
 }

@@ -1,0 +1,133 @@
+// Makes the program of one command, in two files: what every call of it loads (code/NAME.cjs), and what it comes to use
+// by import() only (code/NAME.more.cjs), which costs nothing until then. Each module of this house is in one of the
+// two, so that nothing exists twice in a process. Both files begin with a line by which start.cjs knows what V8 has
+// kept of them.
+//
+//   node --import tsx .ci/bundle.ts NAME VERSION FILE=PACKAGE...      packages that lie beside the programs as FILE.cjs
+
+import { createHash } from 'node:crypto'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { basename } from 'node:path'
+
+import { build, type BuildOptions, type Metafile, type Plugin } from 'esbuild'
+
+const [name = '', version = '', ...packages] = process.argv.slice(2)
+const apart = packages.map((each) => each.split('=') as [string, string])
+
+const COMMON = { bundle: true, platform: 'node', target: 'node20', logLevel: 'warning', write: false } satisfies BuildOptions
+const ENTRY = `${name}.js`
+const MORE = `./${name}.more.cjs`
+/** What the first file hands over to the other one, in the words of start.cjs. */
+const SHARED = 'p2p:shared'
+
+/** What esbuild cuts a program into where import() stands: modules that come to be needed together. */
+interface Piece {
+  text: string
+  /** Pieces that must run before it. */
+  needs: string[]
+  /** True if import() leads here. */
+  door: boolean
+}
+
+async function cut(): Promise<{ pieces: Map<string, Piece>; inputs: Metafile['inputs'] }> {
+  const { outputFiles, metafile } = await build({
+    ...COMMON,
+    entryPoints: [`bin/${name}.ts`],
+    format: 'esm',
+    splitting: true,
+    outdir: '.',
+    metafile: true,
+    define: { VERSION: JSON.stringify(version) },
+    alias: Object.fromEntries(apart.map(([file, whole]) => [whole, `./${file}.cjs`])),
+    external: ['udx-native', ...apart.map(([file]) => `./${file}.cjs`)],
+  })
+  const texts = new Map(outputFiles.map((file) => [basename(file.path), file.text]))
+  const pieces = new Map<string, Piece>()
+  for (const [path, { imports, entryPoint }] of Object.entries(metafile.outputs)) {
+    const needs = imports.filter(({ kind, external }) => kind === 'import-statement' && external !== true)
+    const text = texts.get(basename(path)) ?? ''
+    pieces.set(basename(path), { text, needs: needs.map((each) => basename(each.path)), door: entryPoint !== undefined })
+  }
+  return { pieces, inputs: metafile.inputs }
+}
+
+/** The pieces that run at every start. */
+function always(pieces: Map<string, Piece>): Set<string> {
+  const all = new Set<string>()
+  const visit = (piece: string): void => {
+    if (all.has(piece)) return
+    all.add(piece)
+    pieces.get(piece)?.needs.forEach(visit)
+  }
+  visit(ENTRY)
+  return all
+}
+
+/** What `piece` exports, under a name that no other piece has. */
+const unique = (piece: string, symbol: string): string => `${piece.replace(/\W/g, '_')}$${symbol}`
+
+/** By piece of the first file, what the pieces of the other one import of it: as esbuild writes imports. */
+function asked(pieces: Map<string, Piece>, first: Set<string>): Map<string, string[]> {
+  const found = new Map<string, Set<string>>()
+  for (const [piece, { text }] of pieces) {
+    if (first.has(piece)) continue
+    for (const [, list = '', from = ''] of text.matchAll(/^import \{([^}]*)\} from "\.\/([^"]+)";$/gm)) {
+      if (!first.has(from)) continue
+      const symbols = list.split(',').map((each) => each.trim().replace(/ as .*/, ''))
+      found.set(from, new Set([...(found.get(from) ?? []), ...symbols.filter((symbol) => symbol !== '')]))
+    }
+  }
+  return new Map([...found].map(([piece, symbols]) => [piece, [...symbols]]))
+}
+
+/** Joins pieces into the text of one file: `others` says what stands for one that is in the other file. */
+async function join(start: string, pieces: Map<string, Piece>, own: (piece: string) => boolean, others: (piece: string) => string): Promise<string> {
+  const plugin: Plugin = {
+    name: 'pieces',
+    setup(esbuild) {
+      esbuild.onResolve({ filter: /.*/ }, ({ path, kind }) => {
+        if (kind === 'entry-point') return { path, namespace: 'start' }
+        if (pieces.has(basename(path))) return { path: basename(path), namespace: 'piece' }
+        return { path, external: true }
+      })
+      esbuild.onLoad({ filter: /.*/, namespace: 'start' }, () => ({ contents: start }))
+      esbuild.onLoad({ filter: /.*/, namespace: 'piece' }, ({ path }) => {
+        return { contents: own(path) ? (pieces.get(path)?.text ?? '') : others(path) }
+      })
+    },
+  }
+  const supported = { 'dynamic-import': false }
+  const { outputFiles } = await build({ ...COMMON, format: 'cjs', supported, entryPoints: ['start'], plugins: [plugin], outdir: '.' })
+  const text = `(function (exports, require, module, __filename) {\n${outputFiles[0]?.text ?? ''}})\n`
+  const sum = createHash('sha256').update(text).digest('hex')
+  return `// ${sum}: remove the *.cache beside this file before you change it\n${text}`
+}
+
+const { pieces, inputs } = await cut()
+const first = always(pieces)
+const wanted = asked(pieces, first)
+
+// As getters: what is imported is read where it is used.
+const getters = [...wanted].flatMap(([piece, symbols]) => symbols.map((symbol) => unique(piece, symbol)))
+const start = [
+  `import './${ENTRY}'`,
+  ...[...wanted].map(([piece, symbols]) => {
+    return `import { ${symbols.map((symbol) => `${symbol} as ${unique(piece, symbol)}`).join(', ')} } from './${piece}'`
+  }),
+  `export const shared = () => ({ ${getters.map((each) => `get ${each}() { return ${each} }`).join(', ')} })`,
+].join('\n')
+const whole = await join(start, pieces, (piece) => first.has(piece), (piece) => {
+  return `module.exports = require('${MORE}')[${JSON.stringify(piece)}]()`
+})
+
+const doors = [...pieces].filter(([piece, { door }]) => door && !first.has(piece)).map(([piece]) => piece)
+const rest = `module.exports = { ${doors.map((piece) => `${JSON.stringify(piece)}: () => require('./${piece}')`).join(',\n')} }`
+const more = await join(rest, pieces, (piece) => !first.has(piece), (piece) => {
+  const symbols = wanted.get(piece) ?? []
+  return `export { ${symbols.map((symbol) => `${unique(piece, symbol)} as ${symbol}`).join(', ')} } from '${SHARED}'`
+})
+
+mkdirSync('dist/code', { recursive: true })
+writeFileSync(`dist/code/${name}.cjs`, whole)
+writeFileSync(`dist/code/${name}.more.cjs`, more)
+writeFileSync(`dist/${name}.meta.json`, JSON.stringify({ inputs }))

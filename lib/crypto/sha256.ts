@@ -1,0 +1,19 @@
+// SHA-256 of a few hundred bytes, for whoever may need nothing else of cryptography: noble's computes a block in 20 us,
+// node:crypto takes 2.5 ms to load. Whoever hashes more loads it.
+
+import { createHash } from 'node:crypto'
+
+import { sha256 as noble } from '@noble/hashes/sha2.js'
+
+export { noble }
+
+/** Bytes that are hashed here before node:crypto does it: to load it costs as much. */
+let left = 2048
+
+/** The hash of the parts, one after the other. */
+export function sha256(...parts: Uint8Array[]): Uint8Array {
+  left -= parts.reduce((sum, part) => sum + part.length, 0)
+  const hash = left > 0 ? noble.create() : createHash('sha256')
+  for (const part of parts) hash.update(part)
+  return new Uint8Array(hash.digest())
+}

@@ -5,7 +5,8 @@ import { forAll } from '../lib/base/parallel.ts'
 import { localTime, parseDuration, printable, printableLines } from '../lib/base/text.ts'
 import { loadHash, loadSuite } from '../lib/crypto/suite.ts'
 import { countQueue, describeQueued, eventsOf, findOne, headOf } from '../lib/delivery/queueview.ts'
-import { isRefusal, tellOutcome, words } from '../lib/delivery/telling.ts'
+import type { Outcome } from '../lib/delivery/desk.ts'
+import { isRefusal, tellOutcomes, words } from '../lib/delivery/telling.ts'
 import { loadConfig } from '../lib/disk/config.ts'
 import { checkSendable, isWelcome } from '../lib/disk/contact.ts'
 import { manyThreads } from '../lib/disk/files.ts'
@@ -127,6 +128,7 @@ async function flush(call: Call): Promise<void> {
   const start = home.clock.monotonic()
   const stop = call.waiting('trying to deliver')
   let told = Promise.resolve()
+  const outcomes: Outcome[] = [] // told together where many come at once
   let received = 0
   const meter = new ProgressMeter({ clock: home.clock, out: call.out, records: call.flag('progress'), line: !call.quiet })
   const result = await flushAll(home, keyring, contacts, {
@@ -137,7 +139,7 @@ async function flush(call: Call): Promise<void> {
     signal: call.signal,
     onOutcome(outcome) {
       if (isRefusal(outcome)) call.exit(EX.REFUSED)
-      told = told.then(() => tellOutcome(call.out, outcome))
+      if (outcomes.push(outcome) === 1) told = told.then(() => tellOutcomes(call.out, outcomes.splice(0)))
     },
     onReceived() {
       received += 1

@@ -3,12 +3,12 @@
 import type { Clock } from '../base/clock.ts'
 import type { Contact } from '../disk/contact.ts'
 import type { Home } from '../disk/home.ts'
-import type { Queued } from '../disk/queued.ts'
+import type { Named } from '../disk/queued.ts'
 import { fatesOf, type News } from './fate.ts'
 
 export interface Job {
   contact: Contact
-  queued: Queued
+  queued: Named
 }
 
 export interface Outcome extends News, Job {

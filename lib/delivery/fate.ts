@@ -2,9 +2,12 @@
 // queue says whether it still waits, its log what happened to one that is gone.
 
 import type { Home } from '../disk/home.ts'
-import { describe } from '../disk/queue.ts'
+import { describe, names } from '../disk/queue.ts'
 import { type AddressFailure, readEvents } from '../disk/queuelog.ts'
-import { headPath, type Queued, type QueueState } from '../disk/queued.ts'
+import { headPath, type Named, type QueueState } from '../disk/queued.ts'
+
+/** From so many on one listing is quicker than a look at each. */
+const MANY = 32
 
 /** What became of a message. refused: given up, it stands in failed/. replaced: another of its tag goes instead. */
 export interface News {
@@ -18,11 +21,17 @@ export interface News {
 }
 
 /** The news of those that do not wait any more, by id. */
-export async function fatesOf(home: Home, messages: Queued[]): Promise<Map<string, News>> {
+export async function fatesOf(home: Home, messages: Named[]): Promise<Map<string, News>> {
+  const waiting = new Set<string>()
+  if (messages.length >= MANY) {
+    for (const key of new Set(messages.map((queued) => queued.key))) {
+      for (const file of await names(home, key)) waiting.add(file)
+    }
+  }
   const fates = new Map<string, News>()
   const gone = new Map<string, Set<string>>() // by KEY
   for (const queued of messages) {
-    if (await isIn(home, queued, 'new')) continue
+    if (waiting.has(queued.file) || (await isIn(home, queued, 'new'))) continue
     const fate = await keptBack(home, queued)
     if (fate !== undefined) fates.set(queued.id, fate)
     else gone.set(queued.key, (gone.get(queued.key) ?? new Set()).add(queued.id))
@@ -40,11 +49,11 @@ export async function fatesOf(home: Home, messages: Queued[]): Promise<Map<strin
   return fates
 }
 
-async function isIn(home: Home, queued: Queued, state: QueueState): Promise<boolean> {
+async function isIn(home: Home, queued: Named, state: QueueState): Promise<boolean> {
   return (await home.files.stat(headPath(home, { ...queued, state }))) !== undefined
 }
 
-async function keptBack(home: Home, queued: Queued): Promise<News | undefined> {
+async function keptBack(home: Home, queued: Named): Promise<News | undefined> {
   const [failed] = await describe(home, queued.key, 'failed', [queued.file])
   if (failed !== undefined) {
     const { reason = 'refused', text } = failed.opts

@@ -10,7 +10,7 @@ import type { Home } from '../disk/home.ts'
 import type { Delivered } from '../disk/inbox.ts'
 import type { Keyring } from '../disk/keyring.ts'
 import { tryLock } from '../disk/lock.ts'
-import { list, names } from '../disk/queue.ts'
+import { waiting } from '../disk/queue.ts'
 import { callContacts, type Called } from './calls.ts'
 import { ask, type Message } from './control.ts'
 import { askSoon, type DeliverOptions, newsOf, tellNews } from './deliver.ts'
@@ -48,8 +48,7 @@ export async function flushAll(
 ): Promise<'done' | 'busy'> {
   const jobs: Job[] = []
   for (const contact of contacts) {
-    if ((await names(home, contact.key)).length === 0) continue
-    for (const queued of await list(home, contact.key)) jobs.push({ contact, queued })
+    for (const queued of await waiting(home, contact.key)) jobs.push({ contact, queued })
   }
   const desk = new Desk(home.clock, jobs, (outcome) => options.onOutcome(outcome))
   const { waitMs, signal, lingerMs } = options

@@ -5,21 +5,33 @@ import type { Output } from '../edge/output.ts'
 import { deferredRecord, deliveredRecord, failedRecord, replacedRecord } from '../wire/outrecord.ts'
 import type { Outcome } from './desk.ts'
 
+interface Told {
+  record: object
+  human: () => string
+}
+
 /** Writes `delivered`, `deferred`, `failed` or `replaced`; `ref` is echoed. */
 export async function tellOutcome(out: Output, outcome: Outcome, ref?: unknown): Promise<void> {
+  await out.records([told(outcome, ref)])
+}
+
+/** The same of many at once. */
+export async function tellOutcomes(out: Output, outcomes: Outcome[]): Promise<void> {
+  await out.records((function* () {
+    for (const outcome of outcomes) yield told(outcome)
+  })())
+}
+
+function told(outcome: Outcome, ref?: unknown): Told {
   const { type, queued, contact, reason = 'local-error', text = reason, attempts, addresses, next, elapsedMs } = outcome
   const message = { id: queued.id, to: contact.name, key: queued.key, ref }
+  const human = (what: string, more?: string) => () => words(contact.name, what, queued.id, more)
   if (type === 'delivered') {
-    const seconds = `${(elapsedMs / 1000).toFixed(1)} s`
-    await out.record(deliveredRecord(message, elapsedMs), () => words(contact.name, type, queued.id, seconds))
-  } else if (type === 'replaced') {
-    await out.record(replacedRecord({ ...message, tag: queued.opts.tag }), () => words(contact.name, type, queued.id))
-  } else if (type === 'refused') {
-    await out.record(failedRecord(message, reason, text), () => words(contact.name, 'failed', queued.id, text))
-  } else {
-    const record = deferredRecord({ ...message, reason, text, attempts, addresses, next })
-    await out.record(record, () => words(contact.name, type, queued.id, text))
+    return { record: deliveredRecord(message, elapsedMs), human: human(type, `${(elapsedMs / 1000).toFixed(1)} s`) }
   }
+  if (type === 'replaced') return { record: replacedRecord({ ...message, tag: queued.opts.tag }), human: human(type) }
+  if (type === 'refused') return { record: failedRecord(message, reason, text), human: human('failed', text) }
+  return { record: deferredRecord({ ...message, reason, text, attempts, addresses, next }), human: human(type, text) }
 }
 
 /** True if the other side does not want the message: exit 76. One that expired or was damaged here is no refusal. */

@@ -40,6 +40,9 @@ export interface Queued {
   opts: QueuedOptions
 }
 
+/** What its name alone tells of a message, with its options: nothing was asked of its file. */
+export type Named = Omit<Queued, 'size'>
+
 const NAME = /^([0-9]{1,18})\.([0-9a-f]{64})$/
 
 export function queueName(created: bigint, id: string): string {
@@ -50,6 +53,10 @@ export function queueName(created: bigint, id: string): string {
 export function parseQueueName(name: string): { created: bigint; id: string } | undefined {
   const match = NAME.exec(name)
   return match === null ? undefined : { created: BigInt(match[1] as string), id: match[2] as string }
+}
+
+export function isQueueName(name: string): boolean {
+  return NAME.test(name)
 }
 
 /** Order of creation. Ids have one length, so a longer name has a longer, hence larger, number. */

@@ -17,6 +17,9 @@ export function ndjson(record: object): string {
   return JSON.stringify(record).replace(RISKY, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
+/** Characters written at once where much is told. */
+const PIECE = 32 * 1024
+
 export interface OutputOptions {
   /** True: NDJSON, false: human lines, undefined: NDJSON unless the stream is a terminal. */
   json?: boolean | undefined
@@ -87,6 +90,23 @@ export class Output {
     if (this.#quiet) return
     const line = this.json ? ndjson(record) : human()
     if (line !== '') await this.#write(`${line}\n`)
+  }
+
+  /** Many at once, as record() writes each: what is told of a long queue goes out in large pieces. */
+  async records(all: Iterable<{ record: object; human: () => string }>): Promise<void> {
+    if (this.#quiet) return
+    let held: string[] = []
+    let size = 0
+    for (const { record, human } of all) {
+      const line = this.json ? ndjson(record) : human()
+      if (line === '') continue
+      held.push(line, '\n')
+      size += line.length
+      if (size < PIECE) continue
+      await this.#write(held.join(''))
+      ;[held, size] = [[], 0]
+    }
+    await this.#write(held.join(''))
   }
 
   /** A bare datum (token, path, id): one plain line in either form. */

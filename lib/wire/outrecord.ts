@@ -84,9 +84,16 @@ export function errorRecord(m: { line: number; exit: number; text: string; ref?:
 }
 
 function record(type: string, fields: Record<string, unknown>): object {
-  return Object.fromEntries(Object.entries({ v: 1, type, ...fields }).filter(([, value]) => value !== undefined))
+  const made: Record<string, unknown> = { v: 1, type }
+  for (const [name, value] of Object.entries(fields)) if (value !== undefined) made[name] = value
+  return made
 }
 
+/** The time that was written last: all messages for a contact are tried again at the same. */
+let last = { ms: NaN, text: '' }
+
 function time(ms: number | undefined): string | undefined {
-  return ms === undefined || !Number.isFinite(ms) ? undefined : new Date(ms).toISOString()
+  if (ms === undefined || !Number.isFinite(ms)) return undefined
+  if (ms !== last.ms) last = { ms, text: new Date(ms).toISOString() }
+  return last.text
 }

@@ -16,7 +16,7 @@ import { openMessage, partContent, type View } from '../disk/inboxview.ts'
 import { type Keyring, loadKeyring } from '../disk/keyring.ts'
 import { changeTime, mailName, parseEntry, setFlags, type MailEntry } from '../disk/maildir.ts'
 import { readMeeting } from '../disk/meetings.ts'
-import type { Queued } from '../disk/queued.ts'
+import type { Named } from '../disk/queued.ts'
 import { saveFile } from '../disk/savefile.ts'
 import { seenEnd } from '../disk/seen.ts'
 import { formatAddress } from '../wire/address.ts'
@@ -392,7 +392,7 @@ export class Room {
   }
 
   /** The own copy of a message, with the flags that it has now as a rule; a mail program may have given it others. */
-  #refreshCopy({ created, id }: Queued): Promise<void> {
+  #refreshCopy({ created, id }: Named): Promise<void> {
     const base = mailName(created, id)
     return this.#refreshSent([`${base}:2,FS`, `${base}:2,S`, `${base}:2,ST`])
   }

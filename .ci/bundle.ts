@@ -45,7 +45,8 @@ async function cut(): Promise<{ pieces: Map<string, Piece>; inputs: Metafile['in
   const pieces = new Map<string, Piece>()
   for (const [path, { imports, entryPoint }] of Object.entries(metafile.outputs)) {
     const needs = imports.filter(({ kind, external }) => kind === 'import-statement' && external !== true)
-    const text = texts.get(basename(path)) ?? ''
+    // Which file a line is from: esbuild keeps such comments over the second round if they look like a licence.
+    const text = (texts.get(basename(path)) ?? '').replace(/^\/\/ (?=[^\n]*\.[cm]?[jt]s$)/gm, '//! ')
     pieces.set(basename(path), { text, needs: needs.map((each) => basename(each.path)), door: entryPoint !== undefined })
   }
   return { pieces, inputs: metafile.inputs }
@@ -97,8 +98,8 @@ async function join(start: string, pieces: Map<string, Piece>, own: (piece: stri
     },
   }
   const supported = { 'dynamic-import': false }
-  const { outputFiles } = await build({ ...COMMON, format: 'cjs', supported, entryPoints: ['start'], plugins: [plugin], outdir: '.' })
-  const text = `(function (exports, require, module, __filename) {\n${outputFiles[0]?.text ?? ''}})\n`
+  const { outputFiles } = await build({ ...COMMON, format: 'cjs', supported, legalComments: 'inline', entryPoints: ['start'], plugins: [plugin], outdir: '.' })
+  const text = `(function (exports, require, module, __filename) {\n${(outputFiles[0]?.text ?? '').replace(/^( *)\/\/! /gm, '$1// ')}})\n`
   const sum = createHash('sha256').update(text).digest('hex')
   return `// ${sum}: remove the *.cache beside this file before you change it\n${text}`
 }

@@ -4,54 +4,39 @@
 //
 //   node --import tsx test/bench/run.ts [--quick] [ROW...]
 //
-// Rows: start deliver latency look memory ndjson flush file pipe peak inbox queued dead chat. --quick: less of each, in
-// under three minutes.
+// Rows: start deliver latency look memory ndjson flush file pipe peak inbox queued dead chat growth. --quick: less of
+// each, in under three minutes. A whole run leaves its lines in bench/results/figures.ndjson, growth its plots there.
 
-import { execFileSync } from 'node:child_process'
-import { cpus, loadavg, release, totalmem } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { cpus, loadavg, release } from 'node:os'
 
 import { file, flush, ndjson } from './bulk.ts'
 import { chat } from './chat.ts'
 import { describe, type Figure, record } from './figure.ts'
+import { growth, RESULTS } from './growth.ts'
 import { inbox } from './inbox.ts'
 import { latency } from './latency.ts'
+import { machine } from './machine.ts'
 import { quick } from './scale.ts'
 import { dead, queued } from './spool.ts'
 import { deliver, look, memory, start } from './start.ts'
 import { peak, pipe } from './stream.ts'
 
 const ROWS: Record<string, () => Promise<Figure[]>> = {
-  start, deliver, latency, look, memory, ndjson, flush, file, pipe, peak, inbox, queued, dead, chat,
+  start, deliver, latency, look, memory, ndjson, flush, file, pipe, peak, inbox, queued, dead, chat, growth,
 }
+
+/** Not with --quick, unless named: they have no short form that says anything. */
+const LONG = new Set(['growth'])
 
 /** Figures that are wanted and that nothing here measures. */
 const UNMEASURED: Record<string, string> = {
   hole: 'a pipe over a punched hole against a raw udx stream: needs two NATs, that is root and network namespaces',
+  hellos: 'forged hellos beside a contact\'s message: make flood does it',
   online: 'the processor time of a listener with 200 contacts online: needs 200 listeners, more than a small machine runs',
 }
 
 const load = (): string => loadavg().map((value) => value.toFixed(1)).join(' ')
-
-/** Where and of what this was measured. */
-function machine(): Record<string, unknown> {
-  let commit: string | undefined
-  try {
-    commit = execFileSync('git', ['describe', '--always', '--dirty'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
-  } catch {
-    // not from a checkout
-  }
-  return {
-    row: 'machine',
-    node: process.version,
-    kernel: release(),
-    processors: cpus().length,
-    model: cpus()[0]?.model,
-    memory_mib: Math.round(totalmem() / 2 ** 20),
-    load: loadavg().map((value) => Number(value.toFixed(2))),
-    commit,
-    quick,
-  }
-}
 
 async function main(wanted: string[]): Promise<void> {
   const unknown = wanted.filter((name) => !Object.keys(ROWS).includes(name))
@@ -59,7 +44,8 @@ async function main(wanted: string[]): Promise<void> {
   console.log(`# node ${process.version}, linux ${release()}, ${cpus().length} x ${cpus()[0]?.model ?? '?'}, load ${load()}`)
   const lines: string[] = [JSON.stringify(machine())]
   for (const [name, measure] of Object.entries(ROWS)) {
-    if (wanted.length > 0 && !wanted.includes(name)) continue
+    if (wanted.length > 0 ? !wanted.includes(name) : quick && LONG.has(name)) continue
+    const since = performance.now()
     try {
       for (const figure of await measure()) {
         console.log(describe(figure))
@@ -70,6 +56,7 @@ async function main(wanted: string[]): Promise<void> {
       console.log(`${name}: could not be run: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
       process.exitCode = 1
     }
+    console.log(`# ${name}: ${((performance.now() - since) / 1000).toFixed(0)} s`)
   }
   for (const [row, why] of Object.entries(UNMEASURED)) {
     if (wanted.length > 0) continue
@@ -78,6 +65,9 @@ async function main(wanted: string[]): Promise<void> {
   }
   console.log(`# load at the end ${load()}`)
   for (const line of lines) console.log(line)
+  if (wanted.length > 0 || quick) return
+  mkdirSync(RESULTS, { recursive: true })
+  writeFileSync(`${RESULTS}/figures.ndjson`, lines.join('\n') + '\n')
 }
 
 main(process.argv.slice(2).filter((word) => word !== '--quick')).catch((error: unknown) => {

@@ -3,6 +3,6 @@
 
 export const quick = process.argv.includes('--quick')
 
-export function scaled(whole: number, part: number): number {
+export function scaled<T>(whole: T, part: T): T {
   return quick ? part : whole
 }

@@ -20,7 +20,7 @@ const START = 1_700_000_000_000_000n // us
 const text = new TextEncoder().encode('see you at eight?\n')
 
 /** Messages for `to` in the queue of `from`. */
-function fill(from: Peer, to: Peer, count: number): void {
+export function fill(from: Peer, to: Peer, count: number): void {
   const hasher = new ChunkHasher(nodeSuite)
   hasher.update(text)
   const root = hasher.root()

@@ -20,6 +20,12 @@ const MORE = `./${name}.more.cjs`
 /** What the first file hands over to the other one, in the words of start.cjs. */
 const SHARED = 'p2p:shared'
 
+/** The terminal library asks where it lies, to look for machine code beside it; there is none. Nor is there Markdown. */
+const CHAT = {
+  define: { 'import.meta.url': '"file:///p2p/code.js"' },
+  alias: { marked: './.ci/nomarkdown.cjs', 'marked-cjk-friendly': './.ci/nomarkdown.cjs' },
+}
+
 /** What esbuild cuts a program into where import() stands: modules that come to be needed together. */
 interface Piece {
   text: string
@@ -37,8 +43,8 @@ async function cut(): Promise<{ pieces: Map<string, Piece>; inputs: Metafile['in
     splitting: true,
     outdir: '.',
     metafile: true,
-    define: { VERSION: JSON.stringify(version) },
-    alias: Object.fromEntries(apart.map(([file, whole]) => [whole, `./${file}.cjs`])),
+    define: { VERSION: JSON.stringify(version), ...CHAT.define },
+    alias: { ...CHAT.alias, ...Object.fromEntries(apart.map(([file, whole]) => [whole, `./${file}.cjs`])) },
     external: ['udx-native', ...apart.map(([file]) => `./${file}.cjs`)],
   })
   const texts = new Map(outputFiles.map((file) => [basename(file.path), file.text]))

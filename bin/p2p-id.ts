@@ -99,6 +99,8 @@ async function init(call: Call): Promise<void> {
   const addresses = addressesOf(call, port)
   const location = locateHome(call.value('home'), process.env)
   await refuseIdentity(location.path, realDoors.files)
+  const asked = !plain && !call.flag('passphrase-file') && !call.flag('passphrase-fd')
+  if (asked) call.tell('it seals the identity: sending and receiving ask for none; to do without: p2p-id init --no-passphrase')
   const passphrase = plain ? undefined : await askFor(call, 'new passphrase', true)
   const suite = await loadSuite(process.env)
   const made = await createIdentity(location, { name, port, addresses, passphrase }, suite, realDoors)

@@ -8,6 +8,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
 import { forHome, shellWord } from '../lib/base/quoting.ts'
+import { COMMANDS } from '../lib/edge/commands.ts'
 import { splitLine } from '../lib/edge/dispatch.ts'
 import { runCommand } from './command.ts'
 import { Stage, until } from './peer.ts'
@@ -162,7 +163,9 @@ test('help falls back to --help where there is no man, and p2p --help is its own
     assert.match((await runCommand('p2p', ['help'], { env })).out, /^USAGE p2p /m)
     const page = await runCommand('p2p', ['help', 'spool'], { env })
     assert.is(page.code, 66)
-    assert.match((await runCommand('p2p', ['--help'])).out, /^USAGE p2p /m)
+    const { out } = await runCommand('p2p', ['--help'])
+    assert.match(out, /^USAGE p2p /m)
+    for (const { name, text } of COMMANDS.slice(1)) assert.match(out, `  ${name.padEnd(12)}  ${text}`)
     assert.match((await runCommand('p2p', ['send', '--help'])).out, /^USAGE p2p-send /m)
     assert.match((await runCommand('p2p', ['--version'])).out, /^p2p \d/)
   })

@@ -205,7 +205,11 @@ export async function findMessage(
 ): Promise<Message> {
   const ref = parseMessageRef(text)
   const unknown = new Failure(EX.NEGATIVE, `no message ${quote(text)}`, 'p2p-inbox list')
-  if (ref.kind === 'latest') return (await latest(view, ref.nth, options.key, options.latest)) ?? fail(unknown)
+  if (ref.kind === 'latest') {
+    const message = await latest(view, ref.nth, options.key, options.latest)
+    if (message !== undefined) return message
+    throw new Failure(EX.NEGATIVE, `no message ${quote(text)}: notices are not counted`, 'p2p-inbox list')
+  }
   const found = new Map<string, Message>()
   for (const box of options.boxes ?? ['inbox']) {
     for (const message of await byPrefix(view, box, ref.prefix)) {
@@ -220,10 +224,6 @@ export async function findMessage(
     throw new Failure(EX.DATA, `ambiguous message ${quote(text)}: ${shown}${found.size > CANDIDATES_SHOWN ? ', ...' : ''}`)
   }
   return only
-}
-
-function fail(failure: Failure): never {
-  throw failure
 }
 
 async function latest(view: View, nth: number, key: string | undefined, box: Box = 'inbox'): Promise<Message | undefined> {

@@ -92,7 +92,7 @@ async function askTerminal(asked: PassphraseOptions): Promise<Uint8Array> {
   const terminal = new Terminal(fd)
   try {
     const first = await terminal.ask(`${prompt}: `)
-    if (first.length === 0) throw new Failure(EX.NOT_PERMITTED, 'the passphrase is empty')
+    if (first.length === 0) throw new Failure(EX.NOT_PERMITTED, `the passphrase is empty${confirm ? ': --no-passphrase does without' : ''}`)
     if (confirm && !equal(first, await terminal.ask(`${prompt} again: `))) {
       throw new Failure(EX.NOT_PERMITTED, 'the two passphrases differ')
     }

@@ -4,6 +4,7 @@ import type { ArgsDef, CommandDef } from 'citty'
 
 import { version } from '../base/version.ts'
 
+import { COMMANDS, p2p } from './commands.ts'
 import { COMMON, type Command, type Option, type Verb } from './table.ts'
 
 /** `p2p-id add [OPTIONS] NAME [TOKEN]` */
@@ -56,7 +57,14 @@ export async function helpText(command: Command, verb: Verb | undefined): Promis
     .replace(/^USAGE .*$/m, () => `USAGE ${synopsis(command, only)}`)
     .replace(/^Use .* <command> --help.*$/m, `Use ${command.name} COMMAND --help for the options of one command.`)
     .replace(/[ \t]+$/gm, '')
-  return `${rendered.trimEnd()}\n\nEXAMPLES\n\n${examples(command, only, Infinity)}\n`
+  const others = command === p2p ? `\n\nCOMMANDS\n\n${list(COMMANDS.filter((each) => each !== p2p))}` : ''
+  return `${rendered.trimEnd()}${others}\n\nEXAMPLES\n\n${examples(command, only, Infinity)}\n`
+}
+
+/** Commands with what each is for, in two columns. */
+function list(commands: Command[]): string {
+  const width = Math.max(...commands.map(({ name }) => name.length))
+  return commands.map(({ name, text }) => `  ${name.padEnd(width)}  ${text}`).join('\n')
 }
 
 /** The usage line and two examples: what a call without its required arguments gets to see. */

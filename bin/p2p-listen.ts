@@ -17,6 +17,7 @@ import { main, type Call } from '../lib/edge/cli.ts'
 import { p2pListen } from '../lib/edge/commands.ts'
 import { isTerminal } from '../lib/edge/descriptor.ts'
 import { stdinIsTerminal } from '../lib/edge/input.ts'
+import { watchReaders } from '../lib/edge/readers.ts'
 import { formatAddress } from '../lib/wire/address.ts'
 import { deferredRecord } from '../lib/wire/outrecord.ts'
 import { infoOfMail, messageRecord } from '../lib/wire/record.ts'
@@ -93,7 +94,9 @@ async function listen(call: Call): Promise<void> {
     if (terminal) hangup.abort()
     else listener.reload().catch((error: unknown) => call.report(error))
   })
+  const unwatch = call.quiet ? undefined : watchReaders(home.clock, () => hangup.abort())
   await listener.run()
+  unwatch?.()
   await told.rest()
   await meter.end()
 }

@@ -41,6 +41,20 @@ const alive = (pid: number): boolean => {
   }
 }
 
+test('the reader of its pipe leaves, or hands it on to another that does: it ends with 0, though nothing happens', async () => {
+  await Stage.with(async (stage) => {
+    const peer = await stage.peer('alice')
+    for (const reader of ['head -n 1', '{ read -r line; (sleep 2.5; exec head -n 0); }']) {
+      const file = join(stage.dir, 'line.sh')
+      const listen = argvOf('p2p-listen').map((word) => `'${word}'`).join(' ')
+      writeFileSync(file, `set -o pipefail; ${listen} --json | ${reader}\n`)
+      const running = stage.startProgram(['bash', file], { home: peer.path, env: peer.env })
+      const { code } = await running.ended
+      assert.is(code, 0, running.err)
+    }
+  })
+})
+
 test('SIGHUP without a terminal: settings and keyring are read again; what cannot be used changes nothing', async () => {
   await Stage.with(async (stage) => {
     const [alice, bob] = await stage.pair()

@@ -5,6 +5,7 @@
 import { writeSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 
+import { type Clock, systemClock } from '../lib/base/clock.ts'
 import { nodeSuite } from '../lib/crypto/suite-node.ts'
 import { flushAll } from '../lib/delivery/flush.ts'
 import { Listener } from '../lib/delivery/listener.ts'
@@ -38,6 +39,8 @@ interface Work {
   run(scene: Scene): Promise<unknown>
   /** Others may pass one who was stopped: p2p-spool(5). */
   overtakes: boolean
+  /** Who does not get it goes on all the same, and leaves this file as it is. */
+  without?: string
 }
 
 const LONG = '\n'.repeat((1 << 20) + 100)
@@ -112,6 +115,7 @@ export const WORK: Record<string, Work> = {
     },
     run: ({ home }) => instanceOf(home, nodeSuite),
     overtakes: false,
+    without: 'home.json',
   },
   hello: { run: ({ home }) => nextHelloTime(home), overtakes: true },
   tried: {
@@ -147,8 +151,8 @@ export function patternOf(name: string): RegExp {
   return new RegExp(`^${name.replace('.', '\\.').replace(/KEY|ID32|TAG/, '[0-9A-Za-z]+')}\\.(?:lock|owner)$`)
 }
 
-export async function sceneOf(path: string, files: Files = nodeFiles): Promise<Scene> {
-  const home = await openHome({ flag: path, env: {} }, { ...realDoors, files })
+export async function sceneOf(path: string, files: Files = nodeFiles, clock: Clock = systemClock): Promise<Scene> {
+  const home = await openHome({ flag: path, env: {} }, { ...realDoors, files, clock })
   const keyring = await loadKeyring(home)
   return { home, keyring, contact: keyring.all()[0] as Contact }
 }

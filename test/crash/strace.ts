@@ -49,7 +49,7 @@ const TAKES_ROOM: readonly Call[] = ['openat', 'write', 'pwrite64', 'fsync', 'fd
 const WAKES = /^\(\d+, (?:"\*", 1|"\\1(?:\\0){7}", 8|".*", 16)\)/
 
 /** How often the threads wake each other, packets are split and files are looked at is not the same every time. */
-const WAVERING: readonly Call[] = ['openat', 'write', 'writev']
+const WAVERING: readonly Call[] = ['openat', 'write', 'writev', 'sendmsg']
 
 /** What can be opened to write without anything outliving the process. */
 const OPENS_TO_WRITE = /O_CREAT|O_WRONLY|O_RDWR|O_TRUNC/

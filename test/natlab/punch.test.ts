@@ -157,6 +157,19 @@ if (skip === undefined) {
     console.log(`# sym cone --birthday: seconds and probes: ${told.join(', ')}`)
   })
 
+  test('sym cone --birthday, though nobody knows what the routers do: each side does both, and it is open', async () => {
+    const told: string[] = []
+    await Scene.with('sym', 'cone', async (scene) => {
+      for (let i = 0; i < 3; i++) {
+        scene.lab.order('reset')
+        const running = await both(scene, ['--birthday', '--timeout', '40s'])
+        for (const each of running) assert.is(each.of('punch')[0]?.['open'], true, each.out)
+        told.push(Number(running[1]?.of('punch')[0]?.['elapsed']).toFixed(1))
+      }
+    })
+    console.log(`# sym cone --birthday, nothing known: open after ${told.join(' and ')} s`)
+  })
+
   for (const skew of [0, 1, 5]) {
     test(`coneopen coneopen --slot, clocks ${skew} s apart: both sides get through`, async () => {
       await Scene.with('coneopen', 'coneopen', async (scene) => {

@@ -35,6 +35,8 @@ interface Around {
   met?: { found?: boolean }
   config?: { birthday: boolean }
   at?: string
+  /** No person has seen its addresses. */
+  told?: boolean
   contacts?: number
 }
 
@@ -49,13 +51,13 @@ interface Scene {
   failures: unknown[]
 }
 
-async function scene({ own = UNKNOWN, peer = UNKNOWN, waits = false, met, config, at = THERE.ip, contacts = 1 }: Around = {}): Promise<Scene> {
+async function scene({ own = UNKNOWN, peer = UNKNOWN, waits = false, met, config, at = THERE.ip, told = false, contacts = 1 }: Around = {}): Promise<Scene> {
   const clock = new FakeClock()
   const net = new UdpNet(clock)
   const alice = person(suite)
   const bobs = Array.from({ length: contacts }, () => person(suite))
   const all: Contact[] = bobs.map((bob) => ({
-    name: 'bob', key: base58(bob.identity), identity: bob.identity, transport: bob.key.publicKey, seq: 1n, nat: peer,
+    name: 'bob', key: base58(bob.identity), identity: bob.identity, transport: bob.key.publicKey, seq: 1n, nat: peer, told,
     addresses: [{ host: at, port: THERE.port, tcp: true, udp: true }], sessionAddresses: [], blocked: false, revoked: false, tokenText: '',
   }) as unknown as Contact)
   const guard = new Guard<Ending>(clock, systemRandom)
@@ -194,6 +196,11 @@ test('nothing is sent to who is there, and for many for whom nothing waits ten s
   const many = await scene({ contacts: 8 })
   const [, hellos] = await within(many, 59)
   assert.ok(hellos > 9 * PROBES_MAX * 0.9 && hellos <= 10 * PROBES_MAX, `${hellos}`)
+})
+
+test('a contact that has told where it is aims at most six searches in a day at that', async () => {
+  const [, hellos] = await within(await scene({ waits: true, told: true }), 60)
+  assert.is(hellos, 6 * PROBES_MAX)
 })
 
 test('what a contact told of its router counts less once something has waited for it for long', async () => {

@@ -17,10 +17,10 @@ import { NAT_CLASS } from '../net/outside.ts'
 import { rendezvousKey } from '../net/rendezvous.ts'
 import type { Ending, Endpoint } from '../net/stream.ts'
 import type { UdpPort } from '../net/udp.ts'
-import { isGlobal } from '../wire/address.ts'
+import { distinctAddresses, isGlobal } from '../wire/address.ts'
+import { parseIp } from '../wire/ip.ts'
 import type { Holding } from './holding.ts'
 import { natOf } from './nats.ts'
-import { placesOf } from './places.ts'
 import { ManyPorts, tryPorts } from './search.ts'
 import type { Station } from './station.ts'
 
@@ -33,6 +33,10 @@ const OPENING_MAX = 2
 /** Searches in an hour for those for whom nothing waits. */
 const IDLE_MAX = 10
 const HOUR_MS = 3600_000
+
+/** Searches in a day of a contact at an address that no person has seen: it may be somebody else's, as in places.ts. */
+const TOLD_MAX = 6
+const DAY_MS = 24 * HOUR_MS
 
 /** A message begins all anew, but not more often. */
 const ANEW_MS = HOUR_MS
@@ -73,6 +77,8 @@ interface Held {
   waits: boolean
   /** How many see to it themselves. */
   paused: number
+  /** Monotonic ms of searches where the contact has said that it is. */
+  told: number[]
   cancel: () => void
 }
 
@@ -152,6 +158,7 @@ export class Searches {
       since: home.clock.now(),
       waits: false,
       paused: 0,
+      told: [],
       cancel: () => undefined,
     }
     this.#held.set(contact.key, held)
@@ -202,11 +209,10 @@ export class Searches {
   }
 
   /** Where the contact is behind its router, and this machine is not. */
-  async #places(contact: Contact): Promise<Endpoint[]> {
+  async #places({ addresses, sessionAddresses }: Contact): Promise<Endpoint[]> {
     const { station, holding } = this.#options
-    const { addresses } = await placesOf(station.home, contact)
     const own = [...localAddresses(0), ...station.outside.addresses()].map(({ host }) => host)
-    const places = await holding.places.of(addresses)
+    const places = await holding.places.of(distinctAddresses([...addresses, ...sessionAddresses]))
     const global = places.filter(({ ip }) => !ip.includes(':') && isGlobal({ host: ip }) && !own.includes(ip))
     return global.slice(0, PLACES_MAX)
   }
@@ -237,7 +243,7 @@ export class Searches {
     const { station, port, isUp } = this.#options
     const { clock } = station.home
     await sleep(clock, at - clock.now(), signal)
-    if (signal.aborted || this.#searching || isUp(held.key) || !this.#mayTry(held)) return
+    if (signal.aborted || this.#searching || isUp(held.key) || !this.#mayTry(held, contact, places)) return
     this.#searching = true
     try {
       const link = await tryPorts({ station, contact, port, places, ms: SEARCH_MS, signal })
@@ -247,10 +253,14 @@ export class Searches {
     }
   }
 
-  #mayTry({ waits }: Held): boolean {
-    if (waits) return true
+  #mayTry(held: Held, { told, addresses }: Contact, [place]: readonly Endpoint[]): boolean {
     const now = this.#options.station.home.clock.monotonic()
     this.#idle = this.#idle.filter((at) => now - at < HOUR_MS)
-    return this.#idle.length < IDLE_MAX && this.#idle.push(now) > 0
+    held.told = held.told.filter((at) => now - at < DAY_MS)
+    const pasted = told !== true && addresses.some(({ host }) => host === place?.ip || parseIp(host) === undefined)
+    if ((!held.waits && this.#idle.length >= IDLE_MAX) || (!pasted && held.told.length >= TOLD_MAX)) return false
+    if (!held.waits) this.#idle.push(now)
+    if (!pasted) held.told.push(now)
+    return true
   }
 }

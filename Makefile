@@ -1,4 +1,4 @@
-# make all completions test bench bench-quick silence packets flood fuzz natmatrix crash soak resume lint demo install uninstall deb nodes clean
+# make all completions test bench bench-quick silence packets flood fuzz natmatrix screens crash soak resume lint demo install uninstall deb nodes clean
 #
 #   make demo                        two identities in a temporary place exchange a message
 #   make test T='token queue'        only the test files whose names contain these words
@@ -13,6 +13,7 @@
 #   make soak KILLS=1000 MESSAGES=10000    two people write while their processes are killed
 #   make resume BYTES=4G CUTS=100    one large file over a link that breaks; both with KEEP=DIR MINUTES=5 in shares
 #   make resume BYTES=5G CUTS=3 ONLY='sender receiver'    the same while its processes are killed, and what they tell
+#   make screens                     what p2p-chat shows in a play of two people, anew: text and pictures
 #   make crash                       the commands die at every system call: an hour or two; what was done is kept in dist/
 #   make crash MINUTES=30 T=big      an even share of it, only of scenes with big messages; the same call goes on with it
 #   make install PREFIX=$HOME/.local
@@ -163,6 +164,10 @@ fuzz: $(MODULES)
 
 demo: all
 	@NODE=$(call q,$(NODE)) bash test/demo.sh
+
+# What p2p-chat shows in the play of test/chatscreen: kept as text, drawn as pictures, both checked in.
+screens: all
+	@SCREENS=keep $(call q,$(NODE)) --import tsx test/chatscreen.test.ts
 
 # Checked in; a test tells when the tables of the commands have moved on.
 completions: $(MODULES)
@@ -352,5 +357,5 @@ nodes: all
 clean:
 	rm -rf dist
 
-.PHONY: all node cache completions test bench bench-quick silence packets flood fuzz natmatrix model crash soak resume demo lint install uninstall deb nodes clean
+.PHONY: all node cache completions screens test bench bench-quick silence packets flood fuzz natmatrix model crash soak resume demo lint install uninstall deb nodes clean
 .DELETE_ON_ERROR:

@@ -281,7 +281,17 @@ async function setup(call: Call): Promise<void> {
   const { snippet } = await import('../lib/edge/setup.ts')
   const { surroundings } = await import('../lib/delivery/surroundings.ts')
   const home = await openHome({ flag: call.value('home'), env: process.env })
-  const text = snippet(call.args[0] ?? '', await surroundings(home))
+  const program = call.args[0] ?? ''
+  const at = await surroundings(home)
+  const text = snippet(program, at) // a wrong word is told in any case
+  if (call.flag('install') || call.flag('remove')) {
+    if (call.flag('install') && call.flag('remove')) throw new Failure(EX.USAGE, "'--install' and '--remove' exclude each other")
+    const { install, keeperOf, remove } = await import('../lib/delivery/background.ts')
+    const place = { home, at, env: process.env, uid: process.getuid?.() ?? 0 }
+    const keeper = keeperOf(program)
+    for (const line of await (call.flag('install') ? install(keeper, place) : remove(keeper, place))) call.info(line)
+    return
+  }
   await call.out.raw(new TextEncoder().encode(text))
 }
 

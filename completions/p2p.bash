@@ -29,7 +29,7 @@ _p2p_table() {
         "${p2p_options[@]}" --name= --port= +--addr= --no-passphrase --passphrase-file=file --passphrase-fd= --qr
         --qr-file=file --successor-of=directory --old-passphrase-file=file --old-passphrase-fd= --expires=duration
         --withdraw --aliases --query= --drop --ok --words= --compromised --new-passphrase-file=file --new-passphrase-fd=
-        --output/-o=file --queue --all --move
+        --output/-o=file --queue --all --move --install --remove
       )
       ;;
     p2p-inbox)
@@ -147,6 +147,7 @@ _p2p_table() {
       p2p_arguments=('file')
       ;;
     'p2p-id setup')
+      p2p_options+=(--install --remove)
       p2p_arguments=(':neomutt|mutt|aerc|mblaze|notmuch|systemd|launchd|cron|bash|zsh|fish')
       ;;
     'p2p-inbox list')

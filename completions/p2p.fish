@@ -618,7 +618,9 @@ complete -c p2p-id -n '__p2p_at p2p-id import --passphrase-fd' -l passphrase-fd 
 complete -c p2p-id -n '__p2p_argument p2p-id import 0 0' -F
 complete -c p2p-id -n '__p2p_argument p2p-id "" 0 0' -f -a unretire -d 'undo export --move: this home is in use again'
 complete -c p2p-id -n '__p2p_argument p2p-id "" 0 0' -f -a doctor -d 'look for what is wrong and say what to do'
-complete -c p2p-id -n '__p2p_argument p2p-id "" 0 0' -f -a setup -d 'print what another program needs to work with this home; nothing is written'
+complete -c p2p-id -n '__p2p_argument p2p-id "" 0 0' -f -a setup -d 'print what another program needs to work with this home; nothing is written without an option'
+complete -c p2p-id -n '__p2p_at p2p-id setup --install' -l install -d 'systemd, launchd, cron: put it in place and start it'
+complete -c p2p-id -n '__p2p_at p2p-id setup --remove' -l remove -d 'systemd, launchd, cron: end it and take it away'
 complete -c p2p-id -n '__p2p_argument p2p-id setup 0 0' -f -a 'neomutt mutt aerc mblaze notmuch systemd launchd cron bash zsh fish'
 
 complete -c p2p-inbox -e

@@ -1,16 +1,21 @@
-// The full screen of p2p-chat as two people see it, in tmux: they talk, answer, put an emoji, send a file, lose the
-// network, come back and read what was said before. Screens are compared where they are always the same.
-// test timeout: 300 s
+// The full screen of p2p-chat as two people see it, in tmux: they install it, meet, talk, answer, put an emoji, send a
+// file, lose the network, come back and read what was said before. Screens are compared with those that were kept.
+// test timeout: 400 s
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
+import { qrPng } from '../lib/edge/qrcode.ts'
 import { hanging, lookOf, painter } from '../lib/chat/look.ts'
-import { argvOf } from './command.ts'
+import { onScreen } from './bench/onscreen.ts'
+import { argvOf, NEIGHBOURLESS } from './command.ts'
 import { pause, type Peer, Stage, until } from './peer.ts'
+import { checkPictures, holds } from './screenshot.ts'
 import { Terminal } from './terminal.ts'
 import { skipped } from './vectors.ts'
 
@@ -21,8 +26,15 @@ function open(stage: Stage, peer: Peer, args: string[], size: { columns: number;
   return new Terminal(stage, [...argvOf('p2p-chat'), ...args], { env: { P2P_HOME: peer.path, ...peer.env, ...env }, cwd: stage.dir, ...size })
 }
 
-/** The screen with times that are always the same. */
-const steady = (screen: string): string => screen.replace(/\b\d\d:\d\d\b/g, '12:34')
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+
+/** The line of an invite from a page beside the list of contacts, where it takes several lines. */
+function lineOf(screen: string): string {
+  const lines = screen.split('\n').map((line) => [...line].slice(22).join(''))
+  const at = lines.findIndex((line) => line.startsWith('p2p1'))
+  const end = lines.findIndex((line, row) => row > at && !/^[0-9A-Za-z]+$/.test(line))
+  return lines.slice(at, end < 0 ? undefined : end).join('')
+}
 
 /** The process that a process started, or that one did, and so on. */
 function youngest(pid: number): number {
@@ -41,23 +53,53 @@ test('lines are cut and wrapped by the columns that a terminal gives them, with 
 })
 
 if (TMUX) {
-  test('two people talk on the full screen, and it is all there after a restart', async () => {
+  test('two people install it, meet, talk, lose each other, and it is all there after a restart', async () => {
     await Stage.with(async (stage) => {
-      const [alice, bob] = await stage.pair()
-      const carol = await stage.peer('carol')
-      await alice.meet(carol)
-      const a = open(stage, alice, [], { columns: 90, rows: 20 })
-      await a.see(/nothing yet: type below and press Enter/)
-      a.press('C-n')
-      a.press('C-p')
-      await a.see(/^.*bob {2}never met {2}not verified: \/words$/m)
-      a.type('see you at 8? :wave:')
-      a.press('Enter')
-      await a.see(/you {2}see you at 8\? 👋 {2}…/)
-      let b = open(stage, bob, ['alice'], { columns: 60, rows: 16 })
-      await b.see(/alice {2}see you at 8\? 👋/)
+      const prefix = join(stage.dir, 'prefix')
+      const shell = (who: string, size: { columns: number; rows: number }): Terminal => {
+        const env = { ...NEIGHBOURLESS, HOME: stage.dir, P2P_HOME: join(stage.dir, who), PATH: `${prefix}/bin:${process.env['PATH']}`, PS1: `${who}$ ` }
+        return new Terminal(stage, ['sh', '-i'], { env, cwd: ROOT, ...size })
+      }
+      const at = (terminal: Terminal, name: string, seen: RegExp): Promise<void> => holds(terminal, name, stage.dir, seen)
+      const order = (terminal: Terminal, text: string): void => {
+        terminal.type(text)
+        terminal.press('Enter')
+      }
+      // Installed, and as on a telephone: no machine code beside the programs, everything over TCP.
+      const a = shell('alice', { columns: 90, rows: 24 })
+      await a.see(/alice\$$/)
+      order(a, `make install ANYNODE=yes PREFIX=${prefix} >make.log 2>&1 && echo in place`.replace('make.log', `${stage.dir}/make.log`))
+      await a.see(/^in place/m)
+      rmSync(join(prefix, 'lib/p2p/node_modules'), { recursive: true, force: true })
+      order(a, 'p2p-id init --name alice --no-passphrase --addr 127.0.0.1')
+      await a.see(/next: hand an invite/)
+      order(a, 'p2p-chat')
+      await a.see(/nobody is here yet/)
+      let b = shell('bob', { columns: 60, rows: 16 })
+      await b.see(/bob\$$/)
+      order(b, 'p2p-id init --name bob --no-passphrase --addr 127.0.0.1')
+      await b.see(/p2p-id invite NAME/)
+      order(b, 'p2p-chat')
+      await b.see(/nobody is here yet/)
+      // First contact: a line from one to the other, which is all that is needed.
+      order(a, '/invite bob')
+      const page = await a.see(/^.{22}1\. Give bob this line[^]*?p2p\S+$/m)
+      order(b, `/add alice ${lineOf(page)}`)
+      await b.see(/^alice {2}/m)
+      await a.see(/bob is a contact now/)
+      a.press('q')
+      order(a, '/to bob')
+      await a.see(/bob {2}online/)
+      order(b, '/words')
+      await b.see(/^ +1 {2}\w+ +\w+\n[^]*any other key goes back/m)
+      b.press('NPage', 'NPage')
+      await b.see(/^ +12 {2}\w+ +\w+$/m)
+      b.press('q')
+      order(b, '/verify')
+      await b.see(/^alice {2}online *$/m)
+      // They talk.
+      order(a, 'see you at 8? :wave:')
       await a.see(/you {2}see you at 8\? 👋 {2}✓/)
-      await a.see(/● bob/)
       // two lines, wide characters, right to left
       b.type('yes, and 漢字')
       b.press('C-j')
@@ -69,56 +111,73 @@ if (TMUX) {
       await b.see(/^>\d\d:\d\d alice {2}see you/m)
       b.press('r')
       await b.see(/^\/reply/m)
-      b.type('at nine')
-      b.press('Enter')
+      order(b, 'at nine')
       await a.see(/bob {2}│ you: see you at 8\?.*\n.*at nine/)
       a.press('Up')
       await a.see(/>\d\d:\d\d bob {2}│ you/)
       a.press('e')
-      a.type(':+1:')
-      a.press('Enter')
+      order(a, ':+1:')
       await b.see(/👍 alice/)
       // a file whose name is completed
-      const path = alice.file('notes.txt', 'hello')
-      a.type(`/file ${path.slice(0, -4)}`)
+      writeFileSync(join(stage.dir, 'notes.txt'), 'hello')
+      a.type(`/file ${stage.dir}/notes`)
       a.press('Tab')
-      await a.see(new RegExp(`/file ${path}`.slice(0, 60)))
+      await a.see(new RegExp(`/file ${stage.dir}/notes.txt`.slice(0, 60)))
       a.press('Enter')
       await b.see(/\[notes\.txt\] {2}text\/plain, 5 bytes/)
-      const shown = steady(await b.see(/^alice {2}online {2}not verified: \/words\n/))
-      assert.is(shown.split('\n').length, 16, shown)
-      for (const line of shown.split('\n')) assert.ok([...line].length <= 60, line)
       // a third person is counted at the left and hurts nobody
+      const [alice, bob, carol] = [await stage.enter('alice'), await stage.enter('bob'), await stage.peer('carol')]
+      await carol.learn(alice)
+      order(a, `/add carol ${readFileSync(carol.at('token'), 'utf8').trim()}`)
+      await a.see(/carol must add you, too/)
+      order(a, '/to bob')
+      await a.see(/notes\.txt/)
       await carol.send('alice', ['-m', 'psst \u001b[31m'])
       await a.see(/carol +1/)
       await a.see(/carol wrote/)
+      await at(a, 'conversation', /carol +1/)
+      await at(b, 'narrow', /notes\.txt/)
+      for (const line of b.screen().split('\n')) assert.ok([...line].length <= 60, line)
       // help takes the place of the conversation until a key is pressed
       a.press('F1')
-      await a.see(/\/to NAME {2,}go to another/)
+      await at(a, 'help', /\/to NAME {2,}go to another/)
       a.press('x')
       await a.see(/notes\.txt/)
-      // a draft stays, killed as one may be
+      // The other side goes down in the middle of a word, with its listener: what is written waits, what was typed stays.
       b.type('half a thought')
       await until('a draft', () => existsSync(bob.at('chat')) && readdirSync(bob.at('chat')).some((name) => name.endsWith('.draft')))
-      await b.kill()
-      a.type('are you there?')
-      a.press('Enter')
-      await a.see(/are you there\? {2}…/)
+      process.kill(youngest(b.pid()), 'SIGKILL')
+      await a.see(/bob {2}last here at/)
+      order(a, 'are you there?')
       await a.see(/bob is not there: it waits here until both are/)
-      b = open(stage, bob, [], { columns: 60, rows: 16 }, { NO_COLOR: '1' })
+      await at(a, 'away', /are you there\? {2}…/)
+      // Back, in a window without colours, and everything is there.
+      b = shell('bob', { columns: 60, rows: 16 })
+      await b.see(/bob\$$/)
+      order(b, 'NO_COLOR=1 p2p-chat')
       await b.see(/half a thought/)
       await b.see(/are you there\?/)
       await a.see(/are you there\? {2}✓/)
+      await at(b, 'again', /half a thought/)
       b.press('C-u')
       b.press('C-c')
-      assert.is(await b.ended(), 0)
+      await b.see(/bob\$$/)
       a.press('C-c')
-      assert.is(await a.ended(), 0)
+      await a.see(/alice\$$/)
       assert.equal(readdirSync(bob.at('chat')).filter((name) => name.endsWith('.draft')), [])
       const [mail] = (await alice.good('p2p-inbox', ['list', '--from', 'carol', '--new'])).map(({ text }) => text)
       assert.is(mail, 'psst \u001b[31m', 'another conversation is not read')
+      order(a, 'p2p-chat bob')
+      await a.see(/are you there\? {2}✓/)
+      order(a, '/search notes')
+      await a.see(/^.{22} +\d+ {2}\d{4}-\d\d-\d\d \d\d:\d\d {2}you: notes\.txt/m)
+      a.press('q')
+      a.press('C-d')
+      await a.see(/alice\$$/)
     })
   })
+
+  test('pictures of screens are drawn from what was seen', checkPictures)
 
   test('history scrolls back to its beginning, is searched, and follows a window that changes its size', async () => {
     await Stage.with(async (stage) => {
@@ -147,6 +206,39 @@ if (TMUX) {
       b.press('C-d')
       assert.is(await b.ended(), 0)
       assert.is((await bob.good('p2p-inbox', ['list', '--new'])).length, 0)
+    })
+  })
+
+  test('pictures go to a terminal that announces that it shows some, and a broken one does no harm', async () => {
+    await Stage.with(async (stage) => {
+      const [alice, bob] = await stage.pair()
+      const listener = await bob.listen()
+      const png = qrPng([[true, false], [false, true]])
+      const huge = new Uint8Array(png)
+      new DataView(huge.buffer).setUint32(16, 1_000_000_000)
+      const files = { 'sound.png': png, 'cut.png': png.subarray(0, 12), 'noise.png': new TextEncoder().encode('\u001b[2J\u0007'.repeat(99)), 'huge.png': huge }
+      for (const [name, bytes] of Object.entries(files)) {
+        writeFileSync(join(stage.dir, name), bytes)
+        await alice.send('bob', ['-a', join(stage.dir, name)])
+      }
+      await alice.send('bob', ['-m', 'the last of them'])
+      await listener.stop()
+      const shown = async (env: Record<string, string>): Promise<string> => {
+        const screen = await onScreen([...argvOf('p2p-chat'), 'alice'], { P2P_HOME: bob.path, ...bob.env, ...env }, ['the last of them', 'noise.png'])
+        await pause(1000)
+        screen.type('\u000c')
+        await screen.leave()
+        return screen.output()
+      }
+      const plain = await shown({ TERM: 'xterm' })
+      assert.not.match(plain, /\u001b_G|\u001b\]1337;File/)
+      assert.match(plain, /\[sound\.png\]/)
+      const sent = (text: string): string[] => [...text.matchAll(/\u001b_G[^;]*;([A-Za-z0-9+/=]+)\u001b\\\\/g)].map(([, data = '']) => data)
+      const kitty = await shown({ TERM: 'xterm-kitty', KITTY_WINDOW_ID: '1' })
+      assert.equal([...new Set(sent(kitty))], [Buffer.from(png).toString('base64')], 'the sound one alone')
+      const iterm = await shown({ TERM: 'xterm', TERM_PROGRAM: 'iTerm.app' })
+      const inline = [...iterm.matchAll(/\u001b\]1337;File=[^:\u0007]*:([A-Za-z0-9+/=]+)\u0007/g)].map(([, data = '']) => data)
+      assert.equal([...new Set(inline)], [Buffer.from(png).toString('base64')])
     })
   })
 

@@ -33,7 +33,7 @@ const DOORS: [RegExp, RegExp][] = [
   [/^node:dgram$/, /^lib\/net\/(?:question|freeport|multicast)\.ts$/],
   [/^node:http$/, /^lib\/net\/igd\.ts$/], // to the own router alone
   [/^node:(?:dns|dns\/promises)$/, /^lib\/net\//],
-  [/^node:child_process$/, /^lib\/(?:delivery\/(?:hooks?\w*|portmapping)|edge\/manual)\.ts$/],
+  [/^node:child_process$/, /^lib\/(?:delivery\/(?:background|hooks?\w*|portmapping)|edge\/manual)\.ts$/],
   [/^node:module$/, /^lib\/edge\/dispatch\.ts$/],
   [/^node:(?:tty)$/, /^lib\/edge\//],
   [/^node:(?:crypto|os|path|url|util|stream|zlib|events|buffer|string_decoder|process)$/, /./],

@@ -84,6 +84,66 @@ test('nothing is written, and without an identity it is 78', async () => {
   })
 })
 
+/** Programs that note how they were called; crontab keeps what it is given. */
+function stubs(folder: string): string {
+  mkdirSync(folder)
+  for (const name of ['systemctl', 'launchctl', 'crontab']) {
+    const tab = 'case $1 in -l) cat "$0.tab" 2>/dev/null || exit 1 ;; -) cat >"$0.new"; mv "$0.new" "$0.tab" ;; esac'
+    writeFileSync(join(folder, name), `#!/bin/sh\necho "$*" >>"$0.args"\n${name === 'crontab' ? tab : ''}\n`, { mode: 0o755 })
+  }
+  return folder
+}
+
+test('systemd, launchd and cron are each set up by one command and taken away by one, and nothing of others is touched', async () => {
+  await Stage.with(async (stage) => {
+    const [alice, bob] = [await stage.peer('alice'), await stage.peer('bob')]
+    const bin = stubs(join(stage.dir, 'bin'))
+    const env = { PATH: `${bin}:${process.env['PATH']}`, HOME: stage.dir }
+    const setup = async (peer: Peer, ...args: string[]): Promise<[number | undefined, string]> => {
+      const { code, err } = await peer.run('p2p-id', ['setup', ...args], { env: { ...peer.env, ...env } })
+      return [code, err]
+    }
+    const called = (name: string): string[] => readFileSync(join(bin, `${name}.args`), 'utf8').trim().split('\n')
+    const unit = join(stage.dir, '.config/systemd/user/p2p-listen.service')
+    assert.match((await setup(alice, 'systemd', '--install'))[1], /^p2p-id: .*p2p-listen\.service\n.*the listener runs/)
+    assert.is(readFileSync(unit, 'utf8'), (await alice.run('p2p-id', ['setup', 'systemd'])).out)
+    assert.equal(called('systemctl'), ['--user daemon-reload', '--user enable --now p2p-listen'])
+    assert.equal(await setup(alice, 'systemd', '--install').then(([code]) => code), 0, 'twice is fine')
+    for (const verb of ['--install', '--remove']) {
+      const [code, err] = await setup(bob, 'systemd', verb)
+      assert.is(code, 73)
+      assert.match(err, /is of another home, or was written by hand: it stays as it is/)
+    }
+    assert.match((await alice.run('p2p-id', ['doctor', '--text'], { env: { ...alice.env, ...env } })).out, /not running/)
+    assert.is((await setup(alice, 'systemd', '--remove'))[0], 0)
+    assert.equal([existsSync(unit), called('systemctl').slice(-2)], [false, ['--user disable --now p2p-listen', '--user daemon-reload']])
+    assert.is((await setup(alice, 'systemd', '--remove'))[0], 1)
+    const agent = join(stage.dir, 'Library/LaunchAgents/invalid.p2p.listen.plist')
+    assert.is((await setup(alice, 'launchd', '--install'))[0], 0)
+    assert.is(readFileSync(agent, 'utf8'), (await alice.run('p2p-id', ['setup', 'launchd'])).out)
+    assert.match(called('launchctl').at(-1) ?? '', new RegExp(`^bootstrap gui/\\d+ ${agent}$`))
+    assert.is((await setup(alice, 'launchd', '--remove'))[0], 0)
+    assert.equal([existsSync(agent), called('launchctl').at(-1)?.startsWith('bootout gui')], [false, true])
+    writeFileSync(join(bin, 'crontab.tab'), '5 4 * * *  backup # mine\n')
+    assert.is((await setup(alice, 'cron', '--install'))[0], 0)
+    assert.is((await setup(alice, 'cron', '--install'))[0], 0)
+    assert.is((await setup(bob, 'cron', '--install'))[0], 0)
+    const lines = readFileSync(join(bin, 'crontab.tab'), 'utf8').split('\n')
+    assert.equal(lines.map((line) => line.replace(/ P2P_HOME=(\S+) .*p2p-listen\S* -q .*/, ' $1')), ['5 4 * * *  backup # mine', `@reboot  ${alice.path}`, `@reboot  ${bob.path}`, ''])
+    assert.is((await setup(alice, 'cron', '--remove'))[0], 0)
+    assert.is((await setup(alice, 'cron', '--remove'))[0], 1)
+    assert.is(readFileSync(join(bin, 'crontab.tab'), 'utf8'), `${lines[0]}\n${lines[2]}\n`)
+    const listener = await bob.listen()
+    assert.match((await bob.run('p2p-id', ['doctor', '--text'], { env: { ...bob.env, ...env } })).out, /up, pid \d+; set up: cron/)
+    await listener.stop()
+    writeFileSync(join(bin, 'systemctl'), '#!/bin/sh\necho "Failed to connect to bus" >&2\nexit 1\n')
+    const [code, err] = await setup(alice, 'systemd', '--install')
+    assert.is(code, 74)
+    assert.match(err, /systemctl --user daemon-reload: 'Failed to connect to bus'/)
+    for (const args of [['bash', '--install'], ['cron', '--install', '--remove'], ['nix', '--remove']]) assert.is((await setup(alice, ...args))[0], 64)
+  })
+})
+
 for (const program of ['neomutt', 'mutt']) {
   test(`${program} reads its file: folders, sender, query and aliases`, async () => {
     if (!(await has(program))) return

@@ -5,10 +5,11 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { type Stage, until } from './peer.ts'
+import { pause, type Stage, until } from './peer.ts'
 
 /** Patience for one thing to appear: interpreters start slowly on a busy machine. */
 const PATIENCE_MS = 90_000
+const CALM_MS = 9_000
 
 export interface TerminalOptions {
   env: Record<string, string>
@@ -47,14 +48,27 @@ export class Terminal {
     return this.#run('capture-pane', '-p').stdout.replace(/ +$/gm, '').trimEnd()
   }
 
+  /** The same with its colours, as SGR sequences. */
+  styled(): string {
+    return this.#run('capture-pane', '-p', '-e').stdout.trimEnd()
+  }
+
+  /** Waits until nothing has changed for longer than anything that is told for a while stands there. */
+  async calm(): Promise<void> {
+    for (let [before, since] = ['', performance.now()]; performance.now() - since < CALM_MS; await pause(300)) {
+      const now = this.styled()
+      if (now !== before) [before, since] = [now, performance.now()]
+    }
+  }
+
   /** Waits until it stands there; the screen. */
-  async see(what: RegExp | ((screen: string) => boolean)): Promise<string> {
+  async see(what: RegExp | ((screen: string) => boolean), patienceMs = PATIENCE_MS): Promise<string> {
     let screen = ''
     const there = (): boolean => {
       screen = this.screen()
       return typeof what === 'function' ? what(screen) : what.test(screen)
     }
-    await until(String(what), there, PATIENCE_MS).catch((error: unknown) => {
+    await until(String(what), there, patienceMs).catch((error: unknown) => {
       throw new Error(`never on the screen: ${String(what)}\n${screen}`, { cause: error })
     })
     return screen

@@ -226,13 +226,24 @@ export class Screen {
       return true
     }
     if (this.#mode.kind === 'choose') return this.#onChoice(this.#mode.id, is)
-    const empty = this.#editor.getText() === ''
+    const text = this.#editor.getText()
+    if (is('enter') && this.#editor.isShowingAutocomplete() && this.#isWhole(text)) {
+      this.#submit(text)
+      return true
+    }
+    const empty = text === ''
     if (empty && is('up')) return this.#choose(-1)
     if (empty && is('ctrl+d')) {
       leave()
       return true
     }
     return false
+  }
+
+  /** A name that was typed to its end needs no completion, whatever is offered. */
+  #isWhole(text: string): boolean {
+    const [, name] = /^\/to\s+(\S+)$/.exec(text) ?? []
+    return this.#options.room.people.some((person) => person.name === name)
   }
 
   #onChoice(id: string, is: (key: Parameters<typeof matchesKey>[1]) => boolean): boolean {
@@ -352,7 +363,9 @@ export class Screen {
     const message = this.chosen === undefined ? undefined : room.byId(this.chosen)
     const own = message?.mine === true ? '  c change  d take back' : ''
     const hint =
-      message !== undefined
+      this.#page !== undefined
+        ? 'PgUp PgDn scroll  any other key goes back'
+        : message !== undefined
         ? `r reply  e emoji  s save${own}  Esc`
         : `${room.listener === undefined ? 'not listening  ' : ''}Enter send  ↑ messages  Ctrl-N next  F1 help  Ctrl-C leave`
     const told = this.#told.flatMap((text) => wrapTextWithAnsi(text, width)).slice(-3)

@@ -1,7 +1,7 @@
 // The conversation on the full screen: messages, days between them, pictures. Each message is drawn once for a width
 // and as long as it stays the same, so that a long history costs its lines and no more.
 
-import { type Component, getCapabilities, Image, ScrollView } from '@earendil-works/pi-tui'
+import { type Component, getCapabilities, getImageDimensions, Image, ScrollView } from '@earendil-works/pi-tui'
 
 import type { Clock } from '../base/clock.ts'
 import { dayLine, dayName, type Look, messageLines } from './lines.ts'
@@ -13,8 +13,17 @@ import type { Room } from './room.ts'
 /** Lines and columns of a picture at most. */
 const PICTURE_LINES = 12
 const PICTURE_COLUMNS = 60
+/** Pixels of a picture that a terminal is asked to unpack. */
+const PIXELS_MAX = 50_000_000
 /** Pictures that are shown of those in the window, the last to be read. */
 const PICTURES_MAX = 24
+
+/** In the place of a first conversation. */
+const NOBODY = [
+  'nobody is here yet:',
+  '  /invite NAME    makes a line that makes somebody a contact',
+  '  /add NAME LINE  takes the line that they made for you',
+]
 
 export interface TalkOptions {
   room: Room
@@ -83,6 +92,7 @@ export class Talk implements Component {
     }
     if (room.later > 0) lines.push(this.#paint('quiet', look.fit(`${room.later} later`, width)))
     if (room.entering) lines.push(this.#paint('quiet', look.fit('reading ...', width)))
+    else if (room.people.length === 1 && room.messages.length === 0) lines.push(...NOBODY.flatMap((line) => hanging(line, width)))
     else if (room.messages.length === 0) lines.push(this.#paint('quiet', look.fit('nothing yet: type below and press Enter', width)))
     return lines
   }
@@ -105,7 +115,7 @@ export class Talk implements Component {
       this.#pictures.set(base, 'none')
       this.#state.run(async () => {
         const picture = await this.#options.picture(message)
-        if (picture === undefined) return
+        if (picture === undefined || !isSound(picture)) return
         const look = { maxWidthCells: PICTURE_COLUMNS, maxHeightCells: PICTURE_LINES }
         const held = [...this.#pictures].filter(([, each]) => each !== 'none').map(([name]) => name)
         for (const oldest of held.slice(0, Math.max(0, held.length - PICTURES_MAX + 1))) this.#pictures.set(oldest, 'none')
@@ -116,6 +126,12 @@ export class Talk implements Component {
     }
     return []
   }
+}
+
+/** Bytes of a peer go on to the terminal's decoder only if they are the beginning of such a picture, of a sane size. */
+function isSound({ base64, type }: Picture): boolean {
+  const size = getImageDimensions(base64, type)
+  return size !== null && size.widthPx > 0 && size.heightPx > 0 && size.widthPx * size.heightPx <= PIXELS_MAX
 }
 
 export interface Ends {

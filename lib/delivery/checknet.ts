@@ -4,6 +4,7 @@
 import { version } from '../base/version.ts'
 import type { Contact } from '../disk/contact.ts'
 import { readText } from '../disk/durable.ts'
+import type { Home } from '../disk/home.ts'
 import { isAlive } from '../disk/lock.ts'
 import type { Meeting } from '../disk/meetings.ts'
 import { count } from '../disk/queue.ts'
@@ -11,6 +12,7 @@ import { readLog } from '../disk/queuelog.ts'
 import { bindsTcp, bindsUdp } from '../net/freeport.ts'
 import { globalAddresses } from '../net/interfaces.ts'
 import { classOf, formatAddress, isReachable } from '../wire/address.ts'
+import { keepersOf } from './background.ts'
 import { bad, type Check, few, good, type Patient, plural, span } from './check.ts'
 import { isRecent } from './meeting.ts'
 import { askNetStatus } from './netstatus.ts'
@@ -39,7 +41,7 @@ export async function checkListener({ home, listener }: Patient): Promise<Check>
   }
   if (listener !== undefined) {
     const { pid, version: runs } = listener
-    if (runs === version) return good('listener', `up, pid ${pid}`)
+    if (runs === version) return good('listener', `up, pid ${pid}${await keptBy(home, pid)}`)
     const restart = start === SYSTEMD ? 'systemctl --user restart p2p-listen' : `kill ${pid}`
     return bad('listener', `pid ${pid} is still of version ${runs}, this is ${version}: end it, start it anew`, restart)
   }
@@ -52,6 +54,16 @@ export async function checkListener({ home, listener }: Patient): Promise<Check>
     return bad('listener', 'a process holds its lock and does not answer', `cat ${home.at('lock', 'listener.owner')}`)
   }
   return bad('listener', 'it died and was not started again', start)
+}
+
+/** Who started it, and what would start it again, as far as that can be seen. */
+async function keptBy(home: Home, pid: number): Promise<string> {
+  const read = (name: string): Promise<string> => readText(home.files, `/proc/${pid}/${name}`).then((text) => text ?? '').catch(() => '')
+  const unit = (await read('cgroup')).includes('/p2p-listen.service')
+  const [, command = ''] = /(?:^|[\0/])(p2p-[a-z]+)(?:\.\w+)?\0/.exec(await read('cmdline')) ?? []
+  const keepers = await keepersOf({ home, env: process.env }).catch(() => [])
+  const runs = unit ? ', run by systemd' : command === '' || command === 'p2p-listen' ? '' : `, in ${command} for as long as that is open`
+  return `${runs}${keepers.length > 0 ? `; set up: ${keepers.join(', ')}` : ''}`
 }
 
 export async function checkPort({ home, listener }: Patient): Promise<Check> {

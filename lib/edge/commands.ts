@@ -268,9 +268,12 @@ export const p2pId: Command = {
       usage: 'neomutt|mutt|aerc|mblaze|notmuch|systemd|launchd|cron|bash|zsh|fish',
       min: 1,
       max: 1,
-      text: 'print what another program needs to work with this home; nothing is written',
-      options: [],
-      examples: ['p2p-id setup neomutt > ~/.config/neomutt/p2p.rc', 'p2p-id setup systemd > ~/.config/systemd/user/p2p-listen.service'],
+      text: 'print what another program needs to work with this home; nothing is written without an option',
+      options: [
+        flag('install', 'systemd, launchd, cron: put it in place and start it'),
+        flag('remove', 'systemd, launchd, cron: end it and take it away'),
+      ],
+      examples: ['p2p-id setup neomutt > ~/.config/neomutt/p2p.rc', 'p2p-id setup systemd --install', 'p2p-id setup systemd --remove'],
     },
   ],
 }

@@ -14,7 +14,7 @@ export function systemdHome(home: string): string {
  * needs a mount namespace would keep the unit from starting where user namespaces are switched off.
  */
 export function systemd(at: Surroundings): string {
-  return `${comment(`systemd for the listener of ${at.name}
+  return `${comment(`systemd for the listener of ${at.name}: p2p-id setup systemd --install does all this, --remove undoes it
   mkdir -p ~/.config/systemd/user
   p2p-id setup systemd > ~/.config/systemd/user/p2p-listen.service
   systemctl --user daemon-reload
@@ -58,7 +58,7 @@ export function launchd(at: Surroundings): string {
   return `<?xml version="1.0" encoding="UTF-8"?>
 <!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
 <!--
-  launchd for a p2p listener:
+  launchd for a p2p listener; one command does this and one undoes it, see p2p-id(1):
     p2p-id setup launchd > ~/Library/LaunchAgents/invalid.p2p.listen.plist
     launchctl bootstrap gui/$(id -u) ~/Library/LaunchAgents/invalid.p2p.listen.plist
   To take it away:
@@ -94,18 +94,27 @@ ${words.join('\n')}
 `
 }
 
-/** Lines of a crontab, where a % ends the command unless a backslash stands before it. */
+/** The line of a crontab that starts a listener with the machine. */
+export function cronLine(at: Surroundings): string {
+  return `@reboot  ${cronCommand(at, 'p2p-listen', '-q')}`
+}
+
+/** In a crontab a % ends the command unless a backslash stands before it. */
+function cronCommand(at: Surroundings, name: string, args: string): string {
+  return `P2P_HOME=${shellWord(at.home)} ${at.run(name).map(shellWord).join(' ')} ${args}`.replaceAll('%', '\\%')
+}
+
+/** Lines of a crontab. */
 export function cron(at: Surroundings): string {
-  const command = (name: string, args: string): string =>
-    `P2P_HOME=${shellWord(at.home)} ${at.run(name).map(shellWord).join(' ')} ${args}`.replaceAll('%', '\\%')
+  const command = (name: string, args: string): string => cronCommand(at, name, args)
   return `${comment(`cron for the messages of ${at.name}: add the lines you want with crontab -e
 
 Without a listener: every ten minutes, for 50 seconds, deliver what waits and take what contacts have. Two people with
 the same line meet if their clocks agree.`)}
 */10 * * * *  ${command('p2p-queue', 'flush -q --linger 50s')}
 
-# Instead of it, a listener from the start of the machine on:
-#@reboot  ${command('p2p-listen', '-q')}
+# Instead of it, a listener from the start of the machine on; p2p-id setup cron --install adds this line alone:
+#${cronLine(at)}
 
 # A report by message, only if the command says something; NAME is a contact:
 #17 3 * * *  /path/to/backup 2>&1 | ${command('p2p-send', '-qE -s backup NAME')}

@@ -11,6 +11,8 @@ export interface Shown {
   /** The most that has been resident so far, MiB. */
   peakMiB: () => number
   type: (text: string) => void
+  /** The latest million characters that were written to it. */
+  output: () => string
   until: (word: string) => Promise<void>
   /** Ctrl-C, and its end. */
   leave: () => Promise<void>
@@ -51,6 +53,7 @@ export async function onScreen(argv: string[], env: Record<string, string>, word
     ms,
     peakMiB: () => Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]) / 1024,
     type: (text) => void child.stdin.write(text),
+    output: () => output,
     until: (word) => {
       output = ''
       return until(word)

@@ -2,10 +2,12 @@
 // one, else line by line. Closing it, in whatever way, loses nothing: what was sent is in the queue, what came in the
 // inbox, what was typed in the draft.
 
+import { tmpdir } from 'node:os'
+
 import { Doing } from '../lib/chat/doing.ts'
 import { emojify, loadEmoji, suggest } from '../lib/chat/emoji.ts'
 import { isQuiet, onDesktop, ringing } from '../lib/chat/notify.ts'
-import { pictureOf } from '../lib/chat/pictures.ts'
+import { pictureOf, picturePath } from '../lib/chat/pictures.ts'
 import { Plain } from '../lib/chat/plain.ts'
 import { Room, type RoomOptions } from '../lib/chat/room.ts'
 import type { Screen } from '../lib/chat/screen.ts'
@@ -26,7 +28,7 @@ const KEYS = [
   'Enter sends; Alt-Enter, Ctrl-J or \\ at the end of a line begins a new one; Tab completes',
   'Ctrl-N and Ctrl-P (or Alt with the arrows): the next and the previous contact',
   'PgUp and PgDn scroll; Ctrl-Shift-F searches what is shown',
-  'Up, where nothing is typed: choose a message; then r replies, e puts an emoji on it, s saves its files,',
+  'Up, where nothing is typed: choose a message; then r replies, e puts an emoji on it, s saves its files, o opens its picture,',
   '  c changes an own one, d takes it back, Esc leaves it',
   'F1 this page; Ctrl-Z sleeps; Ctrl-C, or Ctrl-D where nothing is typed, leaves',
 ]
@@ -80,6 +82,12 @@ async function chat(call: Call): Promise<void> {
     surface: show,
     emojify,
     keys: full ? KEYS : [],
+    openPicture: async (message) => {
+      const { openOnDesktop } = await import('../lib/delivery/hookdesktop.ts')
+      const path = await picturePath(home, room, message, tmpdir())
+      openOnDesktop(path)
+      return path
+    },
     welcome: {
       token: async () => (await first()).tokenPage(room.self.tokenText, full),
       invite: async (name) => (await first()).invitePage(home, name, full),

@@ -11,11 +11,12 @@ import * as assert from 'uvu/assert'
 import { Failure } from '../lib/base/fail.ts'
 import { readDraft, writeDraft } from '../lib/chat/drafts.ts'
 import { emojify } from '../lib/chat/emoji.ts'
-import { bytes, dayLine, type Look, messageLines, personLine } from '../lib/chat/lines.ts'
+import { bytes, dayLine, type Look, messageLines, personLine, transferLine } from '../lib/chat/lines.ts'
 import { chatMessage, type ChatMessage } from '../lib/chat/message.ts'
 import { isQuiet, onDesktop, ringing } from '../lib/chat/notify.ts'
 import { numbered, parseOrder, WORDS } from '../lib/chat/order.ts'
 import { noticeCommand } from '../lib/delivery/hookdesktop.ts'
+import { qrPng } from '../lib/edge/qrcode.ts'
 import { Config } from '../lib/disk/config.ts'
 import type { MailEntry } from '../lib/disk/maildir.ts'
 import type { MessageInfo } from '../lib/wire/record.ts'
@@ -97,6 +98,7 @@ test('days and people take one line of the width there is', () => {
   assert.match(dayLine(at, at + 86_400_000, LOOK), /^─+ yesterday ─+$/)
   assert.match(dayLine(at, at + 9 * 86_400_000, LOOK), /^─+ Sunday, 2026-11-29 ─+$/)
   const person = { key: 'K', name: 'bob', me: false, verified: true, online: true, seen: at, unread: 12, last: at, moved: false }
+  assert.is(transferLine({ id: ID, name: 'bob', direction: 'out', done: 1_234_567, size: 5e6 }), 'to bob: 1.2 MB of 5.0 MB, 24 %')
   assert.is(personLine(person, { ...LOOK, width: 12 }, false), '● bob     12')
 })
 
@@ -161,7 +163,10 @@ test('two people talk line by line without a listener of their own, answer, reac
     await said(a, /^-- bob: never met, not verified$/m)
     type(a, 'hello\u001b[2J :heart:')
     await said(a, /^\d\d:\d\d you: hello\\x1b\[2J ❤️ {2}\(waiting\)$/m)
-    const b = bob.start('p2p-chat', ['--plain', 'alice'], { stdin: 'pipe' })
+    const viewer = bob.file('xdg-open', '#!/bin/sh\ncp "$1" "$0.part"; mv "$0.part" "$0.shown"\n')
+    chmodSync(viewer, 0o755)
+    const env = { PATH: `${dirname(viewer)}:${process.env['PATH']}`, TMPDIR: stage.dir }
+    const b = bob.start('p2p-chat', ['--plain', 'alice'], { stdin: 'pipe', env })
     await said(b, /^\d\d:\d\d alice: hello\\x1b\[2J ❤️$/m)
     await said(a, /^-- delivered: hello/m)
     type(b, '/reply yes?')
@@ -178,12 +183,24 @@ test('two people talk line by line without a listener of their own, answer, reac
     type(b, `/save ${stage.dir}/got`)
     await said(b, /^-- saved: .*a photo\.txt$/m)
     assert.is(readFileSync(join(stage.dir, 'got', 'a photo.txt'), 'utf8'), 'hello')
+    const picture = qrPng([[true]])
+    for (const [name, bytes] of [['a.png', picture], ['b.png', new Uint8Array([0x89, 0x50, 0x4e, 0x47, 1, 2, 3])]] as const) {
+      writeFileSync(join(stage.dir, name), bytes)
+      type(a, `/file ${join(stage.dir, name)}`)
+      await said(b, new RegExp(`alice: file ${name}`))
+    }
+    type(b, '/open 2')
+    await said(b, /^-- shown: .*\.png$/m)
+    await until('it is shown', () => existsSync(`${viewer}.shown`))
+    assert.equal(new Uint8Array(readFileSync(`${viewer}.shown`)), picture)
+    type(b, '/open 1')
+    await said(b, /^-- that is no picture: \/save keeps the file$|^-- message 1 is none of that kind/m)
     type(b, '/save 9')
     type(b, '/nix')
     await said(b, /^-- there is no message 9$/m)
     await said(b, /^-- no command '\/nix'/m)
     type(b, '/search PHOTO')
-    await said(b, /^ +1 {2}\d{4}-\d\d-\d\d \d\d:\d\d {2}alice: a photo\.txt$/m)
+    await said(b, /^ +3 {2}\d{4}-\d\d-\d\d \d\d:\d\d {2}alice: a photo\.txt$/m)
     type(a, '/recall')
     await said(b, /^-- taken back: the message of alice taken back$/m)
     // What others send meanwhile is seen as well, and what is shown counts as read.

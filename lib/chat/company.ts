@@ -6,6 +6,7 @@ import { sleep } from '../base/clock.ts'
 import { EX, Failure } from '../base/fail.ts'
 import { ask, findListener } from '../delivery/control.ts'
 import { Listener, UNTOLD } from '../delivery/listener.ts'
+import type { Transfer } from '../delivery/transfer.ts'
 import type { Config } from '../disk/config.ts'
 import type { Home } from '../disk/home.ts'
 import { loadKeyring } from '../disk/keyring.ts'
@@ -21,6 +22,8 @@ export interface CompanyOptions {
   onPeer: (key: string, up: boolean) => void
   /** The listener came or went; `own`: it is in this process. */
   onListener: (here: boolean, own: boolean) => void
+  /** How far a long message is that comes in, or goes out, by the own listener. */
+  onProgress: (transfer: Transfer) => void
   /** Something a person should know. */
   onNotice: (text: string) => void
 }
@@ -78,7 +81,7 @@ export class Company {
   }
 
   async #run(): Promise<void> {
-    const { home, reread, signal, onNotice } = this.#options
+    const { home, reread, signal, onNotice, onProgress } = this.#options
     const listener = new Listener({
       home,
       keyring: await loadKeyring(home),
@@ -89,6 +92,7 @@ export class Company {
       guest: true,
       signal,
       ...UNTOLD,
+      onProgress,
       onNotice,
     })
     this.#reload = () => listener.reload()

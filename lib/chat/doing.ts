@@ -42,6 +42,8 @@ export interface DoingOptions {
   /** `:name:` for emoji. */
   emojify: (text: string) => Promise<string>
   welcome: Welcome
+  /** Shows the first picture of a message; the file that it is in now. */
+  openPicture: (message: ChatMessage) => Promise<string>
   /** Keys, if there are any. */
   keys: readonly string[]
 }
@@ -157,6 +159,10 @@ export class Doing {
       case 'save': {
         const paths = await room.save(await pick(({ files }) => files.length > 0), rest === '' ? '.' : pathOf(rest))
         return surface.tell(`saved: ${paths.join('  ')}`)
+      }
+      case 'open': {
+        const path = await this.#options.openPicture(await pick(({ files }) => files.some(({ type }) => type.startsWith('image/'))))
+        return surface.tell(`shown: ${path}`)
       }
       case 'search':
         return surface.show(this.#found(order.rest, await room.search(order.rest)))

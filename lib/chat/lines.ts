@@ -3,7 +3,7 @@
 
 import { localTime } from '../base/text.ts'
 import { quoteOf, type ChatMessage } from './message.ts'
-import type { Person } from './room.ts'
+import type { Person, Room } from './room.ts'
 
 /** What a text is, for its colour. */
 export type Role = 'plain' | 'quiet' | 'mine' | 'theirs' | 'alert' | 'strong' | 'chosen'
@@ -93,6 +93,11 @@ export function bytes(size: number): string {
   let [value, unit] = [size, 0]
   while (value >= 1000 && unit < units.length - 1) [value, unit] = [value / 1000, unit + 1]
   return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`
+}
+
+/** How far a long message is. */
+export function transferLine({ name, direction, done, size }: Room['transfers'][number]): string {
+  return `${direction === 'in' ? 'from' : 'to'} ${name}: ${bytes(done)} of ${bytes(size)}, ${Math.floor((100 * done) / size)} %`
 }
 
 /** `online`, or when it was last there. */

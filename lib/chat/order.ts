@@ -26,6 +26,7 @@ export const WORDS = [
   { word: 'recall', takes: '[N]', text: 'take an own message back' },
   { word: 'file', takes: 'PATH', text: 'send a file or a folder' },
   { word: 'save', takes: '[N] [FOLDER]', text: 'save the files of message N' },
+  { word: 'open', takes: '[N]', text: 'show the picture of message N in a window of the desktop' },
   { word: 'search', takes: 'WORDS', text: 'find messages of this conversation' },
   { word: 'older', takes: '', text: 'show earlier messages' },
   { word: 'invite', takes: 'NAME', text: 'a line, and as a QR code if it fits, that makes somebody a contact' },

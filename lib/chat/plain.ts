@@ -5,7 +5,7 @@ import { printable } from '../base/text.ts'
 import type { Output } from '../edge/output.ts'
 import type { Line } from '../edge/input.ts'
 import type { Doing, Surface } from './doing.ts'
-import { bytes, dayName, hour, marks, presence } from './lines.ts'
+import { bytes, dayName, hour, marks, presence, transferLine } from './lines.ts'
 import { gist, quoteOf, type ChatMessage } from './message.ts'
 import type { Room } from './room.ts'
 
@@ -19,6 +19,8 @@ export class Plain implements Surface {
   #last: Promise<void> = Promise.resolve()
   /** What was told of each message, so that each thing is told once. */
   readonly #told = new Map<string, string>()
+  /** Of long messages, how many quarters were told. */
+  readonly #quarters = new Map<string, number>()
   #key = ''
   #day = ''
 
@@ -56,6 +58,11 @@ export class Plain implements Surface {
       if (before === now) continue
       this.#told.set(keyOf(message), now)
       for (const line of before === undefined ? this.#message(message, room) : change(message, before)) this.#say(line)
+    }
+    for (const transfer of room.transfers) {
+      const quarter = Math.floor((4 * transfer.done) / transfer.size)
+      if ((this.#quarters.get(transfer.id) ?? 0) < quarter) this.tell(transferLine(transfer))
+      this.#quarters.set(transfer.id, quarter)
     }
     room.markSeen().catch((error: unknown) => this.tell(String(error)))
   }

@@ -6,6 +6,7 @@ import { sleep } from '../base/clock.ts'
 import { EX, Failure, ioFailure } from '../base/fail.ts'
 import type { Letter } from '../delivery/compose.ts'
 import type { Outcome } from '../delivery/desk.ts'
+import type { Transfer } from '../delivery/transfer.ts'
 import { arrivals } from '../disk/arrivals.ts'
 import type { Config } from '../disk/config.ts'
 import { checkSendable, type Contact, isWelcome } from '../disk/contact.ts'
@@ -72,6 +73,7 @@ export class Room {
   #places: string[] = []
   #tallies = new Map<string, { unread: number; last: number }>()
   #met = new Map<string, number>()
+  readonly #transfers = new Map<string, Transfer>()
   /** What has come later is to be told. */
   #end = 0
   #here: 'listener' | 'own' | undefined
@@ -121,6 +123,7 @@ export class Room {
         changed()
       },
       onNotice: told,
+      onProgress: (transfer) => this.#progress(transfer),
     })
     await this.#company.keep()
   }
@@ -160,6 +163,11 @@ export class Room {
   /** Oldest first. */
   get messages(): readonly ChatMessage[] {
     return this.#history?.shown ?? []
+  }
+
+  /** Long messages that are on their way now. */
+  get transfers(): { id: string; name: string; direction: 'in' | 'out'; done: number; size: number }[] {
+    return [...this.#transfers.values()].map(({ key, ...transfer }) => ({ ...transfer, name: this.#keyring.byKey(key)?.name ?? key }))
   }
 
   /** While its messages are being read. */
@@ -237,7 +245,8 @@ export class Room {
     const { Sender: Opened } = await import('./sender.ts')
     const { home, config, signal, env } = this.#options
     const queued = (copy: Queued): Promise<void> => this.#refreshCopy(copy)
-    return Opened.open({ home, config, signal, queued, outcome: (outcome) => this.#outcome(outcome) }, this.#keyring, env)
+    const progress = (transfer: Transfer): void => this.#progress(transfer)
+    return Opened.open({ home, config, signal, queued, progress, outcome: (outcome) => this.#outcome(outcome) }, this.#keyring, env)
   }
 
   /** Marks what is shown as seen: flag S, as mail programs do. */
@@ -443,8 +452,17 @@ export class Room {
     await this.#refreshCopy(queued)
   }
 
+  #progress(transfer: Transfer): void {
+    if (transfer.done < transfer.size) this.#transfers.set(transfer.id, transfer)
+    else this.#transfers.delete(transfer.id)
+    this.#options.changed()
+  }
+
   async #peer(key: string, up: boolean): Promise<void> {
-    if (!up) await this.#meet(key)
+    if (!up) {
+      await this.#meet(key)
+      for (const [id, transfer] of this.#transfers) if (transfer.key === key) this.#transfers.delete(id) // it goes on when they meet again
+    }
     this.#options.changed()
   }
 

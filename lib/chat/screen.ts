@@ -18,7 +18,7 @@ import {
 import { printable } from '../base/text.ts'
 import type { Doing } from './doing.ts'
 import { Completion, type Suggest } from './completion.ts'
-import { type Look, personLine, presence } from './lines.ts'
+import { type Look, personLine, presence, transferLine } from './lines.ts'
 import { lookOf, painter } from './look.ts'
 import type { Room } from './room.ts'
 import { Scroll, Talk, type TalkOptions } from './talkview.ts'
@@ -95,7 +95,7 @@ export class Screen {
     ])
     this.#tui.setLayoutRoot(
       new HStack([
-        { component: list, basis: LIST_WIDTH, visible: ({ width }) => width >= LIST_FROM },
+        { component: list, basis: LIST_WIDTH, visible: ({ width }) => width >= LIST_FROM && !this.#talk.showsPictures },
         { component: right, basis: 0, grow: 1 },
       ]),
     )
@@ -266,6 +266,10 @@ export class Screen {
       this.run(() => this.#options.doing.line('/save', id))
       return true
     }
+    if (is('o')) {
+      this.run(() => this.#options.doing.line('/open', id))
+      return true
+    }
     if (is('c') && message.mine) return start(`/edit ${message.text}`)
     if (is('d') && message.mine) return start('/recall')
     return true
@@ -366,10 +370,11 @@ export class Screen {
       this.#page !== undefined
         ? 'PgUp PgDn scroll  any other key goes back'
         : message !== undefined
-        ? `r reply  e emoji  s save${own}  Esc`
+        ? `r reply  e emoji  s save  o open${own}  Esc`
         : `${room.listener === undefined ? 'not listening  ' : ''}Enter send  ↑ messages  Ctrl-N next  F1 help  Ctrl-C leave`
+    const moving = room.transfers.slice(-2).map((transfer) => paint('quiet', truncateToWidth(transferLine(transfer), width, '…')))
     const told = this.#told.flatMap((text) => wrapTextWithAnsi(text, width)).slice(-3)
-    return [...told.map((text) => paint('alert', truncateToWidth(text, width, '…'))), paint('quiet', truncateToWidth(hint, width, '…'))]
+    return [...moving, ...told.map((text) => paint('alert', truncateToWidth(text, width, '…'))), paint('quiet', truncateToWidth(hint, width, '…'))]
   }
 }
 

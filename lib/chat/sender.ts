@@ -5,6 +5,7 @@ import { loadHash } from '../crypto/suite.ts'
 import { compose, limitFor, type Letter } from '../delivery/compose.ts'
 import type { Outcome } from '../delivery/desk.ts'
 import { Outbox } from '../delivery/outbox.ts'
+import type { Transfer } from '../delivery/transfer.ts'
 import type { Config } from '../disk/config.ts'
 import { checkSendable, type Contact } from '../disk/contact.ts'
 import type { Home } from '../disk/home.ts'
@@ -22,6 +23,7 @@ export interface SenderOptions {
   signal: AbortSignal
   queued: (queued: Queued) => Promise<void>
   outcome: (outcome: Outcome) => Promise<void>
+  progress: (transfer: Transfer) => void
 }
 
 export class Sender {
@@ -64,7 +66,7 @@ export class Sender {
   }
 
   #open(): Outbox {
-    const { home, config, signal, queued, outcome } = this.#options
+    const { home, config, signal, queued, outcome, progress } = this.#options
     return new Outbox({
       home,
       keyring: this.#keyring,
@@ -72,7 +74,7 @@ export class Sender {
       hash: this.#hash,
       waitMs: WAIT_MS,
       signal,
-      teller: { queued, outcome, noted: () => Promise.resolve() },
+      teller: { queued, outcome, progress, noted: () => Promise.resolve() },
     })
   }
 }

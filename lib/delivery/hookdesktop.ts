@@ -1,5 +1,6 @@
-// A notice on the desktop, by the program that the system has for it: notify-send (freedesktop) or osascript (macOS).
-// What is shown goes as an argument, never through a shell; whether it worked is nobody's business.
+// What the desktop does for a conversation, by the programs that the system has for it: a notice (notify-send,
+// osascript), a picture in a window (xdg-open, open). What is shown goes as an argument, never through a shell; whether
+// it worked is nobody's business.
 
 import { spawn } from 'node:child_process'
 
@@ -12,7 +13,15 @@ export function noticeCommand(text: string, platform: NodeJS.Platform): string[]
 
 /** Shows it, if that can be done. */
 export function notifyDesktop(text: string, platform: NodeJS.Platform = process.platform): void {
-  const [program = '', ...args] = noticeCommand(text, platform)
+  start(noticeCommand(text, platform))
+}
+
+/** Opens a file that is no program, e.g. a picture, with what the system has for it. */
+export function openOnDesktop(path: string, platform: NodeJS.Platform = process.platform): void {
+  start([platform === 'darwin' ? 'open' : 'xdg-open', path])
+}
+
+function start([program = '', ...args]: string[]): void {
   spawn(program, args, { stdio: 'ignore', detached: true })
     .on('error', () => undefined) // not installed
     .unref()

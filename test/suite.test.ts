@@ -49,6 +49,18 @@ const X25519: [secret: string, publicKey: string, shared: string][] = [
   [BOB, ALICE_PUBLIC, '4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742'],
 ]
 
+test('bytes are equal only if all of them are', () => {
+  const bytes = systemRandom.bytes(40)
+  assert.ok(equal(bytes, bytes.slice()))
+  for (let at = 0; at < 40 * 8; at++) {
+    const other = bytes.slice()
+    other[at >> 3] = (other[at >> 3] as number) ^ (1 << (at & 7))
+    assert.not.ok(equal(bytes, other), `bit ${at}`)
+  }
+  assert.not.ok(equal(bytes, bytes.subarray(1)))
+  assert.not.ok(equal(EMPTY, new Uint8Array(1)))
+})
+
 test('the hash for a few bytes and the one for many are the same, and so are the sums of CRC-32', async () => {
   const { hash } = await loadHash({})
   for (let size = 0; size < 300; size++) { // beyond what is computed without node:crypto and zlib

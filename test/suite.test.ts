@@ -67,7 +67,7 @@ test('the hash for a few bytes and the one for many are the same, and so are the
     const bytes = Uint8Array.from({ length: size }, (_, at) => (at * 151 + size) & 0xff)
     assert.is(hex(hash(bytes.subarray(0, size >> 1), bytes.subarray(size >> 1))), hex(node.hash(bytes)), `${size} bytes`)
     const before = zlib.crc32('before')
-    assert.is(crc32(bytes, before), zlib.crc32(bytes, before), `${size} bytes`)
+    assert.is(crc32(bytes, before), size === 0 ? before : zlib.crc32(bytes, before), `${size} bytes`)
   }
   assert.is(crc32('zwölf'), zlib.crc32('zwölf'))
 })

@@ -48,6 +48,14 @@ test('these are at least 100,000 states that crashes lead to', () => {
   recordProof('model', { what, count: states, lost: 0, doubled: 0, changed: 0, command: 'make test T=model' })
 })
 
+test('what a message that was never accepted brought into files/ is swept, whenever the power fails meanwhile', async () => {
+  const { states, stays } = await (await load()).sweeping()
+  assert.ok(states > 50)
+  assert.is(stays, 0)
+  const early = { file: 'lib/disk/sweep.ts', from: "await home.files.syncDir(home.at('files')) // before", to: '// before' }
+  assert.ok((await (await load([early])).sweeping()).stays > 0, 'it bites: files/ is not synced before the copy goes')
+})
+
 for (const { name, cuts, shows, scenario, crashes, blows = 0 } of mutations) {
   test(`it bites: ${name}: ${shows}`, async () => {
     const { explore } = await load(cuts)

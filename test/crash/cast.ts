@@ -10,7 +10,7 @@ import type { Contact } from '../../lib/disk/contact.ts'
 import { type Keyring, loadKeyring } from '../../lib/disk/keyring.ts'
 import { tryLock } from '../../lib/disk/lock.ts'
 import { discard, stageBody } from '../../lib/disk/staging.ts'
-import { noise, type Peer, Stage } from '../peer.ts'
+import { noise, type Peer, Stage, until } from '../peer.ts'
 
 /** big: over 10 MiB, so that it becomes a file of its own, and over the 16 MiB of a checkpoint. */
 export type Kind = 'text' | 'three' | 'big'
@@ -121,13 +121,19 @@ export function age(peer: Peer): void {
   }
 }
 
+/** What a listener of this process began as it ended may still hold a lock for a moment: here.ts. */
+const STUCK_MS = 3000
+
 /** What is in lock/ although nobody runs, but for locks that whoever wants them can have. */
 export async function stuckLocks(peer: Peer): Promise<string[]> {
   const stuck: string[] = []
   for (const name of peer.files('lock').filter((lock) => lock.endsWith('.lock'))) {
-    const held = await tryLock(peer.home, name.replace(/\.lock$/, ''))
-    if (held === undefined) stuck.push(`stuck: lock/${name}`)
-    await held?.release()
+    const free = async (): Promise<boolean> => {
+      const held = await tryLock(peer.home, name.replace(/\.lock$/, ''))
+      await held?.release()
+      return held !== undefined
+    }
+    await until('a lock', free, STUCK_MS).catch(() => stuck.push(`stuck: lock/${name}`))
   }
   return [...stuck, ...peer.files('lock').map((name) => `lock/${name}`)]
 }

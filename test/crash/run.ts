@@ -208,7 +208,7 @@ async function main(): Promise<void> {
   if (memory.runs.length > 0) console.log(`# ${memory.runs.length} runs of this program were done before`)
   const bundles = mkdtempSync(join(tmpdir(), 'crash-'))
   const sweep = new Sweep(options, memory)
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => sweep.stop())
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => sweep.stop()) // once() would leave it to proper-lockfile, which ends the process
   try {
     await bundle(['p2p-send', 'p2p-queue', 'p2p-listen'], bundles)
     await sweep.run(bundles)

@@ -5,6 +5,7 @@
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
 
 import { utf8 } from '../../lib/base/bytes.ts'
+import { isCode } from '../../lib/base/fail.ts'
 import type { Home } from '../../lib/disk/home.ts'
 import { describe, openMessage } from '../../lib/disk/inboxview.ts'
 import { type Box, listMaildir } from '../../lib/disk/maildir.ts'
@@ -58,7 +59,12 @@ export async function judge(
 }
 
 function straysOf(peer: Peer): string[] {
-  return peer.strays().map((name) => `${peer.name}'s ${name}`)
+  try {
+    return peer.strays().map((name) => `${peer.name}'s ${name}`)
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return straysOf(peer) // what was listed has just gone
+    throw error
+  }
 }
 
 /** What is found and does not go away: a listener has its own pace. */

@@ -4,6 +4,7 @@ import { Explorer, type Found, type Limits } from './explore.ts'
 import type { Disk } from './disk.ts'
 import { scenarios, twoHomes, worldOf } from './scenarios.ts'
 import { Storm } from './storm.ts'
+import { sweepUnderPowerCuts } from './sweeping.ts'
 
 Error.stackTraceLimit = 0 // thousands of lives end by an error that nobody reads
 
@@ -18,6 +19,12 @@ export async function explore(name: string, limits: Limits): Promise<Found> {
 export async function storm(seed: number, trace?: (line: string) => void): Promise<readonly string[]> {
   disks ??= twoHomes()
   return new Storm(seed, await disks, trace).run()
+}
+
+/** See sweeping.ts. */
+export async function sweeping(): Promise<{ states: number; stays: number }> {
+  const [disk] = await twoHomes()
+  return sweepUnderPowerCuts(disk)
 }
 
 let disks: Promise<[Disk, Disk]> | undefined

@@ -222,7 +222,7 @@ async function listening(peer: Peer, real: boolean): Promise<{ stop(): Promise<s
 
 /** Tells a listener to end, unless it is about to for a reason of its own. */
 async function end(running: Running): Promise<void> {
-  if (/cannot|standard output/.test(running.err)) await inTime(running.ended, QUIET_MS)
+  if (/cannot|standard output/.test(running.err)) await inTime(running.ended, PATIENCE_MS)
   if (!running.over) running.child.kill('SIGTERM')
 }
 

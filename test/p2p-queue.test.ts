@@ -187,11 +187,15 @@ test('stat counts by contact and age', async () => {
 })
 
 test('a flush with nobody there is a complete pass: 0, and everything still waits', async () => {
-  await put('bob', 'a')
+  for (const text of ['a', 'b', 'c']) await put('bob', text)
   const ran = await queue('flush')
   assert.is(ran.code, 0, ran.err)
   for (const { type } of records(ran)) assert.is(type, 'deferred')
-  assert.is(await count(home, bobKey()), 1)
+  const waiting = records(await queue('list')).filter(({ state }) => state === 'new')
+  assert.is(waiting.length, 3)
+  const pair = ({ id, to }: Record<string, unknown>): string => `${String(to)} ${String(id)}`
+  assert.equal(records(ran).map(pair).sort(), waiting.map(pair).sort(), 'each is told, of its own contact')
+  assert.is(await count(home, bobKey()), 3)
   assert.is((await queue('flush', 'bob')).code, 0)
   assert.is((await queue('flush', 'bbo')).code, 67)
 })

@@ -1,7 +1,7 @@
 // How an outcome of delivery is told, the same by every command that delivers: p2p-record(5), and one line for people.
 
 import { printable } from '../base/text.ts'
-import type { Output } from '../edge/output.ts'
+import { ndjson, type Output } from '../edge/output.ts'
 import { deferredRecord, deliveredRecord, failedRecord, replacedRecord } from '../wire/outrecord.ts'
 import type { Outcome } from './desk.ts'
 
@@ -12,14 +12,33 @@ interface Told {
 
 /** Writes `delivered`, `deferred`, `failed` or `replaced`; `ref` is echoed. */
 export async function tellOutcome(out: Output, outcome: Outcome, ref?: unknown): Promise<void> {
-  await out.records([told(outcome, ref)])
+  const { record, human } = told(outcome, ref)
+  await out.record(record, human)
 }
 
-/** The same of many at once. */
+/** The same of many at once: those for a contact who is away differ in the id alone, and are put into words once. */
 export async function tellOutcomes(out: Output, outcomes: Outcome[]): Promise<void> {
   await out.records((function* () {
-    for (const outcome of outcomes) yield told(outcome)
+    let last: Outcome | undefined
+    let [before, after] = ['', '']
+    for (const outcome of outcomes) {
+      const json = (): string => {
+        if (last === undefined || !sameNews(last, outcome)) {
+          last = outcome
+          const [start = '', ...rest] = ndjson(told(outcome).record).split(outcome.queued.id)
+          ;[before, after] = [start, rest.join(outcome.queued.id)]
+        }
+        return before + outcome.queued.id + after
+      }
+      yield { json, human: () => told(outcome).human() }
+    }
   })())
+}
+
+/** True if what is told of both is the same but for the id. */
+function sameNews(a: Outcome, b: Outcome): boolean {
+  if (a.type !== 'deferred' || b.type !== 'deferred' || a.contact !== b.contact) return false
+  return a.reason === b.reason && a.text === b.text && a.attempts === b.attempts && a.addresses === b.addresses && a.next === b.next
 }
 
 function told(outcome: Outcome, ref?: unknown): Told {

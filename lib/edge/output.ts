@@ -92,13 +92,13 @@ export class Output {
     if (line !== '') await this.#write(`${line}\n`)
   }
 
-  /** Many at once, as record() writes each: what is told of a long queue goes out in large pieces. */
-  async records(all: Iterable<{ record: object; human: () => string }>): Promise<void> {
+  /** Many at once, as record() writes each (`json` gives what ndjson() would): what is told of a long queue goes out in large pieces. */
+  async records(all: Iterable<{ json: () => string; human: () => string }>): Promise<void> {
     if (this.#quiet) return
     let held: string[] = []
     let size = 0
-    for (const { record, human } of all) {
-      const line = this.json ? ndjson(record) : human()
+    for (const { json, human } of all) {
+      const line = this.json ? json() : human()
       if (line === '') continue
       held.push(line, '\n')
       size += line.length

@@ -95,7 +95,7 @@ export class Screen {
     ])
     this.#tui.setLayoutRoot(
       new HStack([
-        { component: list, basis: LIST_WIDTH, visible: ({ width }) => width >= LIST_FROM && !this.#talk.showsPictures },
+        { component: list, basis: LIST_WIDTH, visible: ({ width }) => width >= LIST_FROM },
         { component: right, basis: 0, grow: 1 },
       ]),
     )

@@ -57,11 +57,6 @@ export class Talk implements Component {
     this.#paint = paint
   }
 
-  /** The library draws pictures only on lines that are as wide as the terminal: what is beside them must give way. */
-  get showsPictures(): boolean {
-    return this.#state.page === undefined && [...this.#pictures.values()].some((each) => each !== 'none')
-  }
-
   /** The line on which a message starts. */
   rowOf(id: string): number {
     return this.#rows.get(id) ?? 0

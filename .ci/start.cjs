@@ -24,7 +24,16 @@ const name = basename(__filename, '.cjs')
 const HEAVY = new Set(['child_process', 'crypto', 'dgram', 'http', 'net', 'os', 'stream', 'tty'].map((part) => `node:${part}`))
 
 /** Loads one of them when something of it is first asked for. */
-const later = (id) => new Proxy({}, { get: (_, key) => require(id)[key] })
+const later = (id) =>
+  new Proxy({}, {
+    get: (_, key) => require(id)[key],
+    has: (_, key) => key in require(id),
+    ownKeys: () => Reflect.ownKeys(require(id)), // import * as
+    getOwnPropertyDescriptor(_, key) {
+      const found = Object.getOwnPropertyDescriptor(require(id), key)
+      return found && { ...found, configurable: true }
+    },
+  })
 
 /** What V8 has kept of `code`, if it is of this very program: the first line of both files is the sum of it. */
 function kept(path, code) {

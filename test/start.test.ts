@@ -42,6 +42,16 @@ async function start(): Promise<{ out: string; kept: string }> {
   return { out: stdout.replace(/ .*/, ''), kept: stderr }
 }
 
+test('parts of node that are loaded late are whole to whoever asks for all of them', async () => {
+  const program = join(work, 'code', 'late.cjs')
+  writeFileSync(join(work, 'late.cjs'), readFileSync(join(work, `${COMMAND}.cjs`)))
+  const body = `const os = require('node:os'); console.log(Object.keys({ ...os }).length === Object.keys(process.getBuiltinModule('node:os')).length,
+    'cpus' in os, 'nothing' in os, typeof os.cpus, os.nothing)`
+  writeFileSync(program, `// x\n(function (exports, require, module, __filename) {\n${body}\n})`)
+  const { stdout } = await execa(process.execPath, [join(work, 'late.cjs')])
+  assert.is(stdout, 'true true false function undefined')
+})
+
 test('what was kept of this program is taken', async () => {
   assert.equal(await start(), { out: COMMAND, kept: 'taken' })
 })

@@ -113,13 +113,14 @@ test('a pair is hopeless only if both routers are known to change ports and noth
   const place = (host: string): Address => ({ host, port: 1, tcp: true, udp: true })
   const contact = (change: Partial<Contact> = {}): Contact =>
     ({ nat: SYMMETRIC, tokenText: '', addresses: [place('11.22.33.74')], sessionAddresses: [], ...change }) as unknown as Contact
-  const hopeless = (seen: number, change: Partial<Contact> = {}): boolean => isHopeless(natsOf(seen, '', contact(change)), contact(change))
+  const hopeless = (seen: number, change: Partial<Contact> = {}, ipv6 = true): boolean => isHopeless(natsOf(seen, '', contact(change)), contact(change), ipv6)
   assert.is(hopeless(SYMMETRIC), true)
   assert.is(hopeless(UNKNOWN), false)
   assert.is(hopeless(INDEPENDENT), false)
   assert.is(hopeless(SYMMETRIC, { nat: INDEPENDENT }), false)
   assert.is(hopeless(SYMMETRIC, { nat: UNKNOWN }), false)
   assert.is(hopeless(SYMMETRIC, { addresses: [place('11.22.33.74'), place('2001:db8::1')] }), false)
+  assert.is(hopeless(SYMMETRIC, { addresses: [place('11.22.33.74'), place('2001:db8::1')] }, false), true, 'of no use here')
   assert.is(hopeless(SYMMETRIC, { addresses: [place('bob.example.org')] }), false)
   assert.is(hopeless(SYMMETRIC, { sessionAddresses: [place('11.22.33.74')] }), false, 'there was a session')
 })

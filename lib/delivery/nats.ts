@@ -22,12 +22,13 @@ export function natOf(contact: Contact): number {
 }
 
 /**
- * Both routers give every destination another port, IPv4 is all there is, and there never was a session, as there would
- * have been over a port that one of them lets through.
+ * Both routers give every destination another port, IPv4 is all that both have (`ipv6`: this machine has more), and there
+ * never was a session, as there would have been over a port that one of them lets through.
  */
-export function isHopeless({ own, peer }: Nats, { addresses, sessionAddresses }: Contact): boolean {
+export function isHopeless({ own, peer }: Nats, { addresses, sessionAddresses }: Contact, ipv6: boolean): boolean {
   const symmetric = own === NAT_CLASS.SYMMETRIC && peer === own
-  return symmetric && sessionAddresses.length === 0 && addresses.every(({ host }) => parseIp(host)?.length === 4)
+  const families = new Set(addresses.map(({ host }) => parseIp(host)?.length))
+  return symmetric && sessionAddresses.length === 0 && !families.has(undefined) && !(ipv6 && families.has(16))
 }
 
 /** The NAT class that a token tells. */

@@ -202,7 +202,8 @@ export class Station {
   /** Why nothing can lead to this contact as things are, in the words of DialTrouble. */
   hopelessness(contact: Contact): Pick<DialTrouble, 'reason' | 'text'> | undefined {
     const nats = natsOf(this.place().nat, this.#keyring.self.tokenText, contact)
-    return this.mapped().length === 0 && isHopeless(nats, contact) ? { reason: 'both-symmetric', text: BOTH_SYMMETRIC } : undefined
+    const ipv6 = localAddresses(this.home.port).some((each) => each.host.includes(':') && acceptFromPeer(each, true))
+    return this.mapped().length === 0 && isHopeless(nats, contact, ipv6) ? { reason: 'both-symmetric', text: BOTH_SYMMETRIC } : undefined
   }
 
   /** What a hello to this contact says; `forget` what is secret in it once the calls are over. */

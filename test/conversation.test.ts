@@ -243,6 +243,8 @@ test('p2p-inbox lists by type, thread, words, side and sender', async () => {
     assert.equal(await ids('--thread', plain), [plain])
     assert.equal(await ids('--thread', photo), [photo, up])
     assert.equal(await ids('--thread', answer, '--sent'), [answer])
+    assert.equal(await ids('--thread', answer, '--type', 'file', '--grep', 'boat'), [photo], 'all of them count')
+    assert.equal(await ids('--thread', plain, '--type', 'file', '--grep', 'boat'), [])
     assert.equal(await ids('--sent'), [answer])
     assert.equal(await ids('--to', 'me'), [answer], 'everything sent is from oneself')
     assert.equal(await ids('--from', self.key), [])

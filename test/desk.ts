@@ -2,6 +2,7 @@
 // shell asks for the next one. The terminal is made by script(1); a passphrase is typed wherever one is asked for.
 
 import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 
 import { until } from './peer.ts'
 
@@ -28,6 +29,8 @@ export class Desk {
   /** All that came since the last prompt. */
   #text = ''
   #over = false
+  /** The process of the shell, which leads its session. */
+  #pid = 0
 
   /** A shell in `home` with this environment and no other. */
   constructor(home: string, env: Record<string, string>) {
@@ -49,7 +52,8 @@ export class Desk {
   /** Waits for the first prompt. */
   async open(): Promise<void> {
     await this.#prompt('a shell', undefined)
-    await this.line('stty -echo rows 40 columns 130; set +o history')
+    const { text } = await this.line('stty -echo rows 40 columns 130; set +o history; echo "leader $$"')
+    this.#pid = Number(/leader (\d+)$/.exec(text)?.[1])
   }
 
   /** What is on the terminal since the last line was typed. */
@@ -93,6 +97,19 @@ export class Desk {
     const late = setTimeout(() => this.#shell.kill('SIGKILL'), 20_000)
     await this.#ended
     clearTimeout(late)
+    // A program on the full screen, of a test that failed, outlives its terminal.
+    for (const name of existsSync('/proc') ? readdirSync('/proc') : []) {
+      if (/^\d+$/.test(name) && sessionOf(name) === this.#pid) process.kill(Number(name), 'SIGKILL')
+    }
+  }
+}
+
+/** The session of a process, by the pid of its leader. */
+function sessionOf(pid: string): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ')[3])
+  } catch {
+    return 0 // it has just ended
   }
 }
 

@@ -119,7 +119,9 @@ p2p_who() {
 export function notmuch(at: Surroundings): string {
   if (at.home.includes(';')) throw new Failure(EX.CONFIG, `notmuch takes no path with ';' in it: ${at.home}`)
   const database = `${at.home}-notmuch`
-  const program = at.run('p2p-sendmail').at(-1) ?? '' // Emacs puts options of its own right behind the program
+  // Emacs puts options of its own right behind the program: it has to be one word.
+  const words = at.run('p2p-sendmail')
+  const program = words.length === 1 ? (words[0] ?? '') : 'p2p-sendmail'
   return `${comment(`notmuch for the messages of ${at.name}, with a database of its own
   p2p-id setup notmuch > ~/.config/notmuch-p2p
   mkdir -p ${shellWord(database)}

@@ -5,7 +5,7 @@
 // test timeout: 420 s
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -88,10 +88,11 @@ interface Line {
   output: string[]
 }
 
-/** Lines that are shown together: as a conversation, with prompts, or for themselves. */
+/** Lines that are shown together: as a conversation, with prompts, or for themselves; or settings, no commands. */
 interface Display {
   from: string
   talk: boolean
+  settings: boolean
   lines: Line[]
 }
 
@@ -110,12 +111,13 @@ function literal(page: string): string[] {
 function display(from: string, text: string): Display {
   const lines: Line[] = []
   const talk = /^(?:alice|bob)\$ /m.test(text)
+  const settings = /^\[\w+\]$/m.test(text)
   for (const line of text.split('\n').filter((each) => each.trim() !== '')) {
     const [, who = /# (alice|bob)\b/.exec(line)?.[1] ?? 'alice', typed = line] = /^(alice|bob)\$ +(.*)$/.exec(line) ?? []
-    if (talk && typed === line) lines.at(-1)?.output.push(line)
+    if ((talk || (settings && lines.length > 0)) && typed === line) lines.at(-1)?.output.push(line)
     else lines.push({ who: who as Who, typed: typed.replace(/^(?:[\d*/,-]+ +){5}/, '').replace(/ +# .*$/, ''), output: [] })
   }
-  return { from, talk, lines }
+  return { from, talk, settings, lines }
 }
 
 const DISPLAYS: Display[] = [
@@ -123,7 +125,7 @@ const DISPLAYS: Display[] = [
   ...literal(readFileSync(`${ROOT}/man/p2p.7`, 'utf8')).map((text) => display('p2p(7)', text)),
 ]
 
-/** Lines about the whole tree, by how they begin, and who runs them: a test file and the words by which it does. */
+/** Lines for other machines and about the whole tree, by how they begin, and who runs them: a file and the words by which it does, or that say that nobody has. */
 const ELSEWHERE: Record<string, [file: string, words: string]> = {
   'make demo': ['.ci/run', 'make demo'],
   'make test': ['.ci/run', 'make test'],
@@ -131,6 +133,10 @@ const ELSEWHERE: Record<string, [file: string, words: string]> = {
   '.ci/run': ['CONTRIBUTING.md', '`.ci/run` has'],
   'make install PREFIX=$HOME/.local': ['test/install.test.ts', "make('install'"],
   'make deb && dpkg -i dist/p2p-messenger_': ['test/packaging.test.ts', "resolve('test/deb.sh')"],
+  'pkg install nodejs': ['README.md', 'Not tried on a telephone yet'],
+  'npm install -g --omit=optional': ['README.md', 'Not tried on a telephone yet'],
+  'p2p-id init && p2p-chat': ['README.md', 'Not tried on a telephone yet'],
+  "printf '%s\\n' '#!/data/data/com.termux": ['README.md', 'Not tried on a telephone yet'],
   'npm pack && npm install -g ./p2p-messenger-': ['test/packaging.test.ts', "'install', '--global'"],
 }
 
@@ -174,6 +180,8 @@ const HOWS: Record<string, How> = {
   'GIT_SSH_COMMAND=p2p-rsh ': { needs: ['git'], beside: 'p2p-rshd alice', server: true },
   'p2p-chat bob': { keys: () => ({ when: /bob/, press: CTRL_C }) },
   'p2p-chat --plain bob': { keys: () => ({ when: /bob/, press: CTRL_D }) },
+  'p2p-id setup systemd --install': { after: 'p2p-id setup systemd --remove' },
+  'p2p-id doctor': { code: [0, 1] }, // there is something to say: no address from outside, no listener
   'p2p-id export --all --move': { after: 'p2p-id unretire' },
 }
 
@@ -185,7 +193,7 @@ const fitted = (typed: string): string =>
   typed.replaceAll('203.0.113.7', '127.0.0.1').replaceAll('/media/stick', '~/stick').replaceAll('--linger 50s', '--linger 1s')
 
 /** Programs of others that are named as somebody's own. */
-const STAND_INS = { backup: 'echo 3 files', 'df-check': 'exit 1' }
+const STAND_INS = { backup: 'echo 3 files', 'df-check': 'exit 1', systemctl: 'exit 0' }
 
 class World {
   readonly stage = new Stage()
@@ -315,6 +323,15 @@ function assertShown(shown: string[], done: Answered, ids: Map<string, string>):
   }
 }
 
+/** They are settings, and the home works with them. */
+async function accepts({ peers }: World, lines: Line[]): Promise<void> {
+  const { alice } = peers as Record<Who, Peer>
+  writeFileSync(alice.at('config.toml'), lines.flatMap(({ typed, output }) => [typed, ...output, '']).join('\n'))
+  const { code, err } = await alice.run('p2p-inbox', ['list', '-n', '1'])
+  assert.is(code, 0, err)
+  rmSync(alice.at('config.toml'))
+}
+
 const missing = (programs: string[] = []): string | undefined =>
   programs.find((name) => spawnSync('sh', ['-c', `command -v ${name}`]).status !== 0)
 
@@ -326,11 +343,12 @@ let office: World | undefined
 
 test.after(() => office?.close())
 
-for (const { from, talk, lines } of DISPLAYS) {
+for (const { from, talk, settings, lines } of DISPLAYS) {
   test(`${from}: ${lines[0]?.typed}`, async () => {
     const world = talk ? await World.open(!lines.some(({ typed }) => typed.startsWith('p2p-id init'))) : (office ??= await World.open(true))
     if (!talk && !existsSync(join(world.place('alice'), 'cursor'))) await world.furnish()
     const ids = new Map<string, string>()
+    if (settings) return accepts(world, lines)
     try {
       for (const line of lines) {
         const elsewhere = Object.keys(ELSEWHERE).find((begin) => line.typed.startsWith(begin))

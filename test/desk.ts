@@ -8,8 +8,8 @@ import { until } from './peer.ts'
 
 const PASSPHRASE = 'correct horse battery staple'
 
-/** What the shell writes when it wants the next line: the exit status of the last one. */
-const PROMPT = /(?:^|\n)@@(\d+)@@\n$/
+/** What the shell writes when it wants the next line: the exit status of the last one. Others may write behind it. */
+const PROMPT = /(?:^|\n)@@(\d+)@@\n/
 
 export interface Answered {
   code: number

@@ -8,7 +8,8 @@ import { hasWords } from '../disk/inboxview.ts'
 import type { MailEntry } from '../disk/maildir.ts'
 import { chatMessage, quoteOf, type ChatMessage } from './message.ts'
 
-/** Messages shown at first, and more of them each time somebody asks for earlier ones. */
+/** Messages shown at first, as many as a screen may have lines, and more each time somebody asks for earlier ones. */
+const FIRST = 40
 export const PAGE = 100
 /** Messages that are shown at once. */
 const WINDOW = 600
@@ -78,7 +79,7 @@ export class History {
   async latest(): Promise<void> {
     this.#shown = []
     this.#first = this.#rows.length
-    await this.older(PAGE)
+    await this.older(FIRST)
   }
 
   /** A message that has come; it shows if the end of the conversation does. */

@@ -24,17 +24,19 @@ export async function chat(): Promise<Figure[]> {
 
 /** From its start to the latest message on the screen. */
 async function starting(): Promise<Figure> {
-  const ours: Side = { what: 'p2p-chat, to its screen', samples: [] }
-  const peer: Side = { what: 'node -e 0', samples: [] }
+  const ours: Side = { what: 'p2p-chat, to its screen', samples: [], cpuMs: [] }
+  const peer: Side = { what: 'node -e 0', samples: [], cpuMs: [] }
   await People.with(async ({ alice, bob }) => {
     await fillBoth(alice, bob, FEW)
     for (let i = 0; i <= PAIRS; i++) {
       const shown = await onScreen([...built('p2p-chat'), 'bob'], { P2P_HOME: alice.path, ...alice.env }, [`number ${FEW - 1}`])
       await shown.leave()
-      const { ms } = await timed([process.execPath, '-e', '0'])
+      const { ms, cpuMs } = await timed([process.execPath, '-e', '0'])
       if (i === 0) continue // for the page cache
       ours.samples.push(shown.ms[0] ?? NaN)
+      ours.cpuMs?.push(shown.cpuMs)
       peer.samples.push(ms)
+      peer.cpuMs?.push(cpuMs)
     }
   })
   const goal: Goal = { kind: 'ratio', good: 'less', least: 2.5, aim: 2 }

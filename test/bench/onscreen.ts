@@ -2,12 +2,14 @@
 // most by then and later.
 
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 
 export interface Shown {
   pid: number
   /** From its start to each of the words standing on the screen. */
   ms: number[]
+  /** Processor time of all its threads when the last of them stood there. */
+  cpuMs: number
   /** The most that has been resident so far, MiB. */
   peakMiB: () => number
   type: (text: string) => void
@@ -16,6 +18,12 @@ export interface Shown {
   until: (word: string) => Promise<void>
   /** Ctrl-C, and its end. */
   leave: () => Promise<void>
+}
+
+/** By the scheduler's count, in nanoseconds: ticks of 10 ms are too coarse for one start. */
+function runMs(pid: number): number {
+  const tasks = readdirSync(`/proc/${pid}/task`)
+  return tasks.reduce((sum, task) => sum + Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'latin1').split(' ')[0]), 0) / 1e6
 }
 
 const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`
@@ -51,6 +59,7 @@ export async function onScreen(argv: string[], env: Record<string, string>, word
   return {
     pid,
     ms,
+    cpuMs: runMs(pid),
     peakMiB: () => Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]) / 1024,
     type: (text) => void child.stdin.write(text),
     output: () => output,

@@ -2,7 +2,6 @@
 // calls in memory.
 
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -11,7 +10,7 @@ import { equal } from '../lib/base/bytes.ts'
 import { nodeSuite } from '../lib/crypto/suite-node.ts'
 import { occasionFor } from '../lib/delivery/introduction.ts'
 import { nodeFiles } from '../lib/disk/files.ts'
-import { type Home, openHome, realDoors } from '../lib/disk/home.ts'
+import { openHome, realDoors } from '../lib/disk/home.ts'
 import { importToken } from '../lib/disk/import.ts'
 import { bindInvite, dropInvite, endInvites, findInvite, giveInvite, keptInvite, listInvites, withdrawInvites } from '../lib/disk/invites.ts'
 import { loadKeyring, noteRevocation, removeContact, updateContact } from '../lib/disk/keyring.ts'
@@ -19,7 +18,7 @@ import { KIND } from '../lib/wire/hello.ts'
 import { inviteOf, inviteProof } from '../lib/wire/invite.ts'
 import { formatToken, isSameToken } from '../lib/wire/token.ts'
 import { mortal } from './mortal.ts'
-import { byInvite, inviteFrom, type Neighbour, OpenDoor, withStreet } from './street.ts'
+import { byInvite, inviteFrom, type Neighbour, OpenDoor, watchUnlinks, withStreet } from './street.ts'
 
 const now = (): number => Math.floor(realDoors.clock.now() / 1000)
 const namesOf = async ({ home }: Neighbour): Promise<string[]> => (await loadKeyring(home)).all().map(({ name }) => name)
@@ -315,43 +314,22 @@ test('what takes an invite away is on the disk before it is said', () =>
     const [alice, bob] = [await enter('alice'), await enter('bob')]
     const invite = await inviteFrom(alice, 'bob')
     await importToken(bob.home, nodeSuite, 'alice', invite)
-    const loose = new Map<string, Set<string>>() // unlinked, in folders that were not synced since
-    let unlinked = 0
-    const watching = (home: Home): Home => ({
-      ...home,
-      files: {
-        ...nodeFiles,
-        async unlink(path) {
-          const was = await nodeFiles.unlink(path)
-          if (was && !path.includes('.lock')) {
-            unlinked++
-            loose.set(dirname(path), (loose.get(dirname(path)) ?? new Set()).add(path))
-          }
-          return was
-        },
-        async syncDir(path) {
-          await nodeFiles.syncDir(path)
-          loose.delete(path)
-        },
-      },
-      at: (...parts) => home.at(...parts),
-    })
+    const [alices, bobs] = [watchUnlinks(alice.home), watchUnlinks(bob.home)]
     const deeds: [string, () => Promise<unknown>][] = [
-      ['a newer one', () => giveInvite(watching(alice.home), 'bob', now() + 60)],
-      ['withdrawn', () => withdrawInvites(watching(alice.home), 'bob')],
+      ['a newer one', () => giveInvite(alices.home, 'bob', now() + 60)],
+      ['withdrawn', () => withdrawInvites(alices.home, 'bob')],
       ['used and met', async () => {
         const { invite: given } = await giveInvite(alice.home, 'bob', now() + 60)
         const [held] = (await listInvites(alice.home)).filter(({ secret }) => equal(secret, given.secret))
         assert.ok(held && (await bindInvite(alice.home, held, bob.self.key)))
-        await endInvites(watching(alice.home), bob.self.key)
+        await endInvites(alices.home, bob.self.key)
       }],
-      ['received and met', () => dropInvite(watching(bob.home), alice.self.key)],
+      ['received and met', () => dropInvite(bobs.home, alice.self.key)],
     ]
-    for (const [what, deed] of deeds) {
-      unlinked = 0
+    for (const [i, [what, deed]] of deeds.entries()) {
       await deed()
-      assert.is(unlinked, 1, what)
-      assert.equal([...loose.values()].flatMap((paths) => [...paths]), [], what)
+      assert.is(alices.unlinked() + bobs.unlinked(), i + 1, what)
+      assert.equal([...alices.loose(), ...bobs.loose()], [], what)
     }
   }))
 

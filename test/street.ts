@@ -3,6 +3,7 @@
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
+import { dirname } from 'node:path'
 
 import * as assert from 'uvu/assert'
 
@@ -164,4 +165,26 @@ export class OpenDoor {
     far?.destroy()
     return undefined
   }
+}
+
+/** A home whose files tell what was removed from it, and what of that a power cut would bring back. */
+export function watchUnlinks(home: Home): { home: Home; unlinked: () => number; loose: () => string[] } {
+  let count = 0
+  const loose = new Set<string>()
+  const files: Home['files'] = {
+    ...home.files,
+    async unlink(path) {
+      const was = await home.files.unlink(path)
+      if (was && !path.includes('lock')) {
+        count++
+        loose.add(path)
+      }
+      return was
+    },
+    async syncDir(path) {
+      await home.files.syncDir(path)
+      for (const each of loose) if (dirname(each) === path) loose.delete(each)
+    },
+  }
+  return { home: { ...home, files, at: (...parts) => home.at(...parts) }, unlinked: () => count, loose: () => [...loose] }
 }

@@ -1,15 +1,15 @@
 // The one door to randomness: keys, salts, tags, jitter. A simulation passes its own seeded source.
 
 import { randomBytes } from 'node:crypto'
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, constants, openSync, readSync } from 'node:fs'
 
 export interface Random {
   /** `size` fresh bytes, fit for keys. */
   bytes(size: number): Uint8Array
 }
 
-/** From what OpenSSL is seeded with as well. */
-const KERNEL = '/dev/urandom'
+/** From what OpenSSL is seeded with as well; unlike /dev/urandom it gives nothing before the kernel has its own seed. */
+const KERNEL = '/dev/random'
 
 /** Calls that the kernel answers, before node's cryptography, which takes longer to load than a message to be queued. */
 let fromKernel = 16
@@ -18,7 +18,7 @@ function kernelBytes(size: number): Uint8Array | undefined {
   if (size > 256 || fromKernel === 0) return undefined
   fromKernel--
   try {
-    const fd = openSync(KERNEL, 'r')
+    const fd = openSync(KERNEL, constants.O_RDONLY | constants.O_NONBLOCK)
     try {
       const bytes = new Uint8Array(size)
       return readSync(fd, bytes, 0, size, null) === size ? bytes : undefined
@@ -26,7 +26,7 @@ function kernelBytes(size: number): Uint8Array | undefined {
       closeSync(fd)
     }
   } catch {
-    return undefined // a cage without devices
+    return undefined // not seeded yet, or a cage without devices
   }
 }
 

@@ -23,7 +23,6 @@ function buildOf(): string {
 export class Memory {
   readonly #build = buildOf()
   readonly #known = new Map<string, Run>()
-  readonly runs: Run[] = []
 
   /** `fresh`: nothing was done before. */
   constructor(fresh: boolean) {
@@ -32,8 +31,13 @@ export class Memory {
     for (const line of readFileSync(LOG, 'utf8').split('\n')) {
       if (!line.endsWith('}')) continue // torn
       const run = JSON.parse(line) as Run
-      if (run.build === this.#build) this.#keep(run)
+      if (run.build === this.#build) this.#known.set(nameOf(run), run)
     }
+  }
+
+  /** One for each point, the last. */
+  get runs(): Run[] {
+    return [...this.#known.values()]
   }
 
   /** What became of this point; undefined if it is to be done. */
@@ -43,14 +47,9 @@ export class Memory {
 
   add(done: Omit<Run, 'build'>): Run {
     const run = { build: this.#build, ...done }
-    this.#keep(run)
+    this.#known.set(nameOf(run), run)
     appendFileSync(LOG, `${JSON.stringify(run)}\n`)
     return run
-  }
-
-  #keep(run: Run): void {
-    this.runs.push(run)
-    this.#known.set(nameOf(run), run)
   }
 }
 

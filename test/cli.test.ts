@@ -292,6 +292,10 @@ test('a handler that hangs does not hold the process: the grace ends, or a secon
   assert.is((await interrupted('hang', ['SIGINT', 'SIGINT'])).signal, 'SIGINT')
 })
 
+test('what a handler leaves open does not hold the process', async () => {
+  assert.is((await run(['leave'])).code, 74)
+})
+
 test('a signal while stdin is awaited ends at once, without taking half an input for a whole', async () => {
   const done = await interrupted('stdin', ['SIGINT'])
   assert.equal([done.signal, done.out, done.err], ['SIGINT', '', ''])

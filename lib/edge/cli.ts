@@ -16,6 +16,7 @@ import { helpText, shortUsage } from './usage.ts'
 import { say } from './words.ts'
 
 const GRACE_MS = 1800 // from a signal to the end: p2p(7) promises less than 2 s
+const LEFT_MS = 5000 // from the end of a handler to that of its process, whatever it has left open
 const TELL_AFTER_MS = 300 // a shorter wait needs no explanation
 const NEEDS_A_PERSON = (code: ExitCode): boolean => code >= 64 && code !== EX.TEMPORARY
 
@@ -266,6 +267,7 @@ async function invoke(
   await call.out.flush()
   if (call.out.failure !== undefined) call.report(call.out.failure)
   end()
+  systemClock.after(LEFT_MS, () => process.exit(), true) // a disk that fails may keep the handler from closing something
 }
 
 /** True for what a handler throws because it was told to stop. */

@@ -68,7 +68,7 @@ test('ways and hours of notices are read as they are written', async () => {
   assert.equal(config.notify(), { by: ['osc9', 'bell'], quiet: [1320, 420], text: true })
   assert.equal(config.notify(BOB).by, [])
   assert.equal((await load('')).notify(BOB), { by: ['bell'], quiet: [0, 0], text: false })
-  assert.match(await refusal('[notify]\nby = "horn"'), /^FILE:2: 'notify\.by': bad word 'horn': write bell or osc9$/)
+  assert.match(await refusal('[notify]\nby = "horn"'), /^FILE:2: 'notify\.by': bad word 'horn': write bell, osc9 or desktop$/)
   assert.match(await refusal('[notify]\nquiet = "22-7"'), /^FILE:2: 'notify\.quiet': bad hours '22-7': write 22:00-07:00$/)
   assert.match(await refusal('[notify]\nquiet = 7'), /must be hours as '22:00-07:00'$/)
 })

@@ -186,6 +186,7 @@ function preparation(script: string): string {
   if (script.includes('p2p-id export')) return 'rm me.age'
   if (/p2p-id (init|import)\b/.test(script)) return `rm -r ${home}`
   if (script.includes('p2p-id unretire')) return 'p2p-id export --all --move -o moved.age'
+  if (/setup \w+ --remove/.test(script)) return script.replace('--remove', '--install')
   if (script.includes('p2p-id unblock')) return 'p2p-id block bob'
   if (/p2p-id (accept|refuse)/.test(script)) return `mkdir -p ${home}/requests; cp requests/* ${home}/requests`
   return `export P2P_HOME=${home}`

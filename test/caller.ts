@@ -5,6 +5,7 @@ import { connect as netConnect, type Socket } from 'node:net'
 
 import { systemClock } from '../lib/base/clock.ts'
 import { systemRandom } from '../lib/base/random.ts'
+import { generateSeed, publicKeyOf, sign } from '../lib/crypto/ed25519.ts'
 import { HandshakeState, IK } from '../lib/crypto/noise.ts'
 import { nodeSuite } from '../lib/crypto/suite-node.ts'
 import type { PrivateKey } from '../lib/crypto/suite.ts'
@@ -20,6 +21,7 @@ import type { ByteStream } from '../lib/net/stream.ts'
 import { connect } from '../lib/net/tcp.ts'
 import { type Frame, SEND_ONLY } from '../lib/wire/frame.ts'
 import { encodePayload1, KIND, type Payload1, prologueFor } from '../lib/wire/hello.ts'
+import { encodeToken } from '../lib/wire/token.ts'
 import { pause, type Peer } from './peer.ts'
 
 export async function keysOf(from: Peer): Promise<Pick<Parameters<typeof dial>[0], 'self'>> {
@@ -46,8 +48,18 @@ export async function helloOf(from: Peer, to: Peer, lie: Lie = {}): Promise<Buff
 
 export type Keys = Awaited<ReturnType<typeof keysOf>>
 
+/** Keys and a token of somebody nobody has met, who has no home either. */
+export async function strangersKeys(name = 'stranger'): Promise<Keys> {
+  const seed = generateSeed(systemRandom)
+  const identity = await publicKeyOf(seed)
+  const transportKey = nodeSuite.generate(systemRandom)
+  const rest = { seq: 1n, notAfter: 0, name, addresses: [], ext: [], revocation: false }
+  const token = await encodeToken({ identity, transport: transportKey.publicKey, ...rest }, (message) => sign(message, seed))
+  return { self: { identity, transportKey, seq: 1n, token: token.bytes } }
+}
+
 /** The same of keys and a token that are at hand; `ts` must be new. */
-export function helloWith({ self }: Keys, to: Pick<Self, 'identity' | 'token'>, lie: Lie & { ts: bigint }): Buffer {
+export function helloWith({ self }: Keys, to: { identity: Uint8Array; token: Pick<Self['token'], 'transport' | 'seq'> }, lie: Lie & { ts: bigint }): Buffer {
   const { transport, meant, key, ...fields } = lie
   const prologue = prologueFor(meant ?? to.identity)
   const s = key ?? self.transportKey

@@ -9,12 +9,9 @@ import { networkInterfaces } from 'node:os'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
-import { systemRandom } from '../lib/base/random.ts'
-import { sign, publicKeyOf, generateSeed } from '../lib/crypto/ed25519.ts'
-import { HandshakeState, IK } from '../lib/crypto/noise.ts'
-import { nodeSuite } from '../lib/crypto/suite-node.ts'
-import { encodePayload1, KIND, prologueFor } from '../lib/wire/hello.ts'
-import { encodeToken, parseToken } from '../lib/wire/token.ts'
+import { KIND } from '../lib/wire/hello.ts'
+import { parseToken } from '../lib/wire/token.ts'
+import { helloWith, strangersKeys } from './caller.ts'
 import type { Cut } from './proxy.ts'
 import { Proxy } from './proxy.ts'
 import { pause, type Peer, port, Stage, until } from './peer.ts'
@@ -235,15 +232,8 @@ test('refused, a stranger is not listed again; accepted while away, it is met la
 
 /** The first message of somebody who exists for this call alone. */
 async function strangersHello(to: Peer): Promise<Uint8Array> {
-  const { identity, transport } = parseToken(to.token())
-  const seed = generateSeed(systemRandom)
-  const own = await publicKeyOf(seed)
-  const s = nodeSuite.generate(systemRandom)
-  const fields = { transport: s.publicKey, seq: 1n, notAfter: 0, name: 'x\u{1f600}y', addresses: [], ext: [], revocation: false }
-  const token = await encodeToken({ identity: own, ...fields }, (message) => sign(message, seed))
-  const state = new HandshakeState({ suite: nodeSuite, random: systemRandom, pattern: IK, initiator: true, prologue: prologueFor(identity), s, rs: transport })
-  const rest = { ts: 1n, seqOwn: 1n, seqHeld: 0n, features: 0, streamId: 0, inviteProof: new Uint8Array(16) }
-  return state.writeMessage(encodePayload1({ kind: KIND.REQUEST, identity: own, ...rest, token: token.bytes }))
+  const token = parseToken(to.token())
+  return helloWith(await strangersKeys('x\u{1f600}y'), { identity: token.identity, token }, { ts: 1n, kind: KIND.REQUEST })
 }
 
 test('a flood of strangers who knock fills 32 places, not one byte goes back, and a contact gets through', () =>

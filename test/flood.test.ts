@@ -1,9 +1,9 @@
-// Strangers in numbers against one listener, while a contact delivers: everything of the contact arrives, sockets and
-// memory stay within their limits, and afterwards all of it is given back. make flood: 10,000 connections and 20,000
-// forged hellos a second; figures are told, limits alone are asserted.
+// Strangers in numbers, and a contact who means ill, against one listener while another contact delivers: everything of
+// that one arrives, sockets and memory stay within their limits, and afterwards all of it is given back. make flood:
+// 10,000 connections and 20,000 forged hellos a second; figures are told, limits alone are asserted.
 // test timeout: 600 s
 
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 import { test } from 'uvu'
@@ -11,6 +11,7 @@ import * as assert from 'uvu/assert'
 
 import { LIMITS } from '../lib/net/guard.ts'
 import { missingUdp } from '../lib/net/udx.ts'
+import { callAs, SETTINGS } from './caller.ts'
 import { pause, type Peer, Running, Stage, until } from './peer.ts'
 
 const FULL = process.env['FLOOD'] === 'full'
@@ -18,6 +19,7 @@ const FULL = process.env['FLOOD'] === 'full'
 const CONNECTIONS = FULL ? 10_000 : 1500
 const DRIPS = FULL ? 2000 : 400
 const HELLOS = FULL ? 1000 : 200 // connections a second, each with a forged hello
+const UNKNOWN = FULL ? 300 : 100 // the same, each with a true hello of somebody unknown
 const DATAGRAMS = FULL ? 20_000 : 2000 // a second
 const SECONDS = FULL ? 10 : 4
 
@@ -26,6 +28,13 @@ const MESSAGE_MS = 500
 
 /** Connections that strangers may have open at the listener, and some of the listener's own. */
 const SOCKETS_MAX = LIMITS.waiting + LIMITS.knownWaiting + LIMITS.unconfirmed + LIMITS.draining + 64
+
+/** Requests that are kept: p2p-wire(7), LIMITS. */
+const REQUESTS_MAX = 32
+
+/** Offers in a frame, and calls at once, of a contact who means ill. */
+const OFFERED = 64
+const CALLS = 4
 
 /** MiB beyond what the listener had; V8 takes some before it collects. */
 const GROWTH_MAX = 160
@@ -43,8 +52,8 @@ interface Counts {
 }
 
 /** Starts strangers; the second result tells what they have done so far. */
-function crowd(stage: Stage, mode: string, port: number, number = 0): [Running, () => Counts] {
-  const running = stage.startProgram([process.execPath, '--import', import.meta.resolve('tsx'), CROWD, mode, String(port), String(number)], {})
+function crowd(stage: Stage, mode: string, port: number, number = 0, token = ''): [Running, () => Counts] {
+  const running = stage.startProgram([process.execPath, '--import', import.meta.resolve('tsx'), CROWD, mode, String(port), String(number), token], {})
   const last = (): Counts => {
     const found = [...running.out.matchAll(/^counts (.*)\n/gm)].at(-1)?.[1]
     return found === undefined ? { opened: 0, open: 0, bytes: 0, sent: 0, taken: 0, cpu: 0 } : (JSON.parse(found) as Counts)
@@ -75,17 +84,22 @@ interface Siege {
   stage: Stage
   alice: Peer
   bob: Peer
+  /** A contact of bob who means ill. */
+  eve: Peer
   listener: Running
   /** MiB that the listener had before. */
   had: number
 }
 
-async function siege(work: (siege: Siege) => Promise<void>): Promise<void> {
+async function siege(work: (siege: Siege) => Promise<void>, settings = ''): Promise<void> {
   await Stage.with(async (stage) => {
     const [alice, bob] = await stage.pair()
+    const eve = await stage.peer('eve')
+    await bob.meet(eve)
+    writeFileSync(bob.at('config.toml'), settings)
     const listener = await bob.listen()
     await alice.send('bob', ['-m', 'before']) // from then on alice's address is a known one
-    await work({ stage, alice, bob, listener, had: memory(listener.pid) })
+    await work({ stage, alice, bob, eve, listener, had: memory(listener.pid) })
   })
 }
 
@@ -154,6 +168,63 @@ test(`${HELLOS} forged hellos a second over TCP`, async () => {
     tell(`${HELLOS} forged hellos a second over TCP`, told, `; ${done().opened} sent`)
     bounded(told, done())
     if (FULL) await until('all sockets are given back', () => sockets(all.listener.pid) < 24)
+  })
+})
+
+for (const mode of ['unknown', 'knock'] as const) {
+  const what = `${UNKNOWN} hellos a second of unknown people who ${mode === 'knock' ? 'ask to be contacts' : 'have the token'}`
+  test(what, async () => {
+    await siege(async (all) => {
+      const [strangers, done] = crowd(all.stage, mode, portOf(all.bob), UNKNOWN, all.bob.token())
+      await until('the first of them', () => done().opened > UNKNOWN)
+      const told = await watched(all, SECONDS, async () => void (await strangers.kill()))
+      const asked = all.listener.of('request').length
+      tell(what, told, `; ${done().opened} sent, ${asked} requests told`)
+      bounded(told, done())
+      if (mode === 'unknown') assert.is(asked, 0)
+      else assert.ok(asked > 0 && readdirSync(all.bob.at('requests')).length <= REQUESTS_MAX + 2, `${asked} requests`)
+      if (FULL) await until('all sockets are given back', () => sockets(all.listener.pid) < 24)
+    }, mode === 'knock' ? 'requests = true\n' : '')
+  })
+}
+
+test('a contact who offers without end, in call after call, four at a time', async () => {
+  await siege(async (all) => {
+    let [stopped, calls, offers, ended] = [false, 0, 0, 0]
+    const work = async (): Promise<void> => {
+      while (!stopped) {
+        const link = await callAs(all.eve, all.bob).catch(() => undefined) // too many calls at once
+        if (link === undefined) {
+          await pause(50)
+          continue
+        }
+        calls++
+        let over = false
+        const heard = (async () => {
+          while ((await link.receive().catch(() => undefined)) !== undefined) continue
+          over = true
+        })()
+        await link.send(SETTINGS)
+        while (!over && !stopped) {
+          const items = Array.from({ length: OFFERED }, (_, i) => ({ id: (offers + i).toString(16).padStart(64, '0'), size: 400 }))
+          await link.send({ type: 'offer', items }).catch(() => (over = true))
+          offers += OFFERED
+          await pause(0) // while the system takes all, sending alone lets nothing else run
+        }
+        if (!stopped) ended++
+        link.close()
+        await heard
+      }
+    }
+    const workers = Array.from({ length: CALLS }, work)
+    await until('the first to be ended', () => ended > 0)
+    const told = await watched(all, SECONDS, async () => {
+      stopped = true
+      await Promise.all(workers)
+    })
+    tell('a contact who offers without end', told, `; ${offers} offers in ${calls} calls, ${ended} of them ended by the listener`)
+    assert.ok(told.sockets <= SOCKETS_MAX && told.memory < GROWTH_MAX, `${told.sockets} sockets, ${told.memory} MiB`)
+    assert.equal((await all.bob.ids()).length, told.delivered + 1, 'nothing of hers')
   })
 })
 

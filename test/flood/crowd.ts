@@ -3,6 +3,8 @@
 //   crowd.ts hold PORT COUNT         opens COUNT connections, each from an address of its own, and keeps them
 //   crowd.ts drip PORT COUNT         the same, a byte a second on each
 //   crowd.ts hello PORT RATE         as many connections a second with a forged hello each
+//   crowd.ts unknown PORT RATE TOKEN  as many a second, each with a true hello of somebody unknown to the token's owner
+//   crowd.ts knock PORT RATE TOKEN    the same, and each asks to be a contact
 //   crowd.ts udp PORT RATE           as many forged hellos a second in datagrams, from 1024 addresses
 //   crowd.ts nobody PORT             takes datagrams and does nothing with them
 //
@@ -13,17 +15,20 @@ import { connect, type Socket } from 'node:net'
 
 import { systemRandom } from '../../lib/base/random.ts'
 import { openUdx } from '../../lib/net/udx.ts'
-import { HELLO_SIZE } from '../../lib/wire/hello.ts'
+import { HELLO_SIZE, KIND } from '../../lib/wire/hello.ts'
+import { parseToken } from '../../lib/wire/token.ts'
+import { helloWith, type Keys, strangersKeys } from '../caller.ts'
 
 const HOST = '127.0.0.1'
 const TICK_MS = 5
 const OPENED_A_TICK = 10 // 2000 connections a second
 const SOURCES = 1024
 const FORGERIES = 2048
+const STRANGERS = 512
 
 const counts = { opened: 0, open: 0, bytes: 0, sent: 0, taken: 0, cpu: 0 }
 
-const [mode = '', port = '', number = '0'] = process.argv.slice(2)
+const [mode = '', port = '', number = '0', text = ''] = process.argv.slice(2)
 
 /** An address of this machine that is the nth's own. */
 function source(n: number): string {
@@ -70,6 +75,14 @@ function hold(count: number, drips: boolean): void {
 async function main(): Promise<void> {
   if (mode === 'hold' || mode === 'drip') hold(Number(number), mode === 'drip')
   if (mode === 'hello') steadily(Number(number), (n) => void call(n % 60_000, forgery(n)))
+  if (mode === 'unknown' || mode === 'knock') {
+    const token = parseToken(text)
+    const strangers = await Promise.all(Array.from({ length: STRANGERS }, () => strangersKeys()))
+    const kind = mode === 'knock' ? KIND.REQUEST : KIND.CONTACT
+    const helloOf = (n: number): Buffer =>
+      helloWith(strangers[n % STRANGERS] as Keys, { identity: token.identity, token }, { ts: BigInt(n + 1), kind })
+    steadily(Number(number), (n) => void call(n % 60_000, helloOf(n)))
+  }
   if (mode === 'udp') {
     const sockets = await Promise.all(
       Array.from({ length: SOURCES }, async (_, n) => {

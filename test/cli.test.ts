@@ -292,8 +292,16 @@ test('a handler that hangs does not hold the process: the grace ends, or a secon
   assert.is((await interrupted('hang', ['SIGINT', 'SIGINT'])).signal, 'SIGINT')
 })
 
-test('what a handler leaves open does not hold the process', async () => {
+test('what a handler leaves open does not hold the process, and a signal that comes then does not change how it ended', async () => {
   assert.is((await run(['leave'])).code, 74)
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    const child = execa(process.execPath, [edge, 'leave'], { reject: false, stdin: 'ignore' })
+    await new Promise((resolve) => child.stderr.once('data', resolve))
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    child.kill(signal)
+    const { exitCode, signal: by } = await child
+    assert.equal([exitCode, by], [74, undefined])
+  }
 })
 
 test('a signal while stdin is awaited ends at once, without taking half an input for a whole', async () => {

@@ -121,6 +121,12 @@ test('recipients, what it answers, whether a program made it', async () => {
   }
 })
 
+test('a mail of more parts than a message can have is refused before any of them is read', async () => {
+  const mail = (parts: number): string => `To: x\nContent-Type: multipart/mixed; boundary=b\n\n${'--b\n\nx\n'.repeat(parts)}--b--\n`
+  assert.is(((await post(mail(48)))['files'] as unknown[]).length, 47)
+  await parsePost(bytes(mail(49))).then(() => assert.unreachable(), (error: Error) => assert.is(error.message, '49 parts, at most 48 are allowed'))
+})
+
 test('any bytes are a mail, or Malformed', async () => {
   await fc.assert(
     fc.asyncProperty(

@@ -228,8 +228,10 @@ async function invoke(
   const end = (): void => {
     process.off('SIGINT', onSignal)
     process.off('SIGTERM', onSignal)
-    if (caught === undefined) process.exitCode = worst(call.codes)
-    else if (command.signals === 'clean') process.exitCode = call.codes.has(EX.SOFTWARE) ? EX.SOFTWARE : EX.OK
+    if (caught === undefined) {
+      process.exitCode = worst(call.codes)
+      for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => process.exit()) // too late to be the reason
+    } else if (command.signals === 'clean') process.exitCode = call.codes.has(EX.SOFTWARE) ? EX.SOFTWARE : EX.OK
     else process.removeAllListeners(caught).kill(process.pid, caught) // proper-lockfile listens too, and is heard too late
   }
   function onSignal(name: NodeJS.Signals): void {

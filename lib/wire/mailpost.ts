@@ -5,7 +5,7 @@ import type { Email } from 'postal-mime'
 
 import { concat, utf8 } from '../base/bytes.ts'
 import { Malformed } from '../base/fail.ts'
-import { OCTETS } from './envelope.ts'
+import { OCTETS, PARTS_MAX } from './envelope.ts'
 import { type Entity, parseTree, valuesOf } from './mailtree.ts'
 
 export interface Post {
@@ -43,6 +43,8 @@ export async function parsePost(bytes: Uint8Array): Promise<Post> {
   const addresses = (...names: string[]): Promise<string[]> => addressesIn(names.flatMap((name) => valuesOf(tree, name)).join(', '))
   const resent = await addresses('resent-to', 'resent-cc', 'resent-bcc')
   const leaves = [...leavesOf(tree)]
+  const own = leaves.filter(({ covered }) => covered !== true).length
+  if (own > PARTS_MAX) throw new Malformed(`${own} parts, at most ${PARTS_MAX} are allowed`)
   const body = leaves.find(isPlain) ?? leaves.find(isHtml)
   const files: PostFile[] = []
   for (const leaf of leaves) {

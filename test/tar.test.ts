@@ -61,6 +61,21 @@ test('what is packed comes back, in any pieces, and files of any size', async ()
   assert.equal(times, NAMES.map(() => 1_790_000_000_000))
 })
 
+test('what is passed over, or left half way, leaves the next one whole', async () => {
+  const sizes = [3, 5000, 0, 70_000, 2, 1, 513, 9]
+  const archive = await all(await packTar(list(sizes.map((size, n) => file(`${n}`, new Uint8Array(size).fill(65 + n))))))
+  for (const step of [100, 512, 3000, 100_000]) {
+    for (const half of [false, true]) {
+      const found: [string, number][] = []
+      for await (const { name, content } of unpackTar(pieces(archive, step))) {
+        if (Number(name) % 2 === 1) found.push([name, (await all(content)).length])
+        else if (half) for await (const _ of content) break
+      }
+      assert.equal(found, sizes.map((size, n) => [`${n}`, size]).filter((_, n) => n % 2 === 1), `${step}, ${half}`)
+    }
+  }
+})
+
 test('GNU tar unpacks ours and we read that of GNU tar, links told as what they are', async () => {
   if (spawnSync('tar', ['--version']).status !== 0) return skipped('no tar')
   const dir = mkdtempSync('/tmp/p2p-tar-')

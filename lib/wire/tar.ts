@@ -81,17 +81,15 @@ export async function* unpackTar(source: AsyncIterable<Uint8Array>): AsyncGenera
     for (let one = await next(); one.done !== true; one = await next()) {
       const { header, body } = one.value
       const { name, size, type = 'file', mtime, mode = MODE, linkname: target = '' } = header
-      let read = false
       const content = async function* (): AsyncGenerator<Uint8Array> {
-        read = true
         try {
-          yield* body
+          yield* body.values({ preventCancel: true })
         } catch (error) {
           throw why(error)
         }
       }
       yield { name, size, type, mtimeMs: mtime?.getTime() ?? 0, mode, target, content: { [Symbol.asyncIterator]: content } }
-      if (!read) await body.cancel()
+      for await (const _ of content()) continue // what was left: to cancel it would cut off the next one, whose content waits by now
     }
   } finally {
     await items.return?.()

@@ -23,6 +23,22 @@ test('a contact rests for 30 seconds, and no other with it', () => {
   assert.is(backoff.rests('bob'), undefined)
 })
 
+test('a wait that is over is one of 0: newer nodes warn of less, on standard error', async () => {
+  const before = globalThis.setTimeout
+  const asked: number[] = []
+  const noting = (run: () => void, ms: number): NodeJS.Timeout => {
+    asked.push(ms)
+    return before(run, ms)
+  }
+  globalThis.setTimeout = noting as typeof setTimeout
+  try {
+    await new Promise<void>((done) => systemClock.after(-20, done))
+  } finally {
+    globalThis.setTimeout = before
+  }
+  assert.equal(asked, [0])
+})
+
 test('a stream of messages to somebody who is away costs one call; somebody else is called', async () => {
   await Stage.with(async (stage) => {
     const [alice] = await stage.pair()

@@ -2,15 +2,16 @@
 // tested here without a line being written.
 
 import { execFile, spawn } from 'node:child_process'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
-import { Failure } from '../lib/base/fail.ts'
+import { EX, Failure } from '../lib/base/fail.ts'
 import { forAll } from '../lib/base/parallel.ts'
+import { KEYS } from '../lib/disk/configkeys.ts'
 import { COMMANDS } from '../lib/edge/commands.ts'
 import { readArguments } from '../lib/edge/options.ts'
 import { COMMON, type Command, type Verb } from '../lib/edge/table.ts'
@@ -90,6 +91,19 @@ function refused(ran: Ran, code: number, first: RegExp, hint?: string): void {
   assert.is(ran.out, '')
   assert.not.match(line, /\.$|: [A-Z][a-z]+ /, 'lower case, no full stop')
 }
+
+test('p2p(7) has every exit status, every setting of the environment and every command', () => {
+  const page = readFileSync('man/p2p.7', 'utf8')
+  const part = (name: string): string => page.split(`.Sh ${name}\n`)[1]?.split(/^\.Sh /m)[0] ?? ''
+  const found = (text: string, pattern: RegExp): string[] => [...text.matchAll(pattern)].map(([, one = '']) => one)
+  assert.equal(found(part('EXIT STATUS'), /^\.It (\d+)$/gm).map(Number), Object.values(EX).sort((a, b) => a - b))
+  const settings = KEYS.map(({ name }) => name).filter((name) => !name.includes('.'))
+  const named = new Set(found(part('ENVIRONMENT'), /\b(P2P_[A-Z_]+)/g))
+  assert.equal(settings.filter((name) => !named.has(`P2P_${name.toUpperCase()}`)), [])
+  const commands = COMMANDS.map(({ name }) => name).sort()
+  assert.equal(found(page.split('.Pp\nBeside this page')[0] ?? '', /^\.It Xr (p2p[\w-]*) 1$/gm).sort(), commands)
+  assert.equal(found(part('SEE ALSO'), /^\.Xr (p2p[\w-]*) 1 ,$/gm), commands)
+})
 
 test('help names every option and shows the examples, on stdout, 0', () =>
   everywhere(async (each) => {

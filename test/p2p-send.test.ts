@@ -244,10 +244,10 @@ test('an expiry is kept beside the message', async () => {
 })
 
 test('with nobody there the message is safe and deferred: 0, and 75 only for an explicit --wait', async () => {
-  for (const [args, code] of [[[], 0], [['--wait', '5s'], 75], [['--wait', '0'], 0]] as [string[], number][]) {
+  for (const [args, code, reason] of [[[], 0, 'refused'], [['--wait', '5s'], 75, 'refused'], [['--wait', '0'], 0, 'backoff']] as [string[], number, string][]) {
     const ran = await send(['bob', '-m', 'x', ...args])
     assert.is(ran.code, code, ran.err)
-    assert.is(records(ran)[0]?.['type'], 'queued')
+    assert.equal(records(ran).map(({ type, reason, attempts }) => [type, reason, attempts !== undefined]), [['queued', undefined, true], ['deferred', reason, reason === 'refused']])
   }
   const all = await waiting()
   assert.is(all.length, 3)

@@ -2,7 +2,8 @@
 // journal. How fast it ends in the middle of a message is in listener.test.ts.
 // test timeout: 300 s
 
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -41,7 +42,7 @@ const alive = (pid: number): boolean => {
   }
 }
 
-test('the reader of its pipe leaves, or hands it on to another that does: it ends with 0, though nothing happens', async () => {
+test('the reader of its pipe or socket leaves, or hands it on to another that does: it ends with 0, though nothing happens', async () => {
   await Stage.with(async (stage) => {
     const peer = await stage.peer('alice')
     for (const reader of ['head -n 1', '{ read -r line; (sleep 2.5; exec head -n 0); }']) {
@@ -52,6 +53,14 @@ test('the reader of its pipe leaves, or hands it on to another that does: it end
       const { code } = await running.ended
       assert.is(code, 0, running.err)
     }
+    const [program = '', ...before] = argvOf('p2p-listen') // at node's other end of a socket
+    const child = spawn(program, [...before, '--json', '--home', peer.path], { env: { ...process.env, ...peer.env }, stdio: ['ignore', 'pipe', 'inherit'] })
+    stage.onClose(() => void child.kill())
+    const ended = once(child, 'close')
+    await once(child.stdout, 'data')
+    await pause(500)
+    child.stdout.destroy()
+    assert.equal(await Promise.race([ended, pause(20_000)]), [0, null])
   })
 })
 

@@ -21,7 +21,8 @@ export const systemClock: Clock = {
     return seconds * 1000 + nanoseconds / 1e6
   },
   after(ms, run, background = false) {
-    const timer = setTimeout(run, Math.min(ms, 0x7fff_ffff)) // setTimeout fires at once beyond 2^31 - 1
+    // setTimeout fires at once beyond 2^31 - 1; below 0 it writes a warning to standard error, since Node 21.
+    const timer = setTimeout(run, Math.max(0, Math.min(ms, 0x7fff_ffff)))
     if (background) timer.unref()
     return () => clearTimeout(timer)
   },

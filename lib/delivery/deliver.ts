@@ -20,6 +20,10 @@ const GRACE_MS = 1000
 const BEGIN_MS = 10_000
 const AGAIN_MS = 100
 
+/** What is told of messages that were not waited for. */
+const GIVEN: News = { type: 'deferred', reason: 'timeout', text: 'the listener has it; not waited for' }
+const UNCALLED: News = { type: 'deferred', reason: 'backoff', text: 'nobody was called: no listener runs, and no time was given; it stays queued' }
+
 export interface DeliverOptions {
   /** Infinity: until every message has its outcome. 0: offered by a running listener, not waited for. */
   waitMs: number
@@ -45,12 +49,15 @@ export async function deliverNow(home: Home, keyring: Keyring, jobs: Job[], opti
   }
   const limits = { signal, timeoutMs: waitMs + GRACE_MS }
   const tell = (record: Message): void => tellNews(desk, record, onProgress)
-  if (!(await ask(home, request, limits, tell)) && waitMs > 0) {
+  const taken = await ask(home, request, limits, tell)
+  if (!taken && waitMs > 0) {
     const contacts = [...new Map(jobs.map(({ contact }) => [contact.key, contact])).values()]
     const how = { waitMs, signal, config, backoff, onProgress, receive: false }
     const { handedOver } = await callContacts(home, keyring, contacts, desk, how)
     if (handedOver) await askSoon(home, request, limits, tell)
   }
+  await desk.look(home)
+  if (waitMs === 0) desk.tellRest(taken ? GIVEN : UNCALLED)
   await desk.close(home)
 }
 

@@ -1,9 +1,9 @@
-// Who reads our standard output, if it is a pipe: the system tells a writer that nobody does only when it writes, and
-// node cannot poll a pipe that is only written. So the processes of this user that hold its other end are looked for
-// once, and looked at now and then. Linux only (proc_pid_fd(5)); where a reader cannot be seen, since it is another
-// user's or in another namespace, nothing is claimed.
+// Who reads our standard output, if it is a pipe or a socket: the system tells a writer that nobody does only when it
+// writes, and node cannot poll what is only written. So the processes of this user that hold the other end of a pipe are
+// looked for once, and looked at now and then; a socket is written nothing to, which fails as a byte would. Linux only
+// (proc_pid_fd(5)); where a reader cannot be seen, since it is another user's or in another namespace, nothing is claimed.
 
-import { fstatSync, lstatSync, readdirSync, readlinkSync } from 'node:fs'
+import { fstatSync, lstatSync, readdirSync, readlinkSync, writeSync } from 'node:fs'
 
 import type { Clock } from '../base/clock.ts'
 import { isCode } from '../base/fail.ts'
@@ -32,22 +32,39 @@ function reads(path: string, link: string): 'yes' | 'no' | 'unknown' {
   }
 }
 
+/** False once the other end of the socket that is standard output has been closed, or reads no more. */
+function isConnected(): boolean {
+  try {
+    writeSync(1, new Uint8Array(0))
+    return true
+  } catch (error) {
+    return !isCode(error, 'EPIPE', 'ECONNRESET')
+  }
+}
+
 /** Calls `onGone` once when nobody reads standard output any more, as far as that can be known; stops when called. */
 export function watchReaders(clock: Clock, onGone: () => void): () => void {
   let cancel = (): void => undefined
+  const watch = (isRead: () => boolean): void => {
+    cancel = clock.after(EVERY_MS, () => (isRead() ? watch(isRead) : onGone()), true)
+  }
   try {
-    if (!fstatSync(1).isFIFO()) return cancel
-    const link = readlinkSync('/proc/self/fd/1')
-    let known = readersOf(link)
-    const look = (): void => {
-      known = known.filter((path) => reads(path, link) !== 'no')
-      if (known.length === 0) known = readersOf(link) // handed on meanwhile, as shells do
-      if (known.length === 0) return onGone()
-      cancel = clock.after(EVERY_MS, look, true)
-    }
-    if (known.length > 0) cancel = clock.after(EVERY_MS, look, true)
+    const stdout = fstatSync(1)
+    if (stdout.isSocket()) watch(isConnected)
+    if (stdout.isFIFO()) watchPipe(watch)
   } catch {
-    // no /proc
+    // closed, or no /proc
   }
   return () => cancel()
+}
+
+function watchPipe(watch: (isRead: () => boolean) => void): void {
+  const link = readlinkSync('/proc/self/fd/1')
+  let known = readersOf(link)
+  if (known.length === 0) return
+  watch(() => {
+    known = known.filter((path) => reads(path, link) !== 'no')
+    if (known.length === 0) known = readersOf(link) // handed on meanwhile, as shells do
+    return known.length > 0
+  })
 }

@@ -116,6 +116,11 @@ test('init refuses what makes no sense', async () => {
     assert.is(ran.out, '')
   }
   assert.is(await stat(eve).catch(() => undefined), undefined)
+  await writeFile(`${place}/file`, '')
+  for (const [home, code, text] of [[`${place}/file/x`, 73, 'not a directory'], [`${place}/${'x'.repeat(300)}`, 73, 'name too long']] as const) {
+    const ran = await id(home, ['init', '--no-passphrase'])
+    assert.equal([ran.code, ran.out, ran.err], [code, '', `p2p-id: cannot create ${home}: ${text}\n`])
+  }
 })
 
 test('the own token is one line; one that nobody outside can reach is warned about', async () => {

@@ -1,7 +1,7 @@
 // What README and p2p(7) show is run, every line of it. README's ```sh blocks run as they stand, each by its own shell
 // in an empty place. All other lines are typed by two people with homes, alice and bob, at a terminal each: those of a
 // conversation in their order, with what is shown below them compared; of a crontab without the five fields. A line that
-// cannot be run so names the test that runs it.
+// cannot be run so names the test that runs it. The lines that the project was begun with are typed as they were written.
 // test timeout: 420 s
 
 import { spawnSync } from 'node:child_process'
@@ -120,9 +120,30 @@ function display(from: string, text: string): Display {
   return { from, talk, settings, lines }
 }
 
+/** What was to be possible, before anything was. */
+const BEGUN = [
+  String.raw`alice$ p2p-id init --name alice && systemctl --user enable --now p2p-listen
+alice$ p2p-id invite bob > for-bob.txt            # mail it; one use, 7 days
+bob$   p2p-id init --name bob && p2p-id add alice < for-bob.txt
+bob$   p2p-id verify alice                        # on the phone: 12 words each
+bob$   echo 'see you at 8?' | p2p-send alice
+alice$ p2p-inbox list --new;  echo 'yes' | p2p-send --reply @
+`,
+  String.raw`17 3 * * *   backup 2>&1 | p2p-send -qE -s "backup $(hostname)" ops
+*/5 * * * *  df-check || p2p-send -q --expires 2d --replace df -m "$(df -h /)" ops
+*/10 * * * * p2p-queue flush -q --linger 50s      # no listener needed, clocks within 50 s meet
+p2p-listen -q --exec 'uptime | p2p-send -q --reply "$P2P_ID"'          # a bot
+p2p-id setup neomutt > ~/.config/neomutt/p2p.rc;  neomutt -F ~/.config/neomutt/p2p.rc
+p2p-send bob -m 'the photos' -a photos/;  tar c photos | p2p-pipe bob
+p2p-id export --all --move -o me.age              # to the new laptop: p2p-id import me.age
+p2p;  p2p-queue stat;  p2p-id doctor;  p2p-punch bob --explain         # when it does not work
+`,
+]
+
 const DISPLAYS: Display[] = [
   ...indented(readFileSync(`${ROOT}/README.md`, 'utf8')).map((text) => display('README', text)),
   ...literal(readFileSync(`${ROOT}/man/p2p.7`, 'utf8')).map((text) => display('p2p(7)', text)),
+  ...BEGUN.map((text) => display('the beginning', text)),
 ]
 
 /** Lines for other machines and about the whole tree, by how they begin, and who runs them: a file and the words by which it does, or that say that nobody has. */
@@ -190,10 +211,18 @@ const howOf = (typed: string): [begin: string, how: How] | undefined =>
 
 /** This machine's stick and address instead of those that were made up, and no minute of waiting. */
 const fitted = (typed: string): string =>
-  typed.replaceAll('203.0.113.7', '127.0.0.1').replaceAll('/media/stick', '~/stick').replaceAll('--linger 50s', '--linger 1s')
+  typed
+    .replaceAll('203.0.113.7', '127.0.0.1')
+    .replaceAll('/media/stick', '~/stick')
+    .replaceAll('--linger 50s', '--linger 1s')
+    .replace('--name alice &&', '--name alice --addr 127.0.0.1 &&') // who is on no network has no address that others reach
 
 /** Programs of others that are named as somebody's own. */
-const STAND_INS = { backup: 'echo 3 files', 'df-check': 'exit 1', systemctl: 'exit 0' }
+const STAND_INS = {
+  backup: 'echo 3 files',
+  'df-check': 'exit 1',
+  systemctl: '[ ! -t 1 ] || p2p-listen -q >/dev/null 2>&1 &', // typed, and not what p2p-id setup calls
+}
 
 class World {
   readonly stage = new Stage()

@@ -59,23 +59,36 @@ export function worst(codes: Iterable<ExitCode>): ExitCode {
   return EX.OK
 }
 
+const WHY: Readonly<Record<string, [ExitCode, string]>> = {
+  EACCES: [EX.NOT_PERMITTED, 'permission denied'],
+  EPERM: [EX.NOT_PERMITTED, 'operation not permitted'],
+  EROFS: [EX.CANNOT_CREATE, 'read-only file system'],
+  ENOSPC: [EX.IO, 'no space left on the device'],
+  EDQUOT: [EX.IO, 'disk quota exceeded'],
+  EIO: [EX.IO, 'input/output error'],
+  EMFILE: [EX.IO, 'too many open files'],
+  ENFILE: [EX.IO, 'too many open files'],
+  EFBIG: [EX.IO, 'file too large'],
+  ENOENT: [EX.IO, 'no such file or directory'],
+  ENOTDIR: [EX.IO, 'not a directory'],
+  EISDIR: [EX.IO, 'is a directory'],
+  ELOOP: [EX.IO, 'too many symbolic links'],
+  ENAMETOOLONG: [EX.IO, 'name too long'],
+}
+
 /** A system error as a Failure: full disk, EIO and the like are 74, permission is 77, read-only is 73. */
 export function ioFailure(error: unknown, doing: string): Failure {
   if (error instanceof Failure) return error
-  const code = error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? '') : ''
-  const why: Record<string, [ExitCode, string]> = {
-    EACCES: [EX.NOT_PERMITTED, 'permission denied'],
-    EPERM: [EX.NOT_PERMITTED, 'operation not permitted'],
-    EROFS: [EX.CANNOT_CREATE, 'read-only file system'],
-    ENOSPC: [EX.IO, 'no space left on the device'],
-    EDQUOT: [EX.IO, 'disk quota exceeded'],
-    EIO: [EX.IO, 'input/output error'],
-    EMFILE: [EX.IO, 'too many open files'],
-    ENFILE: [EX.IO, 'too many open files'],
-    EFBIG: [EX.IO, 'file too large'],
-  }
-  const known = why[code]
-  if (known !== undefined) return new Failure(known[0], `${doing}: ${known[1]}`)
-  if (code !== '') return new Failure(EX.IO, `${doing}: ${code}`)
-  throw error
+  const code = codeOf(error)
+  if (code === '') throw error
+  return new Failure(WHY[code]?.[0] ?? EX.IO, `${doing}: ${WHY[code]?.[1] ?? code}`)
 }
+
+/** An input file that cannot be read, whatever the system says of it: 66. */
+export function unreadable(error: unknown, path: string): Failure {
+  const code = codeOf(error)
+  if (code === '') throw error
+  return new Failure(EX.NO_INPUT, `cannot read ${path}: ${WHY[code]?.[1] ?? code}`)
+}
+
+const codeOf = (error: unknown): string => (error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? '') : '')

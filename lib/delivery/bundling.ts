@@ -2,7 +2,7 @@
 
 import { resolve } from 'node:path'
 
-import { EX, Failure } from '../base/fail.ts'
+import { EX, Failure, unreadable } from '../base/fail.ts'
 import { printable } from '../base/text.ts'
 import { loadConfig } from '../disk/config.ts'
 import { checkSendable } from '../disk/contact.ts'
@@ -120,14 +120,10 @@ async function open(call: Call): Promise<{ home: Home; keyring: Keyring }> {
 }
 
 async function* fileChunks(home: Home, path: string): AsyncGenerator<Uint8Array> {
-  const unreadable = (error: unknown): Failure => {
-    const code = (error as NodeJS.ErrnoException).code ?? ''
-    return new Failure(EX.NO_INPUT, `cannot read ${path}: ${code === 'ENOENT' ? 'no such file' : code}`)
-  }
-  const handle = await home.files.open(path, 'read').catch((error: unknown) => Promise.reject(unreadable(error)))
+  const handle = await home.files.open(path, 'read').catch((error: unknown) => Promise.reject(unreadable(error, path)))
   try {
     for (let at = 0; ; ) {
-      const piece = await handle.read(at, BLOCK).catch((error: unknown) => Promise.reject(unreadable(error)))
+      const piece = await handle.read(at, BLOCK).catch((error: unknown) => Promise.reject(unreadable(error, path)))
       if (piece.length === 0) return
       yield piece
       at += piece.length

@@ -3,7 +3,7 @@
 // killed, there is no home or a whole one. It gets a new instance: to contacts it is another copy of the same person.
 
 import { equal, hex } from '../base/bytes.ts'
-import { EX, Failure, ioFailure, isCode, Malformed } from '../base/fail.ts'
+import { EX, Failure, ioFailure, isCode, Malformed, unreadable } from '../base/fail.ts'
 import { unpackTar } from '../wire/tar.ts'
 import { FIRST, placeOf, queueKey } from './archivename.ts'
 import { dirname, removeTree } from './durable.ts'
@@ -81,7 +81,7 @@ export async function* archiveBytes(files: Files, path: string, signal: AbortSig
     }
   } catch (error) {
     if (!isCode(error, 'ENOENT', 'ENOTDIR', 'EISDIR', 'EACCES', 'EPERM', 'EIO', 'ELOOP', 'ENAMETOOLONG')) throw error
-    throw new Failure(EX.NO_INPUT, `cannot read ${path}: ${ioFailure(error, 'it').message.slice('it: '.length)}`)
+    throw unreadable(error, path)
   } finally {
     await handle?.close()
   }

@@ -148,7 +148,8 @@ export async function prepareHome(location: Location, port: number, doors: Doors
     await files.syncDir(path)
     return new OpenHome(location, { instance: random.bytes(8), place: undefined, port }, doors)
   } catch (error) {
-    throw ioFailure(error, `cannot create ${path}`)
+    const failure = ioFailure(error, `cannot create ${path}`)
+    throw isCode(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG') ? new Failure(EX.CANNOT_CREATE, failure.message) : failure
   }
 }
 

@@ -1,21 +1,19 @@
 // p2p-id(1): identity and keyring. Wiring only: arguments in, one call per verb, records out.
 
-import { userInfo } from 'node:os'
-
 import { EX, Failure } from '../lib/base/fail.ts'
 import { forHome } from '../lib/base/quoting.ts'
 import { quote } from '../lib/base/text.ts'
 import { loadSuite } from '../lib/crypto/suite.ts'
 import { exportArchive, importArchive, takeBack } from '../lib/delivery/archiving.ts'
+import { init } from '../lib/delivery/beginning.ts'
 import { checkLines } from '../lib/delivery/check.ts'
 import { tellListener } from '../lib/delivery/control.ts'
 import { accept, follow, invite, refuse, requests, tellContact } from '../lib/delivery/inviting.ts'
-import { addressesOf, type Ask, passwd, revoke, rotate, token, warnUnreachable } from '../lib/delivery/ownkeys.ts'
+import { type Ask, passwd, revoke, rotate, token } from '../lib/delivery/ownkeys.ts'
 import { fingerprintWords, sameWords } from '../lib/crypto/words.ts'
 import { aliasLine, fits, queryLine } from '../lib/disk/addressbook.ts'
 import { isWelcome } from '../lib/disk/contact.ts'
-import { locateHome, openHome, realDoors, refuseIdentity } from '../lib/disk/home.ts'
-import { checkOwnName, createIdentity } from '../lib/disk/identity.ts'
+import { openHome } from '../lib/disk/home.ts'
 import { importToken } from '../lib/disk/import.ts'
 import { loadKeyring, removeContact, renameContact, updateContact } from '../lib/disk/keyring.ts'
 import {
@@ -33,7 +31,6 @@ import { main } from '../lib/edge/cli.ts'
 import { p2pId } from '../lib/edge/commands.ts'
 import { readStdin, stdinIsTerminal } from '../lib/edge/input.ts'
 import { askPassphrase } from '../lib/edge/prompt.ts'
-import { freePort } from '../lib/net/freeport.ts'
 import { FIND_MAX, findToken } from '../lib/wire/findtoken.ts'
 import { parseToken } from '../lib/wire/token.ts'
 
@@ -71,51 +68,6 @@ function askFor(call: Call, prompt: string, confirm: boolean, which: 'new-' | 'o
   const [file, fd] = [`${which}passphrase-file`, `${which}passphrase-fd`]
   const options = `--${file} FILE or --${fd} N`
   return askPassphrase({ prompt, confirm, file: call.value(file), fd: call.value(fd), options })
-}
-
-function ownName(call: Call): string {
-  const given = call.value('name')
-  if (given !== undefined) return checkOwnName(given)
-  try {
-    return checkOwnName(userInfo().username)
-  } catch {
-    throw new Failure(EX.USAGE, 'the login name is no name for an identity', 'p2p-id init --name NAME')
-  }
-}
-
-function givenPort(text: string): number {
-  if (/^[1-9][0-9]{0,4}$/.test(text) && Number(text) <= 65_535) return Number(text)
-  throw new Failure(EX.USAGE, `bad port ${quote(text)}: a number from 1 to 65535`)
-}
-
-async function init(call: Call): Promise<void> {
-  const plain = call.flag('no-passphrase')
-  if (plain && (call.flag('passphrase-file') || call.flag('passphrase-fd'))) {
-    throw new Failure(EX.USAGE, "'--no-passphrase' and a passphrase exclude each other")
-  }
-  const name = ownName(call)
-  const text = call.value('port')
-  const port = text === undefined ? await freePort(realDoors.random) : givenPort(text)
-  const addresses = addressesOf(call, port)
-  const location = locateHome(call.value('home'), process.env)
-  await refuseIdentity(location.path, realDoors.files)
-  const asked = !plain && !call.flag('passphrase-file') && !call.flag('passphrase-fd')
-  if (asked) call.tell('it seals the identity: sending and receiving ask for none; to do without: p2p-id init --no-passphrase')
-  const passphrase = plain ? undefined : await askFor(call, 'new passphrase', true)
-  const suite = await loadSuite(process.env)
-  const made = await createIdentity(location, { name, port, addresses, passphrase }, suite, realDoors)
-  passphrase?.fill(0)
-  call.info(`name ${made.self.name}, port ${port}, home ${made.home.path}`)
-  call.info('keep the next line offline: whoever gives it to your contacts ends this identity for good')
-  call.info(made.revocation)
-  await warnUnreachable(call, made.home, addresses)
-  call.info(`to be reached from outside, let TCP and UDP port ${port} through the firewall and forward it in the router`)
-  if (addresses.length > 0) {
-    call.tell('next: hand an invite to the other person, or take theirs with p2p-id add')
-    return call.hint('p2p-id invite NAME')
-  }
-  call.tell('next: hand the line of p2p-id token to the other person, who does the same, and add theirs')
-  call.hint('p2p-id token')
 }
 
 /** The token in the second argument, else in standard input. */
@@ -296,7 +248,7 @@ async function setup(call: Call): Promise<void> {
 }
 
 main(p2pId, {
-  init,
+  init: asking(init),
   token: asking(token),
   invite: asking(invite),
   add,

@@ -117,10 +117,8 @@ test('init refuses what makes no sense', async () => {
   }
   assert.is(await stat(eve).catch(() => undefined), undefined)
   await writeFile(`${place}/file`, '')
-  for (const [home, code, text] of [[`${place}/file/x`, 73, 'not a directory'], [`${place}/${'x'.repeat(300)}`, 73, 'name too long']] as const) {
-    const ran = await id(home, ['init', '--no-passphrase'])
-    assert.equal([ran.code, ran.out, ran.err], [code, '', `p2p-id: cannot create ${home}: ${text}\n`])
-  }
+  const nowhere = await id(`${place}/file/x`, ['init', '--no-passphrase'])
+  assert.equal([nowhere.code, nowhere.out, nowhere.err], [73, '', `p2p-id: cannot create ${place}/file/x: not a directory\n`])
 })
 
 test('the own token is one line; one that nobody outside can reach is warned about', async () => {

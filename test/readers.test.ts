@@ -154,6 +154,25 @@ test('notmuch', async () => {
   })
 })
 
+test('mu', async () => {
+  await withReaders(['mu'], (home, expected, run) => {
+    const at = (name: string): string => home.at('user', name)
+    run('mu', 'init', '--quiet', `--muhome=${at('mu')}`, `--maildir=${home.path}`)
+    run('mu', 'index', '--quiet', `--muhome=${at('mu')}`)
+    const found = run('mu', 'find', `--muhome=${at('mu')}`, '--nocolor', '--fields=i l', '').toString().trim().split('\n')
+    assert.equal(found.sort(), expected.map(({ id, path }) => `${id}@p2p.invalid ${path}`).sort())
+    assert.is(run('mu', 'find', `--muhome=${at('mu')}`, '--nocolor', '--fields=l', 'flag:flagged').toString().trim().split('\n').length, expected.filter(({ box }) => box === 'sent').length)
+    assert.match(run('mu', 'find', `--muhome=${at('mu')}`, '--nocolor', '--fields=s', 'subject:Dateien').toString(), 'Dateien für dich 🎉')
+    for (const [i, { path, file, subject }] of expected.entries()) {
+      if (file === undefined) continue
+      mkdirSync(at(`mu-${i}`))
+      run('mu', 'extract', '--save-attachments', `--target-dir=${at(`mu-${i}`)}`, path)
+      const [saved = ''] = readdirSync(at(`mu-${i}`))
+      exact(readFileSync(join(at(`mu-${i}`), saved)), file, subject)
+    }
+  })
+})
+
 /** NeoMutt wants a terminal: Python's pty gives it one, `push` types. */
 const NEOMUTT = `
 import os, pty, select, sys, time

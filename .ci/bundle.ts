@@ -1,13 +1,14 @@
 // Makes the program of one command, in two files: what every call of it loads (code/NAME.cjs), and what it comes to use
-// by import() only (code/NAME.more.cjs), which costs nothing until then. Each module of this house is in one of the
-// two, so that nothing exists twice in a process. Both files begin with a line by which start.cjs knows what V8 has
-// kept of them.
+// by import() only (code/NAME.more.cjs), which costs nothing until then; what must not wait for the rest of that has a
+// file of its own (OWN). Each module of this house is in one of them, so that nothing exists twice in a process. All
+// begin with a line by which start.cjs knows what V8 has kept of them.
 //
 //   node --import tsx .ci/bundle.ts NAME VERSION FILE=PACKAGE...      packages that lie beside the programs as FILE.cjs
 
 import { createHash } from 'node:crypto'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename } from 'node:path'
+import { fileURLToPath } from 'node:url'
 
 import { build, type BuildOptions, type Metafile, type Plugin } from 'esbuild'
 
@@ -16,8 +17,10 @@ const apart = packages.map((each) => each.split('=') as [string, string])
 
 const COMMON = { bundle: true, platform: 'node', target: 'node20', logLevel: 'warning', write: false } satisfies BuildOptions
 const ENTRY = `${name}.js`
-const MORE = `./${name}.more.cjs`
-/** What the first file hands over to the other one, in the words of start.cjs. */
+const MORE = `${name}.more.cjs`
+/** import() of these leads to files of their own, by name: the screen of p2p-chat stands before the rest is loaded. */
+const OWN = new Map([['lib/chat/screen.ts', `${name}.screen.cjs`]])
+/** What the first file hands over to the others, in the words of start.cjs. */
 const SHARED = 'p2p:shared'
 
 /** The terminal library asks where it lies, to look for machine code beside it; there is none. Nor is there Markdown. */
@@ -26,13 +29,46 @@ const CHAT = {
   alias: { marked: './.ci/nomarkdown.cjs', 'marked-cjk-friendly': './.ci/nomarkdown.cjs' },
 }
 
+/** Its tables of Unicode give way to what needs them only for some texts: what stands in its files, and how often. */
+const TERMINAL = fileURLToPath(new URL('terminal.ts', import.meta.url))
+const CLUSTER = 'function clusterWidth(segment) {\n'
+const INSTEAD: Record<string, [old: string, fresh: string, times: number][]> = {
+  'utils.js': [
+    ['new Intl.Segmenter(', 'new Segmenter(', 2],
+    ['/^\\p{RGI_Emoji}$/v', 'new Emoji()', 1],
+    ['= new RegExp(', '= new Pattern(', 3],
+    [CLUSTER, `${CLUSTER}if (isAlone(segment)) return couldBeEmoji(segment) && rgiEmojiRegex.test(segment) ? 2 : eastAsianWidth(segment.charCodeAt(0));`, 1],
+  ],
+  'components/editor.js': [
+    ['unquotedAutocompleteSuffixRegex = new RegExp(', 'unquotedAutocompleteSuffixRegex = new Pattern(', 1],
+    ['return new RegExp(`${autocompleteTokenStartSource}', 'return new Pattern(`${autocompleteTokenStartSource}', 2],
+  ],
+  'autocomplete.js': [['tokenStartRegex = new RegExp(', 'tokenStartRegex = new Pattern(', 1]],
+}
+const terminal: Plugin = {
+  name: 'terminal',
+  setup(esbuild) {
+    for (const [file, changes] of Object.entries(INSTEAD)) {
+      esbuild.onLoad({ filter: new RegExp(`/pi-tui/dist/${file.replace('.', '\\.')}$`) }, ({ path }) => {
+        let text = readFileSync(path, 'utf8')
+        for (const [old, fresh, times] of changes) {
+          const parts = text.split(old)
+          if (parts.length !== times + 1) throw new Error(`${path}: ${old} stands there ${parts.length - 1} times`)
+          text = parts.join(fresh)
+        }
+        return { contents: `import { Emoji, isAlone, Pattern, Segmenter } from ${JSON.stringify(TERMINAL)}\n${text}` }
+      })
+    }
+  },
+}
+
 /** What esbuild cuts a program into where import() stands: modules that come to be needed together. */
 interface Piece {
   text: string
   /** Pieces that must run before it. */
   needs: string[]
-  /** True if import() leads here. */
-  door: boolean
+  /** The module that import() wants when it leads here. */
+  door: string | undefined
 }
 
 async function cut(): Promise<{ pieces: Map<string, Piece>; inputs: Metafile['inputs'] }> {
@@ -45,6 +81,7 @@ async function cut(): Promise<{ pieces: Map<string, Piece>; inputs: Metafile['in
     metafile: true,
     define: { VERSION: JSON.stringify(version), ...CHAT.define },
     alias: { ...CHAT.alias, ...Object.fromEntries(apart.map(([file, whole]) => [whole, `./${file}.cjs`])) },
+    plugins: [terminal],
     external: ['udx-native', ...apart.map(([file]) => `./${file}.cjs`)],
   })
   const texts = new Map(outputFiles.map((file) => [basename(file.path), file.text]))
@@ -53,20 +90,20 @@ async function cut(): Promise<{ pieces: Map<string, Piece>; inputs: Metafile['in
     const needs = imports.filter(({ kind, external }) => kind === 'import-statement' && external !== true)
     // Which file a line is from: esbuild keeps such comments over the second round if they look like a licence.
     const text = (texts.get(basename(path)) ?? '').replace(/^\/\/ (?=[^\n]*\.[cm]?[jt]s$)/gm, '//! ')
-    pieces.set(basename(path), { text, needs: needs.map((each) => basename(each.path)), door: entryPoint !== undefined })
+    pieces.set(basename(path), { text, needs: needs.map((each) => basename(each.path)), door: entryPoint })
   }
   return { pieces, inputs: metafile.inputs }
 }
 
-/** The pieces that run at every start. */
-function always(pieces: Map<string, Piece>): Set<string> {
+/** The pieces that run where this one does. */
+function reached(from: string, pieces: Map<string, Piece>): Set<string> {
   const all = new Set<string>()
   const visit = (piece: string): void => {
     if (all.has(piece)) return
     all.add(piece)
     pieces.get(piece)?.needs.forEach(visit)
   }
-  visit(ENTRY)
+  visit(from)
   return all
 }
 
@@ -111,8 +148,16 @@ async function join(start: string, pieces: Map<string, Piece>, own: (piece: stri
 }
 
 const { pieces, inputs } = await cut()
-const first = always(pieces)
+const first = reached(ENTRY, pieces)
 const wanted = asked(pieces, first)
+
+/** The file that each piece is in, but for the first one. */
+const fileOf = new Map<string, string>()
+for (const [piece, { door = '' }] of pieces) {
+  const file = OWN.get(door)
+  if (file !== undefined) for (const each of reached(piece, pieces)) if (!first.has(each)) fileOf.set(each, file)
+}
+for (const piece of pieces.keys()) if (!first.has(piece) && !fileOf.has(piece)) fileOf.set(piece, MORE)
 
 // As getters: what is imported is read where it is used.
 const getters = [...wanted].flatMap(([piece, symbols]) => symbols.map((symbol) => unique(piece, symbol)))
@@ -123,18 +168,18 @@ const start = [
   }),
   `export const shared = () => ({ ${getters.map((each) => `get ${each}() { return ${each} }`).join(', ')} })`,
 ].join('\n')
-const whole = await join(start, pieces, (piece) => first.has(piece), (piece) => {
-  return `module.exports = require('${MORE}')[${JSON.stringify(piece)}]()`
-})
-
-const doors = [...pieces].filter(([piece, { door }]) => door && !first.has(piece)).map(([piece]) => piece)
-const rest = `module.exports = { ${doors.map((piece) => `${JSON.stringify(piece)}: () => require('./${piece}')`).join(',\n')} }`
-const more = await join(rest, pieces, (piece) => !first.has(piece), (piece) => {
-  const symbols = wanted.get(piece) ?? []
-  return `export { ${symbols.map((symbol) => `${unique(piece, symbol)} as ${symbol}`).join(', ')} } from '${SHARED}'`
-})
+const elsewhere = (piece: string): string => `module.exports = require('./${fileOf.get(piece)}')[${JSON.stringify(piece)}]()`
+const texts = new Map([[`${name}.cjs`, await join(start, pieces, (piece) => first.has(piece), elsewhere)]])
+for (const file of new Set([MORE, ...fileOf.values()])) {
+  const own = [...fileOf].filter(([, each]) => each === file).map(([piece]) => piece)
+  const all = `module.exports = { ${own.map((piece) => `${JSON.stringify(piece)}: () => require('./${piece}')`).join(',\n')} }`
+  const others = (piece: string): string => {
+    if (!first.has(piece)) return elsewhere(piece)
+    return `export { ${(wanted.get(piece) ?? []).map((symbol) => `${unique(piece, symbol)} as ${symbol}`).join(', ')} } from '${SHARED}'`
+  }
+  texts.set(file, await join(all, pieces, (piece) => own.includes(piece), others))
+}
 
 mkdirSync('dist/code', { recursive: true })
-writeFileSync(`dist/code/${name}.cjs`, whole)
-writeFileSync(`dist/code/${name}.more.cjs`, more)
+for (const [file, text] of texts) writeFileSync(`dist/code/${file}`, text)
 writeFileSync(`dist/${name}.meta.json`, JSON.stringify({ inputs }))

@@ -10,6 +10,9 @@ import { fileURLToPath } from 'node:url'
 
 const COMPILE = fileURLToPath(new URL('compile.cjs', import.meta.url))
 
+/** For one thing to be said: without a cache all works as well. */
+const PATIENCE_MS = 20_000
+
 const place = mkdtempSync(join(tmpdir(), 'cache-'))
 
 interface Running {
@@ -33,7 +36,9 @@ function start(who: string, command: string, ...args: string[]): Running {
     if (code !== 0) throw new Error(`${command} ${args.join(' ')}: exit ${code}: ${errors}`)
   })
   const said = async (word: string): Promise<void> => {
+    const late = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MS)
     while (!output.includes(word)) await Promise.race([once(child.stdout, 'data'), end])
+    clearTimeout(late)
   }
   return { end, stop: () => child.kill(), type: (text) => void child.stdin?.write(text), said, output: () => output }
 }
@@ -70,12 +75,20 @@ async function main(): Promise<void> {
   await runBetweenFiles('bob', 'p2p-id', 'token')
   await run('bob', 'p2p-id', 'list')
   await run('bob', 'p2p')
-  const chat = start('bob', 'p2p-chat', 'alice')
-  await chat.said('second')
-  chat.type('\u0003')
-  await chat.end
+  // A conversation with what there is in one: answers, reactions, a file, more than a line, on both sides.
+  await run('alice', 'p2p-send', 'bob', '-m', `long ${'and longer '.repeat(40)}`, '-a', join(place, 'in'))
+  await run('bob', 'p2p-send', '--wait', '0', '--reply', '@', '-m', 'an answer\nof two lines \u2713')
+  await run('bob', 'p2p-send', '--wait', '0', '--reply', '@', '--react', '+1')
+  await run('alice', 'p2p-queue', 'flush')
+  await run('alice', 'p2p-send', 'bob', '--reply', '@', '-m', 'and one to it')
   listener.stop()
   await listener.end
+  const chat = start('bob', 'p2p-chat', 'alice') // with a listener of its own
+  await chat.said('one to it')
+  await run('alice', 'p2p-send', 'bob', '--wait', '0', '-m', 'third')
+  for (let tries = 0; tries < 50 && !chat.output().includes('third'); tries++) await run('alice', 'p2p-queue', 'flush')
+  chat.type('\u0003')
+  await chat.end
 }
 
 try {

@@ -1,6 +1,7 @@
 // Runs a command, and keeps what V8 has made of its program until it ends, with what was kept before:
 //   node .ci/compile.cjs [--tty] COMMAND [ARGUMENT...]
-// With --tty the command takes the pipes that it has for a terminal of 80 columns and 24 lines.
+// With --tty the command takes the pipes that it has for a terminal of 80 columns and 24 lines; of its screen is kept what
+// was needed until it stood there, before NAME.more.cjs is loaded: the less there is, the sooner it is taken in.
 
 'use strict'
 
@@ -19,9 +20,11 @@ if (tty) {
   require('node:tty').isatty = (fd) => fd < 2
 }
 
+/** By path: the program, or what was kept of it. */
 const scripts = new Map()
 vm.Script = class extends vm.Script {
   constructor(code, options) {
+    if (tty && String(options.filename).endsWith('.more.cjs')) for (const [path, script] of scripts) scripts.set(path, script.createCachedData())
     super(code, options)
     scripts.set(options.filename, this)
   }
@@ -32,7 +35,8 @@ process.on('exit', () => {
     const code = fs.readFileSync(path)
     const cache = path.replace(/cjs$/, 'cache')
     const fresh = `${cache}.${process.pid}`
-    fs.writeFileSync(fresh, Buffer.concat([code.subarray(0, code.indexOf(10) + 1), script.createCachedData()]))
+    const data = script instanceof vm.Script ? script.createCachedData() : script
+    fs.writeFileSync(fresh, Buffer.concat([code.subarray(0, code.indexOf(10) + 1), data]))
     fs.renameSync(fresh, cache)
   }
 })

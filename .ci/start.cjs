@@ -2,7 +2,7 @@
 'use strict'
 
 // How every command starts; make puts it in place under the name of each. The program is code/NAME.cjs, and what it
-// loads when it is needed code/NAME.more.cjs (.ci/bundle.ts). make install lays beside them, as *.cache, what V8 has made
+// loads when it is needed code/NAME.*.cjs (.ci/bundle.ts). make install lays beside them, as *.cache, what V8 has made
 // of them before: that it is of this very program its first line says, that it is for this V8 V8 itself checks. Without
 // them the command starts some 15 ms later.
 
@@ -21,7 +21,7 @@ const folder = join(__dirname, 'code')
 const name = basename(__filename, '.cjs')
 
 /** Parts of node that take a millisecond or more to load, and that most calls do not come to use. */
-const HEAVY = new Set(['child_process', 'crypto', 'dgram', 'http', 'net', 'os', 'stream', 'tty'].map((part) => `node:${part}`))
+const HEAVY = new Set(['child_process', 'crypto', 'dgram', 'http', 'net', 'os', 'stream', 'tty'].flatMap((part) => [part, `node:${part}`]))
 
 /** Loads one of them when something of it is first asked for. */
 const later = (id) =>
@@ -34,6 +34,9 @@ const later = (id) =>
       return found && { ...found, configurable: true }
     },
   })
+
+/** The further files of the program. */
+const rest = new RegExp(`^\\./${name}\\.`)
 
 /** What V8 has kept of `code`, if it is of this very program: the first line of both files is the sum of it. */
 function kept(path, code) {
@@ -56,7 +59,7 @@ function run(file) {
   const load = (id) => {
     if (HEAVY.has(id)) return later(id)
     if (id === 'p2p:shared') return (shared ??= first.exports.shared())
-    return id === `./${name}.more.cjs` ? (more ??= run(`${name}.more.cjs`)).exports : part.require(id)
+    return rest.test(id) ? (more[id] ??= run(id)).exports : part.require(id)
   }
   if (file === `${name}.cjs`) first = part
   const script = new Script(code.toString(), { filename: path, cachedData: kept(path, code) })
@@ -64,7 +67,7 @@ function run(file) {
   return part
 }
 
+const more = {}
 let first
 let shared
-let more
 run(`${name}.cjs`)

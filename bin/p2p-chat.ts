@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 
 import { Doing } from '../lib/chat/doing.ts'
 import { emojify, loadEmoji, suggest } from '../lib/chat/emoji.ts'
+import { linesAtLeast } from '../lib/chat/lines.ts'
 import { isQuiet, onDesktop, ringing } from '../lib/chat/notify.ts'
 import { pictureOf, picturePath } from '../lib/chat/pictures.ts'
 import { Plain } from '../lib/chat/plain.ts'
@@ -58,6 +59,7 @@ async function chat(call: Call): Promise<void> {
     config,
     reread: () => loadConfig(home, env),
     signal,
+    enough: full ? (shown) => linesAtLeast(shown, call.out.size.columns) >= call.out.size.rows : undefined,
     changed() {
       if (room === undefined) return
       if (screen !== undefined) screen.changed()
@@ -101,6 +103,7 @@ async function chat(call: Call): Promise<void> {
     if (full) {
       screen = await openScreen(home, room, doing, leave)
       for (const text of early) screen.tell(text)
+      await screen.takeKeys() // first of all that follows
       room.start()
       await aborted(signal)
     } else {

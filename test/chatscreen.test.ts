@@ -7,9 +7,12 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'no
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
+import { visibleWidth } from '@earendil-works/pi-tui'
+import { eastAsianWidth } from 'get-east-asian-width'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
+import { Emoji, isAlone, Pattern, Segmenter } from '../.ci/terminal.ts'
 import { qrPng } from '../lib/edge/qrcode.ts'
 import { hanging, lookOf, painter } from '../lib/chat/look.ts'
 import { onScreen } from './bench/onscreen.ts'
@@ -50,6 +53,28 @@ test('lines are cut and wrapped by the columns that a terminal gives them, with 
   const colours = lookOf(10, painter(true))
   assert.is(colours.columns(colours.paint('mine', 'x')), 1)
   assert.equal(hanging('  /to NAME  go to another one', 20), ['  /to NAME  go to', '          another', '          one'])
+})
+
+test('what the terminal library has instead of tables of Unicode says the same of every unit and emoji', () => {
+  const [ours, whole] = [new Segmenter(undefined, { granularity: 'grapheme' }), new Intl.Segmenter(undefined, { granularity: 'grapheme' })]
+  const [emoji, all] = [new Emoji(), new RegExp('^\\p{RGI_Emoji}$', 'v')]
+  const segments = (by: Segmenter | Intl.Segmenter, text: string): string => [...by.segment(text)].map(({ segment, index }) => `${index} ${segment}`).join()
+  let alone = 0
+  for (let code = 0; code < 0x1fc00; code++) {
+    if (code === 0x10000) code = 0x1f000
+    const char = String.fromCodePoint(code)
+    for (const text of [char, `${char}\ufe0f`]) assert.is(emoji.test(text), all.test(text), `emoji ${code.toString(16)}`)
+    const among = `é${char}${char}漢${char}`
+    if (isAlone(char) || code % 8 === 0) assert.is(segments(ours, among), segments(whole, among), `units ${code.toString(16)}`)
+    if (!isAlone(char)) continue
+    alone++
+    assert.is(all.test(char) ? 2 : eastAsianWidth(code), visibleWidth(char), `columns ${code.toString(16)}`)
+  }
+  assert.ok(alone > 30_000)
+  assert.ok(emoji.test('👩‍👩‍👧') && emoji.test('1️⃣') && !emoji.test('1\ufe0f') && !emoji.test('ab'))
+  const words = [...new Segmenter(undefined, { granularity: 'word' }).segment('two words')].map(({ segment }) => segment)
+  assert.equal(words, ['two', ' ', 'words'])
+  assert.equal([new Pattern('^a/b$', 'u').test('a/b'), new Pattern('^a/b$', 'u').source], [true, '^a/b$'])
 })
 
 if (TMUX) {

@@ -29,6 +29,6 @@ export function crc32(data: Uint8Array | string, before = 0): number {
   table ??= makeTable()
   const bytes = typeof data === 'string' ? utf8(data) : data
   let sum = ~before
-  for (const byte of bytes) sum = (sum >>> 8) ^ (table[(sum ^ byte) & 0xff] as number)
+  for (let at = 0; at < bytes.length; at++) sum = (sum >>> 8) ^ (table[(sum ^ (bytes[at] as number)) & 0xff] as number)
   return ~sum >>> 0
 }

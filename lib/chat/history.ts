@@ -8,8 +8,10 @@ import { hasWords } from '../disk/inboxview.ts'
 import type { MailEntry } from '../disk/maildir.ts'
 import { chatMessage, quoteOf, type ChatMessage } from './message.ts'
 
-/** Messages shown at first, as many as a screen may have lines, and more each time somebody asks for earlier ones. */
+/** Messages shown at first, and more each time somebody asks for earlier ones. */
 const FIRST = 40
+/** Messages read at once until a screen is full. */
+const FEW = 4
 export const PAGE = 100
 /** Messages that are shown at once. */
 const WINDOW = 600
@@ -75,11 +77,17 @@ export class History {
     this.#first += over
   }
 
-  /** The window is the latest page. */
-  async latest(): Promise<void> {
+  /** The window is the latest page, or only as much of it as `enough` wants. */
+  async latest(enough?: (shown: readonly ChatMessage[]) => boolean): Promise<void> {
     this.#shown = []
     this.#first = this.#rows.length
-    await this.older(FIRST)
+    if (enough === undefined) return this.older(FIRST)
+    while (this.#first > 0 && this.#shown.length < FIRST && !enough(this.#shown)) await this.older(FEW)
+  }
+
+  /** The window is a page at least, if there are so many. */
+  async fill(): Promise<void> {
+    if (this.#shown.length < FIRST) await this.older(FIRST - this.#shown.length)
   }
 
   /** A message that has come; it shows if the end of the conversation does. */

@@ -81,6 +81,12 @@ export function messageLines(message: ChatMessage, look: Look, answered?: ChatMe
   return lines
 }
 
+/** How many lines these take at least, on so many columns. */
+export function linesAtLeast(messages: readonly ChatMessage[], columns: number): number {
+  const lines = (text: string): number => text.split('\n').reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / columns)), 0)
+  return messages.reduce((sum, { text }) => sum + lines(text), 0)
+}
+
 /** How far an own message has got. */
 export function marks({ fate, read }: ChatMessage): string {
   if (fate === undefined) return ''

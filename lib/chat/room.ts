@@ -51,6 +51,8 @@ export interface RoomOptions {
   config: Config
   reread: () => Promise<Config>
   signal: AbortSignal
+  /** Whether these messages are enough to be shown at first: the rest of a page is read after that. A page without. */
+  enough?: ((shown: readonly ChatMessage[]) => boolean) | undefined
   /** Something is to be drawn anew. */
   changed: () => void
   /** A message has come, of whatever conversation; not one that was read here already. */
@@ -99,14 +101,14 @@ export class Room {
     room.#end = end
     room.#count()
     if (first === undefined) room.#key = room.people.find(({ me }) => !me)?.key ?? keyring.self.key
-    await room.enter(room.#key)
+    await room.enter(room.#key, options.enough)
     for (const { key } of keyring.all()) await room.#meet(key)
     return room
   }
 
   /** From here on it follows what happens, with a listener beside it. */
   start(): void {
-    this.#done.push(this.#follow(this.#end), this.#keepCompany())
+    this.#done.push(this.#follow(this.#end), this.#keepCompany(), this.#move((history) => history.fill()))
     this.#watchFiles()
   }
 
@@ -200,15 +202,15 @@ export class Room {
     return this.#person(found)
   }
 
-  /** The conversation is another one at once; its messages are there when this resolves. */
-  enter(key: string): Promise<void> {
+  /** The conversation is another one at once; its messages, or `enough` of them, are there when this resolves. */
+  enter(key: string, enough?: RoomOptions['enough']): Promise<void> {
     this.#key = key
     this.#history = undefined
     this.#options.changed()
     return this.#inTurn(async () => {
       if (this.#key !== key) return // gone on meanwhile
       const history = this.#newHistory()
-      await history.latest()
+      await history.latest(enough)
       if (this.#key !== key) return
       this.#history = history
       this.#options.changed()

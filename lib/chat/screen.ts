@@ -102,12 +102,14 @@ export class Screen {
     this.#tui.addInputListener((data) => (this.#onKey(data) ? { consume: true } : undefined))
   }
 
+  /** It stands on the terminal when this returns. */
   start(): void {
     this.#tui.start()
     this.#tui.terminal.write(FOCUS_ON)
     this.#tui.setFocus(this.#editor)
     this.#tui.setSuspendSignalHandler(undefined)
     this.changed()
+    this.#tui.renderNow()
   }
 
   /** Gives the terminal back as it was. */
@@ -169,6 +171,12 @@ export class Screen {
 
   run(work: () => Promise<unknown>): void {
     work().catch((error: unknown) => this.tell(error instanceof Error ? error.message : String(error)))
+  }
+
+  /** What was typed while all this started stands there, too, when it resolves. */
+  async takeKeys(): Promise<void> {
+    await new Promise(setImmediate)
+    this.#tui.renderNow()
   }
 
   redraw(): void {

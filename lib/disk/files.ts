@@ -119,6 +119,8 @@ const PIECE = 128
 
 /** Listings made in place: a command that only looks ends without ever starting node's threads. */
 let inPlace = 8
+/** Bytes of a directory that has few names in it: what file systems call its size grows with their number. */
+const FEW = 16 * 1024
 
 /** See manyThreads(). */
 const THREADS = 32
@@ -266,6 +268,10 @@ export const nodeFiles: Files = {
     }
   },
   async *pieces(directory) {
+    if (inPlace > 0 && (lstatSync(directory, { throwIfNoEntry: false })?.size ?? 0) <= FEW) {
+      yield await nodeFiles.list(directory)
+      return
+    }
     let dir: Dir
     try {
       dir = await opendir(directory, { bufferSize: PIECE })

@@ -63,6 +63,12 @@ export class Output {
     this.#close()
   }
 
+  /** Of the terminal that it goes to. */
+  get size(): { columns: number; rows: number } {
+    const { columns, rows } = process.stdout
+    return { columns, rows }
+  }
+
   /** Fires when the reader is gone. */
   get closed(): AbortSignal {
     if (this.#closed === undefined) {

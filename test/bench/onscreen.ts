@@ -28,9 +28,12 @@ function runMs(pid: number): number {
 
 const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`
 
-/** Starts `argv` on 80 columns and 24 rows and waits until all these words were written to it, one after the other. */
-export async function onScreen(argv: string[], env: Record<string, string>, words: string[]): Promise<Shown> {
-  const script = `stty rows 24 cols 80; echo pid $$; exec ${argv.map(quoted).join(' ')}`
+/**
+ * Starts `argv` on 80 columns and 24 rows, with `typed` waiting for it, and waits until all these words were written to
+ * it, one after the other. The terminal echoes nothing: what shows, the program has drawn.
+ */
+export async function onScreen(argv: string[], env: Record<string, string>, words: string[], typed = ''): Promise<Shown> {
+  const script = `stty rows 24 cols 80 -echo; echo pid $$; exec ${argv.map(quoted).join(' ')}`
   const child = spawn('script', ['-qfc', script, '/dev/null'], {
     env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', TERM: 'xterm', SHELL: '/bin/sh', LC_ALL: 'C.UTF-8', ...env },
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -50,6 +53,7 @@ export async function onScreen(argv: string[], env: Record<string, string>, word
   }
   await until('pid ')
   const start = performance.now()
+  if (typed !== '') child.stdin.write(typed)
   const ms: number[] = []
   for (const word of words) {
     await until(word)

@@ -1,7 +1,7 @@
 // Runs one program to its end and says what it took; finds the programs we are compared with. Linux only: CPU time comes
 // from /proc/self/stat, in ticks of 10 ms, so that it means something over many runs only.
 
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { accessSync, closeSync, constants, existsSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -97,4 +97,9 @@ export function listens(port: number): boolean {
     const rows = readFileSync(path, 'latin1').split('\n')
     return rows.some((row) => row.includes(place) && / 0A /.test(row))
   })
+}
+
+export function pidOf(child: ChildProcess): number {
+  if (child.pid === undefined) throw new Error('node did not start')
+  return child.pid
 }

@@ -4,8 +4,8 @@
 //
 //   node --import tsx test/bench/run.ts [--quick] [ROW...]
 //
-// Rows: start deliver latency look memory ndjson flush file pipe peak inbox queued dead chat growth. --quick: less of
-// each, in under three minutes. A whole run leaves its lines in bench/results/figures.ndjson, growth its plots there.
+// Rows: start deliver latency look memory ndjson flush file pipe peak inbox queued dead chat online growth. --quick: less
+// of each, in under three minutes. A whole run leaves its lines in bench/results/figures.ndjson, growth its plots there.
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg, release } from 'node:os'
@@ -17,23 +17,23 @@ import { growth, RESULTS } from './growth.ts'
 import { inbox } from './inbox.ts'
 import { latency } from './latency.ts'
 import { machine } from './machine.ts'
+import { online } from './online.ts'
 import { quick } from './scale.ts'
 import { dead, queued } from './spool.ts'
 import { deliver, look, memory, start } from './start.ts'
 import { peak, pipe } from './stream.ts'
 
 const ROWS: Record<string, () => Promise<Figure[]>> = {
-  start, deliver, latency, look, memory, ndjson, flush, file, pipe, peak, inbox, queued, dead, chat, growth,
+  start, deliver, latency, look, memory, ndjson, flush, file, pipe, peak, inbox, queued, dead, chat, online, growth,
 }
 
 /** Not with --quick, unless named: they have no short form that says anything. */
-const LONG = new Set(['growth'])
+const LONG = new Set(['growth', 'online'])
 
 /** Figures that are wanted and that nothing here measures. */
 const UNMEASURED: Record<string, string> = {
   hole: 'a pipe over a punched hole against a raw udx stream: needs two NATs, that is root and network namespaces',
   hellos: 'forged hellos beside a contact\'s message: make flood does it',
-  online: 'the processor time of a listener with 200 contacts online: needs 200 listeners, more than a small machine runs',
 }
 
 const load = (): string => loadavg().map((value) => value.toFixed(1)).join(' ')

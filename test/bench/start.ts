@@ -1,11 +1,11 @@
 // Rows of one call each, where starting is what costs: each is paired with a bare node, in turns, so that both sides
 // see the same machine. And the memory of a listener that does nothing.
 
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 
 import { pause, type Peer } from '../peer.ts'
 import type { Figure, Goal, Side } from './figure.ts'
-import { residentMiB, timed, type TimedOptions, type Took } from './measure.ts'
+import { pidOf, residentMiB, timed, type TimedOptions, type Took } from './measure.ts'
 import { People } from './people.ts'
 import { scaled } from './scale.ts'
 
@@ -109,9 +109,4 @@ export async function memory(): Promise<Figure[]> {
   })
   const goal: Goal = { kind: 'over', good: 'less', least: 25, aim: 12 }
   return [{ row: 'memory', what: 'resident memory of an idle listener', unit: 'MiB', ours, peer, goal }]
-}
-
-function pidOf(child: ChildProcess): number {
-  if (child.pid === undefined) throw new Error('node did not start')
-  return child.pid
 }

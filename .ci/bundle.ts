@@ -71,6 +71,17 @@ interface Piece {
   door: string | undefined
 }
 
+/** Each program has the table of its own command: that making the others has no effect is more than esbuild can see. */
+const tables: Plugin = {
+  name: 'tables',
+  setup(esbuild) {
+    esbuild.onLoad({ filter: /\/lib\/edge\/commands\.ts$/ }, ({ path }) => {
+      const contents = readFileSync(path, 'utf8').replace(/(?<=^ *| = |\[|, |\.\.\.)(?=(?:flag|value)\((?:'|$))/gm, '/* @__PURE__ */ ')
+      return { contents, loader: 'ts' }
+    })
+  },
+}
+
 async function cut(): Promise<{ pieces: Map<string, Piece>; inputs: Metafile['inputs'] }> {
   const { outputFiles, metafile } = await build({
     ...COMMON,
@@ -79,9 +90,9 @@ async function cut(): Promise<{ pieces: Map<string, Piece>; inputs: Metafile['in
     splitting: true,
     outdir: '.',
     metafile: true,
+    plugins: [tables, terminal],
     define: { VERSION: JSON.stringify(version), ...CHAT.define },
     alias: { ...CHAT.alias, ...Object.fromEntries(apart.map(([file, whole]) => [whole, `./${file}.cjs`])) },
-    plugins: [terminal],
     external: ['udx-native', ...apart.map(([file]) => `./${file}.cjs`)],
   })
   const texts = new Map(outputFiles.map((file) => [basename(file.path), file.text]))

@@ -15,7 +15,8 @@ import { aliasLine, fits, queryLine } from '../lib/disk/addressbook.ts'
 import { isWelcome } from '../lib/disk/contact.ts'
 import { openHome } from '../lib/disk/home.ts'
 import { importToken } from '../lib/disk/import.ts'
-import { loadKeyring, removeContact, renameContact, updateContact } from '../lib/disk/keyring.ts'
+import { loadKeyring } from '../lib/disk/keyring.ts'
+import { removeContact, renameContact, updateContact } from '../lib/disk/contacts.ts'
 import {
   claimsOf,
   contactRecord,
@@ -26,7 +27,8 @@ import {
   twoLines,
 } from '../lib/disk/person.ts'
 import { endRequest } from '../lib/disk/quarantine.ts'
-import { count, drop, list } from '../lib/disk/queue.ts'
+import { drop } from '../lib/disk/queue.ts'
+import { count, list } from '../lib/disk/queueread.ts'
 import { main } from '../lib/edge/cli.ts'
 import { p2pId } from '../lib/edge/commands.ts'
 import { readStdin, stdinIsTerminal } from '../lib/edge/input.ts'

@@ -22,10 +22,11 @@ import { importHome } from '../lib/disk/archiveread.ts'
 import { type Contents, homeFiles } from '../lib/disk/archivewrite.ts'
 import { nextHelloTime } from '../lib/disk/hellos.ts'
 import { type Doors, type Home, openHome, realDoors, writeHomeFile } from '../lib/disk/home.ts'
-import { loadSelf } from '../lib/disk/identity.ts'
+import { loadSelf } from '../lib/disk/self.ts'
 import { tryLock } from '../lib/disk/lock.ts'
 import { mailName } from '../lib/disk/maildir.ts'
 import * as queue from '../lib/disk/queue.ts'
+import * as queueread from '../lib/disk/queueread.ts'
 import { sweep } from '../lib/disk/sweep.ts'
 import { readSeen } from '../lib/disk/seen.ts'
 import { discard, stageBody } from '../lib/disk/staging.ts'
@@ -113,9 +114,9 @@ async function put(home: Home, size: number, to = BOB): Promise<string> {
 /** Some of everything. */
 async function furnish(home: Home): Promise<{ mail: string[]; waiting: string[] }> {
   const waiting = [await put(home, 10), await put(home, 70_000), await put(home, 11_000_000, EVE), await put(home, 20)]
-  const queued = await queue.list(home, BOB.key)
-  await queue.hold(home, queued[0] as queue.Page & (typeof queued)[0])
-  await queue.fail(home, (await queue.list(home, BOB.key)).at(-1) as (typeof queued)[0], 'expired')
+  const queued = await queueread.list(home, BOB.key)
+  await queue.hold(home, queued[0] as queueread.Page & (typeof queued)[0])
+  await queue.fail(home, (await queueread.list(home, BOB.key)).at(-1) as (typeof queued)[0], 'expired')
   const mail: string[] = []
   for (let n = 0; n < 3; n++) mail.push((await deliver(home, { text: `mail ${n}\n`, received: BigInt(NOW + n) * 1000n })).id)
   await rename(home.at('inbox', 'new', mailName(BigInt(NOW) * 1000n, mail[0] ?? '')), home.at('inbox', 'cur', `${mailName(BigInt(NOW) * 1000n, mail[0] ?? '')}:2,RS`))
@@ -171,9 +172,9 @@ test('what goes in comes out: every file, its time, private, with a new instance
     assert.equal(seen, mail)
     assert.equal(readdirSync(copy.at('lock')), [])
     await sweep(copy)
-    assert.equal((await queue.list(copy, BOB.key, 'hold')).length, 1)
-    assert.is((await queue.list(copy, BOB.key, 'failed'))[0]?.opts.reason, 'expired')
-    assert.is((await queue.list(copy, BOB.key, 'new'))[0]?.opts.tag, 't70000')
+    assert.equal((await queueread.list(copy, BOB.key, 'hold')).length, 1)
+    assert.is((await queueread.list(copy, BOB.key, 'failed'))[0]?.opts.reason, 'expired')
+    assert.is((await queueread.list(copy, BOB.key, 'new'))[0]?.opts.tag, 't70000')
   })
 })
 
@@ -430,7 +431,7 @@ test('whatever comes in between stops a move, and the home is as before', async 
   const changes: [string, (home: Home) => Promise<unknown>][] = [
     ['a message accepted', (home) => put(home, 5)],
     ['a message received', (home) => logSeen(home, BigInt(NOW), BOB.key, 'ab'.repeat(32))],
-    ['a message dropped', async (home) => queue.drop(home, (await queue.list(home, EVE.key)).slice(0, 1))],
+    ['a message dropped', async (home) => queue.drop(home, (await queueread.list(home, EVE.key)).slice(0, 1))],
     ['a contact', async (home) => writeFileSync(home.at('contacts', `${EVE.key}.json`), '{}')],
   ]
   for (const [what, change] of changes) {
@@ -478,7 +479,7 @@ test('a process that had the home open accepts nothing more once it is moved', a
     await put(home, 5)
     await writeHomeFile(home, NOW)
     assert.is((await refusal(put(home, 70_000))).exit, 78)
-    assert.is(await queue.count(home, BOB.key), 1)
+    assert.is(await queueread.count(home, BOB.key), 1)
     assert.is(readdirSync(home.at('sent', 'cur')).length, 1)
     assert.equal(readdirSync(home.at('queue', BOB.key, 'body')), [])
   })
@@ -521,8 +522,8 @@ test('what moves or goes while it is copied is taken once, whole, or was settled
     for await (const { name, content } of homeFiles(home, nodeSuite, ALL, { contacts: 0, waiting: 0, mails: 0 })) {
       found.push({ name, bytes: await bytesOf(content), mtimeMs: 0 })
       round++
-      const waiting = await queue.list(home, BOB.key)
-      const held = await queue.list(home, BOB.key, 'hold')
+      const waiting = await queueread.list(home, BOB.key)
+      const held = await queueread.list(home, BOB.key, 'hold')
       if (round % 3 === 0 && waiting.length > 0) await queue.hold(home, waiting.at(-1) as (typeof waiting)[0])
       if (round % 3 === 1 && held.length > 0) await queue.release(home, held[0] as (typeof held)[0])
       if (round % 8 === 2 && waiting.length > 3) await queue.settle(home, waiting.slice(-2, -1))
@@ -535,14 +536,14 @@ test('what moves or goes while it is copied is taken once, whole, or was settled
     const ids = heads.map((name) => name.slice(-64))
     assert.is(new Set(ids).size, ids.length)
     for (const state of ['new', 'hold'] as const) {
-      for (const { id } of await queue.list(home, BOB.key, state)) assert.ok(ids.includes(id), `${id} is missing`)
+      for (const { id } of await queueread.list(home, BOB.key, state)) assert.ok(ids.includes(id), `${id} is missing`)
     }
     for (const name of names.filter((one) => one.includes('/body/'))) assert.ok(ids.includes(name.split('/')[3] ?? ''), name)
     assert.is(names.filter((name) => name.startsWith('inbox/')).length, 20)
     await withPlace(async (place) => {
       const { home: copy } = await take(`${place}/h`, await sealed(found))
       for (const state of ['new', 'hold'] as const) {
-        for (const queued of await queue.list(copy, BOB.key, state)) assert.ok(queued.size > 100, queued.id)
+        for (const queued of await queueread.list(copy, BOB.key, state)) assert.ok(queued.size > 100, queued.id)
       }
     })
   })
@@ -551,7 +552,7 @@ test('what moves or goes while it is copied is taken once, whole, or was settled
 test('a message that moves to a folder that was listed already is found all the same', async () => {
   await withHome(async (home) => {
     await put(home, 5)
-    const [queued] = await queue.list(home, BOB.key)
+    const [queued] = await queueread.list(home, BOB.key)
     if (queued === undefined) throw new Error('nothing waits')
     await queue.hold(home, queued)
     let listed = false

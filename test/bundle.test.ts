@@ -16,7 +16,8 @@ import { nodeSuite } from '../lib/crypto/suite-node.ts'
 import { importBundle } from '../lib/delivery/bundlein.ts'
 import { exportBundle } from '../lib/delivery/bundleout.ts'
 import { Station } from '../lib/delivery/station.ts'
-import { loadKeyring, updateContact } from '../lib/disk/keyring.ts'
+import { loadKeyring } from '../lib/disk/keyring.ts'
+import { updateContact } from '../lib/disk/contacts.ts'
 import { readReceipts } from '../lib/disk/receipts.ts'
 import {
   BundleWriter,

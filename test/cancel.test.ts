@@ -6,6 +6,7 @@ import * as assert from 'uvu/assert'
 
 import { fatesOf } from '../lib/delivery/fate.ts'
 import * as queue from '../lib/disk/queue.ts'
+import * as queueread from '../lib/disk/queueread.ts'
 import type { Queued } from '../lib/disk/queued.ts'
 import { readEvents } from '../lib/disk/queuelog.ts'
 import { ends, links, outcomes, send, type Side, text, until, waiting, Wild, withPair } from './pair.ts'
@@ -31,7 +32,7 @@ async function offered(alice: Side, count: number): Promise<{ all: Queued[]; pee
 }
 
 const states = async (side: Side): Promise<number[]> =>
-  Promise.all((['new', 'hold', 'failed'] as const).map((state) => queue.count(side.home, side.contact.key, state)))
+  Promise.all((['new', 'hold', 'failed'] as const).map((state) => queueread.count(side.home, side.contact.key, state)))
 
 test('an ACK after CANCEL counts, whoever dropped the transfer and wherever the message lies by then', async () => {
   await withPair(async (alice) => {

@@ -14,10 +14,12 @@ import { Station } from '../lib/delivery/station.ts'
 import { Config } from '../lib/disk/config.ts'
 import type { Contact } from '../lib/disk/contact.ts'
 import type { Home } from '../lib/disk/home.ts'
-import { loadKeyring, updateContact } from '../lib/disk/keyring.ts'
+import { loadKeyring } from '../lib/disk/keyring.ts'
+import { updateContact } from '../lib/disk/contacts.ts'
 import { tryLock } from '../lib/disk/lock.ts'
 import { listMaildir } from '../lib/disk/maildir.ts'
 import * as queue from '../lib/disk/queue.ts'
+import * as queueread from '../lib/disk/queueread.ts'
 import type { Queued } from '../lib/disk/queued.ts'
 import { BYE, type Frame, REFUSE } from '../lib/wire/frame.ts'
 import { FakeClock, settle } from './netkit.ts'
@@ -249,7 +251,7 @@ test('an expired message that two sessions come across bounces once and ends nei
     const two = await sessions(alice, bob)
     assert.equal(await ends(one.a, two.a, one.b, two.b), ['done', 'done', 'done', 'done'])
     assert.is((await inboxOf(alice)).length, 2)
-    assert.is(await queue.count(alice.home, alice.contact.key, 'failed'), 2)
+    assert.is(await queueread.count(alice.home, alice.contact.key, 'failed'), 2)
     assert.equal(outcomes(alice).sort(), queued.map(({ id }) => `failed expired ${id}`).sort())
     assert.equal(await inboxOf(bob), [])
   })
@@ -268,7 +270,7 @@ test('a message refused for good bounces once, is told before the session ends, 
     await peer.link.send({ type: 'refuse', id: queued.id, code: REFUSE.POLICY, retry: 0 })
     await until(() => outcomes(alice).length > 0)
     assert.equal(outcomes(alice), [`failed policy ${queued.id}`])
-    const [failed] = await queue.list(alice.home, alice.contact.key, 'failed')
+    const [failed] = await queueread.list(alice.home, alice.contact.key, 'failed')
     assert.ok(failed)
     await queue.retry(alice.home, failed)
     a.poke()

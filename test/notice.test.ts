@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
-import * as queue from '../lib/disk/queue.ts'
+import * as queueread from '../lib/disk/queueread.ts'
 import { note, readLog } from '../lib/disk/queuelog.ts'
 import { send, text, waiting, withPair } from './pair.ts'
 import { pause, type Peer, Stage } from './peer.ts'
@@ -191,7 +191,7 @@ test('given up by a process that dies between the steps: one bounce, one failed 
       const died = await bob.station.postmaster.expire(bob.contact).then(() => false, () => true)
       assert.is(died, step !== undefined)
     }
-    assert.is(await queue.count(bob.home, bob.contact.key, 'failed'), 1)
+    assert.is(await queueread.count(bob.home, bob.contact.key, 'failed'), 1)
     assert.is(await waiting(bob), 0)
     assert.is((await bob.home.files.list(bob.home.at('inbox', 'new'))).length, 1)
   })

@@ -18,7 +18,7 @@ import { type Home, realDoors } from '../lib/disk/home.ts'
 import { createIdentity } from '../lib/disk/identity.ts'
 import { importToken } from '../lib/disk/import.ts'
 import { type Keyring, loadKeyring } from '../lib/disk/keyring.ts'
-import * as queue from '../lib/disk/queue.ts'
+import * as queueread from '../lib/disk/queueread.ts'
 import type { Queued, QueuedOptions } from '../lib/disk/queued.ts'
 import { discard, type PartSource, stageBody } from '../lib/disk/staging.ts'
 import { freePort } from '../lib/net/freeport.ts'
@@ -119,7 +119,7 @@ export async function inboxOf({ home }: Side): Promise<string[]> {
 export const short = (queued: { id: string }[]): string[] => queued.map(({ id }) => id.slice(0, 32)).sort()
 
 export async function waiting({ home, contact }: Side): Promise<number> {
-  return queue.count(home, contact.key)
+  return queueread.count(home, contact.key)
 }
 
 export interface Pair {

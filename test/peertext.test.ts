@@ -14,7 +14,7 @@ import * as assert from 'uvu/assert'
 
 import { utf8 } from '../lib/base/bytes.ts'
 import { nodeFiles } from '../lib/disk/files.ts'
-import { loadSelf } from '../lib/disk/identity.ts'
+import { loadSelf } from '../lib/disk/self.ts'
 import { saveFile } from '../lib/disk/savefile.ts'
 import type { Frame } from '../lib/wire/frame.ts'
 import { callAs, SETTINGS } from './caller.ts'

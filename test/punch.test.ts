@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
-import { updateContact } from '../lib/disk/keyring.ts'
+import { updateContact } from '../lib/disk/contacts.ts'
 import type { Address } from '../lib/wire/address.ts'
 import type { Ran } from './command.ts'
 import { type Peer, Stage, until } from './peer.ts'

@@ -19,6 +19,7 @@ import type { FileHandle, Files } from '../lib/disk/files.ts'
 import { createHome, realDoors, type Home } from '../lib/disk/home.ts'
 import { openOutgoing } from '../lib/disk/outgoing.ts'
 import * as queue from '../lib/disk/queue.ts'
+import * as queueread from '../lib/disk/queueread.ts'
 import { compareNames, parseQueueName, type Queued } from '../lib/disk/queued.ts'
 import { note, outcomeOf, readLog } from '../lib/disk/queuelog.ts'
 import { sweep } from '../lib/disk/sweep.ts'
@@ -181,18 +182,18 @@ test('listing is in order of creation and can be paged; finding goes by prefix',
     const staged = await stage(home, octets(utf8('x')))
     const sent = await acceptAll(home, nodeSuite, ME, Array.from({ length: 25 }, () => ({ to: BOB, staged, header: {} })))
     const big = await send(home, BOB, pattern(70_000))
-    const listed = await queue.list(home, BOB.key)
+    const listed = await queueread.list(home, BOB.key)
     assert.equal(listed, [...sent, big])
     assert.equal(listed.map((q) => q.created), listed.map((q) => q.created).sort((a, b) => (a < b ? -1 : 1)))
-    const page = await queue.list(home, BOB.key, 'new', { after: sent[9]?.file as string, limit: 5 })
+    const page = await queueread.list(home, BOB.key, 'new', { after: sent[9]?.file as string, limit: 5 })
     assert.equal(page, sent.slice(10, 15))
-    assert.is(await queue.count(home, BOB.key), 26)
-    assert.equal(await queue.find(home, big.id.slice(0, 12)), [big])
-    assert.equal(await queue.find(home, 'f'.repeat(64)), [])
-    assert.equal(await queue.keys(home), [BOB.key])
-    assert.equal(await queue.list(home, EVE.key), [])
+    assert.is(await queueread.count(home, BOB.key), 26)
+    assert.equal(await queueread.find(home, big.id.slice(0, 12)), [big])
+    assert.equal(await queueread.find(home, 'f'.repeat(64)), [])
+    assert.equal(await queueread.keys(home), [BOB.key])
+    assert.equal(await queueread.list(home, EVE.key), [])
     writeFileSync(home.at('queue', BOB.key, 'new', 'README'), 'not ours')
-    assert.is(await queue.count(home, BOB.key), 26)
+    assert.is(await queueread.count(home, BOB.key), 26)
   })
 })
 
@@ -211,7 +212,7 @@ test('settling removes everything of a message and may be repeated', async () =>
     const queued = await accept(home, nodeSuite, ME, draft)
     await discard(home, staged)
     const small = await send(home, BOB, 'small')
-    assert.equal((await queue.list(home, BOB.key))[0]?.opts, { expires: 5, tag: 'df' })
+    assert.equal((await queueread.list(home, BOB.key))[0]?.opts, { expires: 5, tag: 'df' })
     await queue.settle(home, [queued, small], new Map([[small.id, 12]]))
     await queue.settle(home, [queued, small])
     assert.equal(tree(home, `queue/${BOB.key}`), [`queue/${BOB.key}/log`])
@@ -225,7 +226,7 @@ test('a message that was held back meanwhile is settled where it is', async () =
     const queued = await send(home, BOB, 'x')
     assert.ok(await queue.hold(home, queued))
     await queue.settle(home, [queued])
-    assert.is(await queue.count(home, BOB.key, 'hold'), 0)
+    assert.is(await queueread.count(home, BOB.key, 'hold'), 0)
   })
 })
 
@@ -235,9 +236,9 @@ test('hold, release, fail, retry and drop move a message and keep what it is', a
     const draft = { to: BOB, staged, header: {}, opts: { expires: 1, tag: 't' } }
     const queued = await accept(home, nodeSuite, ME, draft)
     const at = async (state: 'new' | 'hold' | 'failed'): Promise<Queued> =>
-      (await queue.list(home, BOB.key, state))[0] as Queued
+      (await queueread.list(home, BOB.key, state))[0] as Queued
     assert.ok(await queue.hold(home, queued))
-    assert.is(await queue.count(home, BOB.key), 0)
+    assert.is(await queueread.count(home, BOB.key), 0)
     assert.not.ok(await queue.hold(home, queued), 'not in new/ any more')
     assert.ok(await queue.release(home, await at('hold')))
     assert.ok(await queue.fail(home, await at('new'), 'too-big', 'more than 1 MiB'))
@@ -249,7 +250,7 @@ test('hold, release, fail, retry and drop move a message and keep what it is', a
     const again = await at('new')
     assert.equal(again.opts, { tag: 't', retried: 1 }, 'an expiry that has passed would end it at once')
     await queue.drop(home, [again])
-    assert.equal(await queue.find(home, queued.id), [])
+    assert.equal(await queueread.find(home, queued.id), [])
     assert.equal(readdirSync(home.at('queue', BOB.key, 'body')), [])
     assert.equal(readdirSync(home.at('queue', BOB.key, 'opts')), [])
   })
@@ -328,7 +329,7 @@ test('a disk that fills up at any step leaves nothing in the queue, in sent/ or 
         else assert.is((error as { code?: string }).code, 'ENOSPC')
         armed = false
         if (staged !== undefined) await discard(home, staged)
-        assert.equal(await queue.list(home, BOB.key), [first])
+        assert.equal(await queueread.list(home, BOB.key), [first])
         assert.equal(tree(home, `queue/${EVE.key}`, 'queue/stage', 'sent/tmp', 'files'), [], `step ${step}`)
         assert.equal(tree(home, `queue/${BOB.key}`), [`queue/${BOB.key}/new/${first.file}`])
         assert.is(readdirSync(home.at('sent/cur')).length, 1)
@@ -374,7 +375,7 @@ test('eight processes at once give every message its own time and lose none', as
     const runs = Array.from({ length: 8 }, () => execa('node', ['--import', 'tsx', script, home.path, '50']))
     const lines = (await Promise.all(runs)).flatMap((run) => run.stdout.split('\n'))
     assert.is(lines.length, 400)
-    const listed = await queue.list(home, BOB.key)
+    const listed = await queueread.list(home, BOB.key)
     assert.is(listed.length, 400)
     assert.is(new Set(listed.map(({ created }) => created)).size, 400)
     assert.equal([...lines].sort(), listed.map(({ file }) => file).sort())
@@ -448,7 +449,7 @@ test('the log can not stop an ACK: a full disk costs the line only', async () =>
   await withHome(async (home) => {
     const queued = await send(home, BOB, 'x')
     await queue.settle(home, [queued])
-    assert.is(await queue.count(home, BOB.key), 0)
+    assert.is(await queueread.count(home, BOB.key), 0)
   }, files)
 })
 

@@ -10,7 +10,7 @@ import { nextAttempt } from '../lib/delivery/schedule.ts'
 import { Config } from '../lib/disk/config.ts'
 import { type Home, openHome, realDoors } from '../lib/disk/home.ts'
 import { loadKeyring } from '../lib/disk/keyring.ts'
-import * as queue from '../lib/disk/queue.ts'
+import * as queueread from '../lib/disk/queueread.ts'
 import { outcomeOf, readEvents, readLog } from '../lib/disk/queuelog.ts'
 import { inboxOf, send, short, type Side, text, until, waiting, withPair } from './pair.ts'
 import { VirtualClock } from './virtualclock.ts'
@@ -135,7 +135,7 @@ test('a dead contact is called by the schedule, once each time however many mess
       for await (const { event } of readEvents(home, alice.contact.key)) events.push(event)
       assert.equal(events.filter((event) => event !== 'notice'), vain.map(() => 'attempt'), 'one line a call')
       const log = await readLog(home, alice.contact.key)
-      const [oldest] = await queue.list(home, alice.contact.key)
+      const [oldest] = await queueread.list(home, alice.contact.key)
       assert.equal([log.count, log.last?.next], [vain.length, vain.at(-1)?.next])
       assert.is(outcomeOf(log, oldest?.id ?? '', oldest?.created ?? 0n).attempts, vain.length)
 

@@ -4,7 +4,7 @@
 import { concat, hex, utf8, Writer } from '../lib/base/bytes.ts'
 import { systemRandom } from '../lib/base/random.ts'
 import { nodeSuite } from '../lib/crypto/suite-node.ts'
-import { loadSelf } from '../lib/disk/identity.ts'
+import { loadSelf } from '../lib/disk/self.ts'
 import { appendRecords } from '../lib/disk/durable.ts'
 import { HELLO_SIZE } from '../lib/wire/hello.ts'
 import { helloWith, type Keys, keysOf, type Lie } from './caller.ts'

@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert'
 
 import { hex, utf8 } from '../lib/base/bytes.ts'
 import { base58 } from '../lib/base/key.ts'
-import { loadSelf } from '../lib/disk/identity.ts'
+import { loadSelf } from '../lib/disk/self.ts'
 import { DATA_MAX, dataSize } from '../lib/wire/frame.ts'
 import { HELLO_SIZE } from '../lib/wire/hello.ts'
 import { callAs, helloOf, knock, SETTINGS } from './caller.ts'

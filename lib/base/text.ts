@@ -14,9 +14,10 @@ export function isAscii(text: string): boolean {
 /**
  * What must not reach a terminal raw: C0, DEL and C1 (U+009B alone starts an escape sequence), line and paragraph
  * separators, unpaired surrogates, everything that reorders or annotates, a byte order mark, language tags.
- * Joiners and variation selectors stay: emoji and many scripts are built with them.
+ * Joiners and variation selectors stay: emoji and many scripts are built with them. A function, as other patterns that
+ * ask Unicode's tables: V8 reads those when it makes the pattern, which takes a start longer than most files.
  */
-const UNPRINTABLE =
+const unprintable = (): RegExp =>
   /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Bidi_Control}\u206a-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff\u{e0000}-\u{e001f}]/gu
 
 function escape(char: string): string {
@@ -30,14 +31,14 @@ function escape(char: string): string {
 
 /** One line, fit for a terminal: controls, escapes, line breaks, bidi marks and lone surrogates become `\x1b`, `\u202e`. */
 export function printable(text: string): string {
-  return isAscii(text) ? text : text.replace(UNPRINTABLE, escape)
+  return isAscii(text) ? text : text.replace(unprintable(), escape)
 }
 
 /** As printable, but line feeds and tabs stay: for a text shown in several lines. CR LF counts as one line feed. */
 export function printableLines(text: string): string {
   return text
     .replace(/\r\n/g, '\n')
-    .replace(UNPRINTABLE, (char) => (char === '\n' || char === '\t' ? char : escape(char)))
+    .replace(unprintable(), (char) => (char === '\n' || char === '\t' ? char : escape(char)))
 }
 
 /** Text in single quotes for a message, shortened to 60 characters. */

@@ -6,7 +6,7 @@ import { printable } from '../base/text.ts'
 import type { Suite } from '../crypto/suite.ts'
 import type { Config } from '../disk/config.ts'
 import type { Home } from '../disk/home.ts'
-import type { Self } from '../disk/identity.ts'
+import type { Self } from '../disk/self.ts'
 import type { Keyring } from '../disk/keyring.ts'
 import type { Meeting } from '../disk/meetings.ts'
 

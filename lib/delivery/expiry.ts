@@ -1,7 +1,7 @@
 // Messages whose time is over are given up even if their contact is never met: p2p-send --expires.
 
 import type { Home } from '../disk/home.ts'
-import { describe } from '../disk/queue.ts'
+import { describe } from '../disk/queueread.ts'
 import { parseQueueName, queuePath, type Queued } from '../disk/queued.ts'
 
 /** For people. */

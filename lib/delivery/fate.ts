@@ -2,7 +2,7 @@
 // queue says whether it still waits, its log what happened to one that is gone.
 
 import type { Home } from '../disk/home.ts'
-import { describe, names } from '../disk/queue.ts'
+import { describe, names } from '../disk/queueread.ts'
 import { type AddressFailure, readEvents } from '../disk/queuelog.ts'
 import { headPath, type Named, type QueueState } from '../disk/queued.ts'
 

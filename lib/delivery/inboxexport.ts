@@ -49,7 +49,7 @@ async function* written(context: Context, all: Conversation, rows: number[], for
   const encoder = new TextEncoder()
   for (const row of rows) {
     const node = all.node(row)
-    if (call.signal.aborted || call.out.closed.aborted) return
+    if (call.over) return
     const { id } = node.digest
     if (id !== undefined && said.has(id)) continue // a note to oneself is in both boxes
     if (id !== undefined) said.add(id)

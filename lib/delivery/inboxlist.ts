@@ -6,11 +6,12 @@ import { EX, Failure } from '../base/fail.ts'
 import { localTime, parseTime } from '../base/text.ts'
 import { arrivals, cursorsOf, parseCursor, type Arrival } from '../disk/arrivals.ts'
 import { Conversation } from '../disk/conversation.ts'
-import type { Home } from '../disk/home.ts'
-import { accepts, describe, findMessage, listMessages, passes, type Depth, type Filter, type Message, type View } from '../disk/inboxview.ts'
-import type { Keyring } from '../disk/keyring.ts'
+import { openHome, type Home } from '../disk/home.ts'
+import { accepts, describe, findMessage, listMessages, passes, rollFor, type Depth, type Filter, type Message, type View } from '../disk/inboxview.ts'
+import { loadKeyring, type Keyring } from '../disk/keyring.ts'
 import { seenEnd } from '../disk/seen.ts'
 import type { Call } from '../edge/cli.ts'
+import { ndjson } from '../edge/output.ts'
 import { goneRecord, messageRecord, MESSAGE_TYPES, type MessageInfo } from '../wire/record.ts'
 import { listLine } from './inboxlines.ts'
 
@@ -24,6 +25,16 @@ export interface Context {
   home: Home
   keyring: Keyring
   view: View
+}
+
+/** Says which contacts are damaged. */
+export async function openInbox(call: Call): Promise<Context> {
+  const home = await openHome({ flag: call.value('home'), env: process.env })
+  const keyring = await loadKeyring(home)
+  for (const { failure } of keyring.problems) call.report(failure)
+  const { self } = keyring
+  const nameOf = (key: string): string | undefined => keyring.byKey(key)?.name ?? (key === self.key ? self.name : undefined)
+  return { call, home, keyring, view: { home, nameOf, self: self.key } }
 }
 
 /** Tells what is there, or what comes after a cursor; with --follow until the signal says so. */
@@ -123,6 +134,7 @@ async function listNow(context: Context, filter: Filter, before = Infinity): Pro
   const depth = depthOf(call)
   let all: Conversation | undefined
   const hidden = new Set<string>()
+  const roll = await rollFor(view, filter, box)
   const tell = async (): Promise<void> => {
     const cursors = call.out.json ? await cursorsOf(home, batch.map(({ entry }) => entry)) : new Map<string, number>()
     const told = batch.filter(({ entry, info }) => {
@@ -130,23 +142,21 @@ async function listNow(context: Context, filter: Filter, before = Infinity): Pro
       return (info.cursor ?? 0) <= before
     })
     const [first] = told
-    if (depth !== 'headers' && first !== undefined) all ??= await Conversation.about(view, first.entry.time)
+    if (depth !== 'headers' && first !== undefined) all ??= await Conversation.about(view, first.entry.time, roll, batch)
     batch = []
     for (const { info } of told) {
       await all?.fold(info)
       if (!call.out.json && filter.types === undefined) for (const id of all?.idsAbout(info.id ?? '') ?? []) hidden.add(id)
     }
-    for (const { info } of told) {
-      count += 1
-      if (!hidden.has(info.id ?? '')) await tellMessage(call, info)
-    }
+    count += told.length
+    await tellAll(call, told.map(({ info }) => info).filter(({ id = '' }) => !hidden.has(id)))
   }
-  for await (const message of listMessages(view, filter, depth, box)) {
+  for await (const message of listMessages(view, filter, depth, box, roll)) {
     // Nobody reads receipts one by one: they are told with what was read.
     if (!call.out.json && depth !== 'headers' && filter.types === undefined && message.info.receipt !== undefined) continue
     batch.push(message)
     if (batch.length >= BATCH) await tell()
-    if (call.signal.aborted || call.out.closed.aborted) return count
+    if (call.over) return count
   }
   await tell()
   return count
@@ -194,9 +204,21 @@ async function tellArrival({ call, view }: Context, filter: Filter, arrival: Arr
   return 1
 }
 
-async function tellMessage(call: Call, info: MessageInfo): Promise<void> {
-  if (call.flag('id')) {
-    if (info.id !== undefined) await call.out.datum(info.id)
-  } else if (call.flag('path')) await call.out.datum(info.path ?? '')
-  else await call.out.record(messageRecord(info), () => listLine(info))
+function tellMessage(call: Call, info: MessageInfo): Promise<void> {
+  return tellAll(call, [info])
+}
+
+async function tellAll(call: Call, all: MessageInfo[]): Promise<void> {
+  if (call.flag('id') || call.flag('path')) {
+    for (const { id, path = '' } of all) {
+      if (call.flag('path')) await call.out.datum(path)
+      else if (id !== undefined) await call.out.datum(id)
+    }
+    return
+  }
+  await call.out.records(lines(all))
+}
+
+function* lines(all: MessageInfo[]): Generator<{ json: () => string; human: () => string }> {
+  for (const info of all) yield { json: () => ndjson(messageRecord(info)), human: () => listLine(info) }
 }

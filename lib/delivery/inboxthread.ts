@@ -15,7 +15,7 @@ export async function thread({ call, view }: Context): Promise<void> {
   const all = await Conversation.read(view)
   const infos: MessageInfo[] = []
   for (const node of all.thread(id)) {
-    if (call.signal.aborted || call.out.closed.aborted) return
+    if (call.over) return
     const message = await all.message(node.row, call.out.json ? 'text' : 'parts')
     if (message === undefined) continue // deleted a moment ago
     message.info.depth = node.depth

@@ -2,7 +2,7 @@
 // answers, moves what waits on both sides, and says what was tried if nobody answered.
 
 import type { Contact } from '../disk/contact.ts'
-import { names } from '../disk/queue.ts'
+import { names } from '../disk/queueread.ts'
 import { localAddresses } from '../net/interfaces.ts'
 import type { Guard } from '../net/guard.ts'
 import type { Link } from '../net/link.ts'

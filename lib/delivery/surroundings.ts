@@ -1,7 +1,7 @@
 // Where this home and the commands are, as p2p-id setup writes it into other programs' configurations.
 
 import type { Home } from '../disk/home.ts'
-import { loadSelf } from '../disk/identity.ts'
+import { loadSelf } from '../disk/self.ts'
 import { programFolder, siblingPaths } from '../edge/dispatch.ts'
 import type { Surroundings } from '../edge/snippet.ts'
 

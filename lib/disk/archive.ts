@@ -10,7 +10,7 @@ import { readText } from './durable.ts'
 import { parseHomeFile, writeHomeFile } from './home.ts'
 import { claim, type Held, tryLock, withLock } from './lock.ts'
 import { writeOut } from './outfile.ts'
-import { count, keys } from './queue.ts'
+import { count, keys } from './queueread.ts'
 
 import type { Hash } from '../wire/envelope.ts'
 import type { Home } from './home.ts'

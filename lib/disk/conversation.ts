@@ -66,18 +66,31 @@ export class Conversation {
     return Conversation.#read(view)
   }
 
-  /** Only what is said about messages of `since` (Unix us) or later: for fold(), and idsAbout() of what was folded. */
-  static about(view: View, since: bigint): Promise<Conversation> {
-    return Conversation.#read(view, since - OVERTAKEN_US, isSaying)
+  /**
+   * Only what is said about messages of `since` (Unix us) or later: for fold(), and idsAbout() of what was folded. What
+   * the caller has listed and read a moment ago, with its parts at least, is not looked at again.
+   */
+  static about(view: View, since: bigint, listed?: MailRoll, read: readonly Message[] = []): Promise<Conversation> {
+    return Conversation.#read(view, since - OVERTAKEN_US, listed, read)
   }
 
-  static async #read(view: View, since?: bigint, worth?: (digest: Digest) => boolean): Promise<Conversation> {
-    const roll = await MailRoll.read(view.home, ['inbox', 'sent'], since)
+  static async #read(view: View, since?: bigint, listed?: MailRoll, read: readonly Message[] = []): Promise<Conversation> {
+    const roll = await MailRoll.read(view.home, ['inbox', 'sent'], since, listed)
     const all = new Conversation(view, roll)
+    const worth = since === undefined ? undefined : isSaying
+    const known = new Uint8Array(roll.count)
+    for (const { entry, info } of read) {
+      const row = roll.find(entry.box, entry.base)
+      if (row < 0) continue
+      known[row] = 1
+      const digest = digestOf(info)
+      if (worth?.(digest) !== false) all.#note(row, digest)
+    }
     for (const box of ['inbox', 'sent'] as const) {
       await readDigests(view.home, box, {
         roll,
         worth,
+        known: read.length === 0 ? undefined : known,
         whole: since === undefined,
         describe: (entry: MailEntry) => describe(view, entry, 'parts'),
         take: (row, digest) => all.#note(row, digest),
@@ -169,7 +182,7 @@ export class Conversation {
 
   /** Adds to a message what later ones say about it: the latest edit, a recall, the latest reaction of each, its reading. */
   async fold(info: MessageInfo): Promise<void> {
-    const number = info.id === undefined ? 0 : this.#ids.find(info.id)
+    const number = info.id === undefined || this.#ids.count === 0 ? 0 : this.#ids.find(info.id)
     if (number === 0) return // nobody speaks of it
     this.#party(number, this.#keyNumber(info.key), this.#keyNumber(info.toKey))
     const reactions = new Map<string, Reaction>()

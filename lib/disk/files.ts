@@ -35,8 +35,6 @@ import {
   write as writeLater,
   writeSync,
 } from 'node:fs'
-import { promisify } from 'node:util'
-
 import { isCode } from '../base/fail.ts'
 
 export interface FileHandle {
@@ -70,6 +68,8 @@ export type OpenMode = 'read' | 'own' | 'append' | 'create' | 'update'
 
 export interface Files {
   read(path: string): Promise<Uint8Array>
+  /** The same of a file of the home itself if it has less than `size` bytes, else nothing. */
+  short(path: string, size: number): Promise<Uint8Array | undefined>
   open(path: string, mode: OpenMode): Promise<FileHandle>
   /** lstat; undefined if nothing is there. */
   stat(path: string): Promise<Stat | undefined>
@@ -118,21 +118,22 @@ const IN_PLACE = 64 * 1024
 const PIECE = 128
 
 /** Listings made in place: a command that only looks ends without ever starting node's threads. */
-let inPlace = 8
+let inPlace = 16
 /** Bytes of a directory that has few names in it: what file systems call its size grows with their number. */
 const FEW = 16 * 1024
 
 /** See manyThreads(). */
 const THREADS = 32
 
-const open = promisify(openLater)
-const readAt = promisify(readLater)
-const writeAt = promisify(writeLater)
-const fdatasync = promisify(fdatasyncLater)
-const fsync = promisify(fsyncLater)
-const opendir = promisify(opendirLater)
-const readdir = promisify(readdirLater)
-const unlink = promisify(unlinkLater)
+/** What `start` hands on when another thread has done it. */
+function later<T>(start: (done: (error: Error | null, value: T) => void) => void): Promise<T> {
+  return new Promise((resolve, reject) => start((error, value) => (error instanceof Error ? reject(error) : resolve(value))))
+}
+
+/** For what hands on nothing: fsync(2) and the like. */
+function done(start: (done: (error: Error | null) => void) => void): Promise<void> {
+  return later<void>((end) => start((error) => end(error, undefined)))
+}
 
 class NodeFileHandle implements FileHandle {
   /** Undefined once closed: the number may be another file by then. */
@@ -179,7 +180,7 @@ class NodeFileHandle implements FileHandle {
     if (!this.#foreign && into.length <= IN_PLACE) return readSync(this.#fd, into, 0, into.length, position)
     try {
       const from = this.#seekable ? position : null
-      return (await this.#elsewhere(readAt(this.#fd, into, 0, into.length, from))).bytesRead
+      return await this.#elsewhere(later<number>((end) => readLater(this.#fd, into, 0, into.length, from, end)))
     } catch (error) {
       if (!this.#seekable || !isCode(error, 'ESPIPE')) throw error
       this.#seekable = false // a pipe, as in -a <(command): read as it comes
@@ -191,16 +192,16 @@ class NodeFileHandle implements FileHandle {
     let at = 0
     while (at < bytes.length) {
       const to = position === undefined ? null : position + at
-      const left = bytes.length - at
+      const [from, left] = [at, bytes.length - at]
       at +=
         left <= IN_PLACE
-          ? writeSync(this.#fd, bytes, at, left, to)
-          : (await this.#elsewhere(writeAt(this.#fd, bytes, at, left, to))).bytesWritten
+          ? writeSync(this.#fd, bytes, from, left, to)
+          : await this.#elsewhere(later<number>((end) => writeLater(this.#fd, bytes, from, left, to, end)))
     }
   }
 
   async sync(): Promise<void> {
-    return this.#elsewhere(fdatasync(this.#fd))
+    return this.#elsewhere(done((end) => fdatasyncLater(this.#fd, end)))
   }
 
   async truncate(size: number): Promise<void> {
@@ -231,15 +232,28 @@ export function manyThreads(): void {
   delete process.env['UV_THREADPOOL_SIZE']
 }
 
+/** Where short files are read to. */
+let scratch = new Uint8Array(0)
+
 /** The real file system. */
 export const nodeFiles: Files = {
   async read(path) {
     return readFileSync(path)
   },
+  async short(path, size) {
+    if (scratch.length < size) scratch = new Uint8Array(size)
+    const fd = openSync(path, FLAGS.own)
+    try {
+      const read = readSync(fd, scratch, 0, size, null)
+      return read < size ? scratch.slice(0, read) : undefined
+    } finally {
+      closeSync(fd)
+    }
+  },
   async open(path, mode) {
     // What is made or changed is ours; a file to be read may be a pipe that nobody writes to yet.
     if (mode !== 'read') return new NodeFileHandle(openSync(path, FLAGS[mode], 0o600), false)
-    return new NodeFileHandle(await open(path, FLAGS.read), true)
+    return new NodeFileHandle(await later<number>((end) => openLater(path, FLAGS.read, end)), true)
   },
   async stat(path) {
     try {
@@ -261,7 +275,7 @@ export const nodeFiles: Files = {
   },
   async list(directory) {
     try {
-      return inPlace-- > 0 ? readdirSync(directory) : await readdir(directory)
+      return inPlace-- > 0 ? readdirSync(directory) : await later<string[]>((end) => readdirLater(directory, end))
     } catch (error) {
       if (isCode(error, 'ENOENT')) return []
       throw error
@@ -274,7 +288,7 @@ export const nodeFiles: Files = {
     }
     let dir: Dir
     try {
-      dir = await opendir(directory, { bufferSize: PIECE })
+      dir = await later<Dir>((end) => opendirLater(directory, { bufferSize: PIECE }, end))
     } catch (error) {
       if (isCode(error, 'ENOENT')) return
       throw error
@@ -306,7 +320,7 @@ export const nodeFiles: Files = {
   symlink: async (target, path) => symlinkSync(target, path),
   async unlink(path) {
     try {
-      await unlink(path) // frees blocks: this one may wait for the disk
+      await done((end) => unlinkLater(path, end)) // frees blocks: this one may wait for the disk
       return true
     } catch (error) {
       if (isCode(error, 'ENOENT')) return false
@@ -316,7 +330,7 @@ export const nodeFiles: Files = {
   async syncDir(directory) {
     const fd = openSync(directory, 'r')
     try {
-      await fsync(fd)
+      await done((end) => fsyncLater(fd, end))
     } finally {
       closeSync(fd)
     }

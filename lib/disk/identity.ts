@@ -3,33 +3,21 @@
 // a passphrase. A secret that others can read is refused. The identity file is written last: without it there is none.
 
 import { equal, utf8 } from '../base/bytes.ts'
-import { EX, Failure, ioFailure, Malformed } from '../base/fail.ts'
-import { base58 } from '../base/key.ts'
+import { EX, Failure } from '../base/fail.ts'
 import { checkName } from '../base/text.ts'
 import { type Invite, inviteExtension } from '../wire/invite.ts'
 import { statement, successorExtension } from '../wire/successor.ts'
-import { encodeToken, EXT_NAT, formatToken, parseToken, REVOKED_SEQ, TOKEN_NAME_MAX } from '../wire/token.ts'
-import { readText, replaceFile } from './durable.ts'
+import { encodeToken, EXT_NAT, formatToken, REVOKED_SEQ, TOKEN_NAME_MAX } from '../wire/token.ts'
+import { replaceFile } from './durable.ts'
 import { prepareHome, refuseIdentity, writeHomeFile } from './home.ts'
 import { withLock } from './lock.ts'
 import { decodeSecret, encodeSecret, PLAIN, readSecret, SEALED } from './secret.ts'
+import { loadSelf, selfOf, type Self } from './self.ts'
 
 import type { PrivateKey, Suite } from '../crypto/suite.ts'
 import type { Address } from '../wire/address.ts'
 import type { Token, TokenFields } from '../wire/token.ts'
 import type { Doors, Home, Location } from './home.ts'
-
-export interface Self {
-  /** Tells it from a Contact. */
-  readonly me: true
-  /** The name suggested to others. */
-  readonly name: string
-  /** base58 of `identity`. */
-  readonly key: string
-  readonly identity: Uint8Array
-  readonly token: Token
-  readonly tokenText: string
-}
 
 const LOCK = 'identity'
 const TRANSPORT_HEAD = '# p2p transport key: whoever has the next line can pose as you\n'
@@ -41,29 +29,6 @@ export const OLD_TRANSPORT = 'transport.old.key'
 
 /** So long contacts with an old token can still call. */
 export const OLD_KEY_MS = 30 * 86_400_000
-
-/** Who this home is. Throws Failure 78 if nobody yet, or if `token` is damaged. Does not touch a secret. */
-export async function loadSelf(home: Home): Promise<Self> {
-  const path = home.at('token')
-  let text: string | undefined
-  try {
-    text = await readText(home.files, path)
-    if (text === undefined) {
-      throw new Failure(EX.CONFIG, `no identity in ${home.path} (from ${home.source})`, 'p2p-id init')
-    }
-    return selfOf(parseToken(text), text.trim())
-  } catch (error) {
-    if (error instanceof Malformed || (error instanceof Failure && error.exit === EX.DATA)) {
-      throw new Failure(EX.CONFIG, `${path} is damaged: ${error.message}`)
-    }
-    throw ioFailure(error, `cannot read ${path}`)
-  }
-}
-
-function selfOf(token: Token, tokenText = formatToken(token)): Self {
-  const { name, identity } = token
-  return { me: true, name, key: base58(identity), identity, token, tokenText }
-}
 
 /**
  * The transport keys that contacts may use: the current one, then the one before it for 30 days (by the time stamp of

@@ -5,7 +5,7 @@
 import { equal } from '../base/bytes.ts'
 import { EX, Failure, ioFailure, Malformed } from '../base/fail.ts'
 import { replaceFile } from './durable.ts'
-import { loadSelf } from './identity.ts'
+import { loadSelf } from './self.ts'
 import { withLock } from './lock.ts'
 import { PLAIN, readSecret, SEALED } from './secret.ts'
 

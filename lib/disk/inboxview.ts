@@ -9,7 +9,7 @@ import { collect, looseText, openSource, readHeaders, readMail, type Headers, ty
 import { parseMessageRef } from '../wire/msgref.ts'
 import { infoOfHeaders, infoOfRead, recipientOf, TEXT_RECORD_MAX, typeOf, type MessageInfo } from '../wire/record.ts'
 import type { Home } from './home.ts'
-import { withMail, type Box, type MailEntry } from './maildir.ts'
+import { withMail, withMailSource, type Box, type MailEntry } from './maildir.ts'
 import { readDigests, type Digest } from './mailindex.ts'
 import { MailRoll } from './mailroll.ts'
 
@@ -57,8 +57,7 @@ export type Depth = 'headers' | 'parts' | 'text' | 'all'
 
 /** What an entry says; undefined if it is gone. A damaged message is described by its file name alone. */
 export async function describe(view: View, entry: MailEntry, depth: Depth): Promise<Message | undefined> {
-  return withMail(view.home, entry, async (handle, at) => {
-    const source = await openSource(handle)
+  return withMailSource(view.home, entry, async (source, at) => {
     let info: MessageInfo
     try {
       let headers: Headers
@@ -91,17 +90,31 @@ function sentInfo(view: View, headers: Headers, flags: string): Pick<MessageInfo
   return { to: (toKey === undefined ? undefined : view.nameOf(toKey)) ?? to, toKey, state }
 }
 
+/** What is in a box now, as far as a filter wants it. */
+export function rollFor(view: View, filter: Filter, box: Box): Promise<MailRoll> {
+  return MailRoll.read(view.home, [box], sinceOf(filter))
+}
+
+function sinceOf(filter: Filter): bigint {
+  return BigInt(Math.max(0, Math.floor((filter.since ?? 0) * 1000)))
+}
+
 /** The messages that pass, oldest first. */
-export async function* listMessages(view: View, filter: Filter, depth: Depth, box: Box = 'inbox'): AsyncGenerator<Message> {
+export async function* listMessages(
+  view: View,
+  filter: Filter,
+  depth: Depth,
+  box: Box = 'inbox',
+  listed?: MailRoll,
+): AsyncGenerator<Message> {
   const { key, types, grep, last } = filter
-  const since = BigInt(Math.max(0, Math.floor((filter.since ?? 0) * 1000)))
-  const roll = await MailRoll.read(view.home, [box], since)
+  const roll = listed ?? (await rollFor(view, filter, box))
   let rows = rowsOf(roll, filter)
   if (key !== undefined || types !== undefined) {
     const fitting = new Uint8Array(roll.count)
     await readDigests(view.home, box, {
       roll,
-      whole: since === 0n,
+      whole: sinceOf(filter) === 0n,
       rows,
       describe: (entry) => describe(view, entry, 'parts'),
       take: (row, digest) => void (fitting[row] = Number(fits(digest, filter))),

@@ -1,26 +1,20 @@
 // The keyring: oneself and every contact, read once, and the one resolver of names for all commands (p2p(7), names).
-// A damaged contact file hides that contact and no other. Changes are durable when a function returns, one file each,
-// replaced whole under a lock, so that no crash and no second process can lose a contact.
+// A damaged contact file hides that contact and no other. Nothing is changed here: contacts.ts.
 
-import { hex, utf8 } from '../base/bytes.ts'
+import { hex } from '../base/bytes.ts'
 import { EX, Failure, ioFailure, isCode } from '../base/fail.ts'
 import { base58, keyBytes } from '../base/key.ts'
-import { checkName, foldName, nearest, quote } from '../base/text.ts'
-import { decodeContact, encodeContact } from './contact.ts'
-import { replaceFile } from './durable.ts'
-import { loadSelf } from './identity.ts'
-import { dropInvite, endInvites } from './invites.ts'
-import { withLock } from './lock.ts'
+import { foldName, nearest, quote } from '../base/text.ts'
+import { decodeContact } from './contact.ts'
+import { loadSelf } from './self.ts'
 
 import type { Contact } from './contact.ts'
 import type { Home } from './home.ts'
-import type { Self } from './identity.ts'
+import type { Self } from './self.ts'
 
-const LOCK = 'keyring'
 const DOMAIN = '@p2p.invalid' // RFC 2606: no mail program can ever deliver there
-const REVOKED = '.revoked'
-const FILE = '.json'
-const LEFTOVER = /\.tmp\.[0-9a-f]+$/ // replaceFile's
+export const REVOKED = '.revoked'
+export const FILE = '.json'
 
 /** A contact file that cannot be used: 78, names the file. */
 export interface Problem {
@@ -120,7 +114,7 @@ export async function loadKeyring(home: Home): Promise<Keyring> {
   const self = await loadSelf(home)
   const contacts: Contact[] = []
   const problems: Problem[] = []
-  const names = await list(home)
+  const names = await contactFiles(home)
   const keys = names.filter((name) => name.endsWith(FILE)).map((name) => name.slice(0, -FILE.length))
   for (const key of keys.filter((each) => keyBytes(each) !== undefined)) {
     try {
@@ -134,7 +128,8 @@ export async function loadKeyring(home: Home): Promise<Keyring> {
   return new Keyring(self, contacts, problems)
 }
 
-async function list(home: Home): Promise<string[]> {
+/** Names of files in contacts/. */
+export async function contactFiles(home: Home): Promise<string[]> {
   try {
     return await home.files.list(home.at('contacts'))
   } catch (error) {
@@ -142,7 +137,8 @@ async function list(home: Home): Promise<string[]> {
   }
 }
 
-async function loadContact(home: Home, key: string, revoked: boolean): Promise<Contact | undefined> {
+/** Undefined if it is not there. Throws Failure 78 if it is damaged. */
+export async function loadContact(home: Home, key: string, revoked: boolean): Promise<Contact | undefined> {
   const path = home.at('contacts', key + FILE)
   let bytes: Uint8Array
   try {
@@ -156,83 +152,6 @@ async function loadContact(home: Home, key: string, revoked: boolean): Promise<C
   return contact
 }
 
-/** Runs `work` on a fresh keyring while no other process changes it. */
-export function changeKeyring<T>(home: Home, work: (keyring: Keyring) => Promise<T>): Promise<T> {
-  return withLock(home, LOCK, async () => {
-    // What a crash in the middle of a write has left; nobody else writes while the lock is held.
-    for (const name of await list(home)) if (LEFTOVER.test(name)) await home.files.unlink(home.at('contacts', name))
-    return work(await loadKeyring(home))
-  })
-}
-
-/** Durable when this returns. For use inside changeKeyring. */
-export async function writeContact(home: Home, contact: Contact): Promise<void> {
-  const path = home.at('contacts', contact.key + FILE)
-  try {
-    await replaceFile(home.files, home.random, path, encodeContact(contact))
-  } catch (error) {
-    throw ioFailure(error, `cannot write ${path}`)
-  }
-}
-
-/** Writes a whole contact, durably. */
-export async function saveContact(home: Home, contact: Contact): Promise<void> {
-  await withLock(home, LOCK, () => writeContact(home, contact))
-}
-
-/**
- * Changes one contact as it is on disk now, durably; nothing is written if nothing changed. Returns the contact after
- * the change; undefined if it was removed meanwhile.
- */
-export async function updateContact(
-  home: Home,
-  key: string,
-  change: (contact: Contact) => Contact,
-): Promise<Contact | undefined> {
-  return withLock(home, LOCK, async () => {
-    const held = await loadContact(home, key, await isRevoked(home, key))
-    if (held === undefined) return undefined
-    const changed = change(held)
-    if (hex(encodeContact(held)) !== hex(encodeContact(changed))) await writeContact(home, changed)
-    return changed
-  })
-}
-
-/** Gives a contact another name. Throws Failure 64 for a bad name, 73 if it is taken. */
-export async function renameContact(home: Home, key: string, text: string): Promise<Contact> {
-  const name = checkName(text)
-  return changeKeyring(home, async (keyring) => {
-    const held = keyring.byKey(key)
-    if (held === undefined) throw new Failure(EX.NO_CONTACT, `no contact with the key ${key}`)
-    const other = keyring.byName(name)
-    if (other !== undefined && other.key !== key) {
-      throw new Failure(EX.CANNOT_CREATE, `the name '${other.name}' is taken`, `p2p-id show ${other.name}`)
-    }
-    const renamed = { ...held, name }
-    await writeContact(home, renamed)
-    return renamed
-  })
-}
-
-/** Forgets a contact, durably; false if it was not there. A revocation is remembered for good. */
-export async function removeContact(home: Home, key: string): Promise<boolean> {
-  return withLock(home, LOCK, async () => {
-    await endInvites(home, key) // first: who used one could come back by it
-    await dropInvite(home, key)
-    const there = await home.files.unlink(home.at('contacts', key + FILE))
-    await home.files.syncDir(home.at('contacts'))
-    return there
-  })
-}
-
 export async function isRevoked(home: Home, key: string): Promise<boolean> {
   return (await home.files.stat(home.at('contacts', key + REVOKED))) !== undefined
-}
-
-/** Notes durably that an identity is revoked, whether it is a contact or not. False if that was known. */
-export async function noteRevocation(home: Home, key: string, tokenText: string): Promise<boolean> {
-  if (await isRevoked(home, key)) return false
-  const path = home.at('contacts', key + REVOKED)
-  await replaceFile(home.files, home.random, path, utf8(`${tokenText}\n`))
-  return true
 }

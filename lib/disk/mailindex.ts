@@ -52,6 +52,8 @@ export interface Wanted {
   whole: boolean
   /** Those of which something is to be known, whatever else the roll has; all without. */
   rows?: readonly number[] | undefined
+  /** 1 for each row of which the digest was worked out before. */
+  known?: Uint8Array | undefined
   describe: Describe
   /** False for a digest that nobody wants to know. */
   worth?: ((digest: Digest) => boolean) | undefined
@@ -68,14 +70,16 @@ export function isSaying({ type }: Digest): boolean {
 }
 
 /** Tells the digests of the mails of one box; of one that has vanished there is none. */
-export async function readDigests(home: Home, box: Box, { roll, whole, rows, describe, worth, take }: Wanted): Promise<void> {
+export async function readDigests(home: Home, box: Box, wanted: Wanted): Promise<void> {
+  const { roll, whole, rows, describe, worth, take, known: before } = wanted
+  if (before !== undefined && !hasOthers(roll, box, before)) return
   const path = home.at('mail.index', box)
-  const known = new Uint8Array(roll.count)
+  const known = before?.slice() ?? new Uint8Array(roll.count)
   let [lines, live] = [0, 0]
   await eachLine(home, path, (line) => {
     lines++
-    const row = line.isWhole() ? roll.find(box, line.base) : -1
-    if (row < 0) return
+    const row = roll.find(box, line.base)
+    if (row < 0 || before?.[row] === 1 || !line.isWhole()) return
     if (known[row] === 0) live++
     known[row] = 1
     if (worth?.(line) !== false) take(row, line)
@@ -100,6 +104,11 @@ export async function readDigests(home: Home, box: Box, { roll, whole, rows, des
     await add(home, path, written)
   }
   if (whole && lines > 2 * live + DEAD_MAX) await rewrite(home, path, roll, box)
+}
+
+function hasOthers(roll: MailRoll, box: Box, known: Uint8Array): boolean {
+  for (let row = 0; row < roll.count; row++) if (known[row] === 0 && roll.boxOf(row) === box) return true
+  return false
 }
 
 /** What a mail that was described with its parts says. */

@@ -2,7 +2,7 @@
 // cost a command next to nothing. A row stands for one mail as long as the roll lives; an entry is made when one is
 // wanted. Like a listing it is out of date a moment later.
 
-import { hexWord, mixWords, wordHex } from '../base/hexword.ts'
+import { mixWords } from '../base/hexword.ts'
 import type { Home } from './home.ts'
 import { changeTime, eachName, isOlder, parseEntry, type Box, type Folder, type MailEntry } from './maildir.ts'
 
@@ -19,27 +19,32 @@ const OURS = 1 << 10
 const SEEN = 1 << LETTERS.indexOf('S')
 
 const ID_WORDS = 4
-/** Rows that there is room for at first: what is not used takes no memory. */
-const FIRST_ROOM = 32_768
+/** Rows that there is room for at first, and how many times as many then: what is not used takes no memory. */
+const FIRST_ROOM = 1024
+const WIDER = 8
+/** So many rows are searched by their times. */
+const SEARCHED = 1000
 
-/** A name of ours, taken apart into `id`; the time, or -1 for another name. */
+const idBytes = Buffer.alloc(4 * ID_WORDS)
+const idView = new DataView(idBytes.buffer, idBytes.byteOffset, idBytes.length)
+
+/**
+ * A name of ours, taken apart into `id`; the time, or -1 for another name. Each number is read as a whole and held against
+ * what it would be written as: loops over characters take a process that has just begun many times as long.
+ */
 function parseOurs(name: string, id: Uint32Array): number {
   const dot = name.indexOf('.')
   const end = dot + 37
-  if (dot < 1 || dot > 16 || (name.charCodeAt(0) === 48 && dot > 1) || !name.startsWith('.p2p', dot + 33)) return -1
+  if (dot < 1 || dot > 16 || !name.startsWith('.p2p', dot + 33)) return -1
   if (end !== name.length && !name.startsWith(':2,', end)) return -1
-  let time = 0
-  for (let at = 0; at < dot; at++) {
-    const digit = name.charCodeAt(at) - 48
-    if (digit < 0 || digit > 9) return -1
-    time = time * 10 + digit
-  }
-  for (let word = 0; word < ID_WORDS; word++) {
-    const value = hexWord(name, dot + 1 + 8 * word)
-    if (value < 0) return -1
-    id[word] = value
-  }
-  return time <= Number.MAX_SAFE_INTEGER ? time : -1
+  const digits = name.slice(0, dot)
+  const time = Number(digits)
+  if (!Number.isSafeInteger(time) || time < 0 || String(time) !== digits) return -1
+  const hex = name.slice(dot + 1, dot + 33)
+  idBytes.write(hex, 'hex')
+  if (idBytes.toString('hex') !== hex) return -1
+  for (let word = 0; word < ID_WORDS; word++) id[word] = idView.getUint32(4 * word)
+  return time
 }
 
 /** The bits for what stands behind the base; -1 if they would not give it back. */
@@ -61,27 +66,36 @@ export class MailRoll {
   #times = new Float64Array(FIRST_ROOM)
   #ids = new Uint32Array(FIRST_ROOM * ID_WORDS)
   #states = new Uint16Array(FIRST_ROOM)
-  /** Rows of our own form by their ids, from 1 on; 0 for none. */
-  #slots = new Uint32Array(2 * FIRST_ROOM)
+  /** Rows of our own form by their ids, from 1 on; 0 for none. Made when it is first needed. */
+  #slots: Uint32Array | undefined
   /** Names that the columns cannot give, and rows of other forms by box and base. */
   readonly #names = new Map<number, string>()
   readonly #others = new Map<string, number>()
   readonly #id = new Uint32Array(ID_WORDS)
 
   readonly #seed: number
+  /** What it was read for. */
+  readonly #boxes: readonly Box[]
+  readonly #since: number
 
-  private constructor(home: Home) {
+  private constructor(home: Home, boxes: readonly Box[], since: number) {
     this.#home = home
+    this.#boxes = boxes
+    this.#since = since
     this.#seed = new DataView(home.random.bytes(4).slice().buffer).getUint32(0)
   }
 
-  /** What is in these boxes, oldest first; with `since` (Unix us) only what is not older. */
-  static async read(home: Home, boxes: readonly Box[], since = 0n): Promise<MailRoll> {
-    const roll = new MailRoll(home)
+  /**
+   * What is in these boxes, oldest first; with `since` (Unix us) only what is not older. What `known` has of them, read
+   * a moment ago, is not listed again.
+   */
+  static async read(home: Home, boxes: readonly Box[], since = 0n, known?: MailRoll): Promise<MailRoll> {
     const from = Number(since)
+    const roll = new MailRoll(home, boxes, from)
     for (const box of boxes) {
-      await eachName(home, box, (folder, name) => {
-        if (!name.startsWith('.') && !(from > 0 && isOlder(name, from))) roll.#put(box, folder, name)
+      if (known !== undefined && known.#since <= from && known.#boxes.includes(box)) roll.#takeOver(known, box, from)
+      else await eachName(home, box, (folder, name) => {
+        if (!name.startsWith('.') && !(from > 0 && isOlder(name, from))) roll.#append(box, folder, name)
       })
     }
     for (let row = 0; row < roll.#count; row++) {
@@ -120,8 +134,9 @@ export class MailRoll {
       const entry = parseEntry(this.#home, box, folder, name) as MailEntry
       return entry.time < 0n ? { ...entry, time: BigInt(time) } : entry
     }
-    const id32 = Array.from(this.#ids.subarray(row * ID_WORDS, (row + 1) * ID_WORDS), wordHex).join('')
-    const flags = [...LETTERS].filter((_, at) => (state & (1 << at)) !== 0).join('')
+    for (let word = 0; word < ID_WORDS; word++) idView.setUint32(4 * word, this.#ids[row * ID_WORDS + word] as number)
+    const id32 = idBytes.toString('hex')
+    const flags = (state & (NEW - 1)) === 0 ? '' : [...LETTERS].filter((_, at) => (state & (1 << at)) !== 0).join('')
     const base = `${time}.${id32}.p2p`
     const path = this.#home.at(box, folder, (state & BARE) === 0 ? `${base}:2,${flags}` : base)
     return { box, base, path, flags, time: BigInt(time), id32 }
@@ -130,7 +145,7 @@ export class MailRoll {
   /** The row of a mail by the name of its entry, flags or none behind it; -1 if it has none. */
   find(box: Box, name: string): number {
     const time = parseOurs(name, this.#id)
-    if (time >= 0) return (this.#slots[this.#slot(box, time)] as number) - 1
+    if (time >= 0) return this.#slots === undefined && this.#count <= SEARCHED ? this.#search(box, time) : this.#held(box, time)
     return this.#others.get(`${box}/${name.split(':2,', 1)[0]}`) ?? -1
   }
 
@@ -164,87 +179,150 @@ export class MailRoll {
     return parseFlags(name, name.indexOf('.') + 37) === (state & (BARE | (NEW - 1)))
   }
 
+  /** The row of a name, an old one if there is one. */
   #put(box: Box, folder: Folder, name: string): number {
-    const where = (folder === 'new' ? NEW : 0) | (box === 'sent' ? SENT : 0)
     const time = parseOurs(name, this.#id)
-    const flags = time < 0 ? -1 : parseFlags(name, name.indexOf('.') + 37)
-    if (time >= 0) {
-      const slot = this.#slot(box, time)
-      let row = (this.#slots[slot] as number) - 1
-      if (row < 0) {
-        row = this.#grow()
-        this.#times[row] = time
-        this.#ids.set(this.#id, row * ID_WORDS)
-        this.#slots[this.#slot(box, time)] = row + 1
-      }
-      this.#states[row] = OURS | where | (flags < 0 ? NAMED : flags)
-      if (flags < 0) this.#names.set(row, name)
-      else this.#names.delete(row)
-      return row
+    if (time < 0) return this.#putOther(box, folder, name)
+    let row = this.#held(box, time)
+    if (row < 0) {
+      row = this.#ours(time)
+      const slots = this.#slots as Uint32Array
+      slots[this.#slot(slots, box, time)] = row + 1
     }
+    this.#mark(row, box, folder, name)
+    return row
+  }
+
+  /** As put, but a name that comes again has two rows until they are ordered. */
+  #append(box: Box, folder: Folder, name: string): void {
+    const time = parseOurs(name, this.#id)
+    if (time < 0) this.#putOther(box, folder, name)
+    else this.#mark(this.#ours(time), box, folder, name)
+  }
+
+  /** A new row with this time and the id in `#id`. */
+  #ours(time: number): number {
+    const row = this.#grow()
+    this.#times[row] = time
+    this.#ids.set(this.#id, row * ID_WORDS)
+    return row
+  }
+
+  #mark(row: number, box: Box, folder: Folder, name: string): void {
+    const flags = parseFlags(name, name.indexOf('.') + 37)
+    this.#states[row] = OURS | whereOf(box, folder) | (flags < 0 ? NAMED : flags)
+    if (flags < 0) this.#names.set(row, name)
+    else this.#names.delete(row)
+  }
+
+  #putOther(box: Box, folder: Folder, name: string): number {
     const base = `${box}/${name.split(':2,', 1)[0]}`
     const row = this.#others.get(base) ?? this.#grow()
     if (!this.#others.has(base)) this.#times[row] = Number(parseEntry(this.#home, box, folder, name)?.time ?? -1)
     this.#others.set(base, row)
     this.#names.set(row, name)
-    this.#states[row] = NAMED | where
+    this.#states[row] = NAMED | whereOf(box, folder)
     return row
   }
 
-  /** Where the mail of this id in `#id` and this time stands, or would. */
-  #slot(box: Box, time: number): number {
-    const mask = this.#slots.length - 1
-    const id = this.#id
-    const sent = box === 'sent' ? SENT : 0
-    for (let slot = mixWords(id, this.#seed) & mask; ; slot = (slot + 1) & mask) {
-      const row = (this.#slots[slot] as number) - 1
-      if (row < 0) return slot
-      const at = row * ID_WORDS
-      const ids = this.#ids
-      if (
-        ids[at] === id[0] && ids[at + 1] === id[1] && ids[at + 2] === id[2] && ids[at + 3] === id[3] &&
-        this.#times[row] === time && ((this.#states[row] as number) & SENT) === sent
-      ) return slot
+  /** Another roll's rows of a box that are not older than `from`. */
+  #takeOver(known: MailRoll, box: Box, from: number): void {
+    for (let other = 0; other < known.#count; other++) {
+      if (known.timeOf(other) < from || known.boxOf(other) !== box) continue
+      const row = this.#grow()
+      this.#times[row] = known.timeOf(other)
+      this.#states[row] = known.#states[other] as number
+      for (let word = 0; word < ID_WORDS; word++) this.#ids[row * ID_WORDS + word] = known.#ids[other * ID_WORDS + word] as number
+      const name = known.#names.get(other)
+      if (name !== undefined) this.#names.set(row, name)
+    }
+  }
+
+  /** The row of the mail of the id in `#id` and this time, or -1. */
+  #held(box: Box, time: number): number {
+    if (this.#slots === undefined) this.#index(2 * this.#states.length)
+    const slots = this.#slots as unknown as Uint32Array
+    return (slots[this.#slot(slots, box, time)] as number) - 1
+  }
+
+  /** The same where rows are in order, for a few rows: a table takes longer to make. */
+  #search(box: Box, time: number): number {
+    let [low, high] = [0, this.#count]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (this.timeOf(middle) < time) low = middle + 1
+      else high = middle
+    }
+    for (let row = low; row < this.#count && this.timeOf(row) === time; row++) if (this.#isSame(row, box, time)) return row
+    return -1
+  }
+
+  #isSame(row: number, box: Box, time: number): boolean {
+    const state = this.#states[row] as number
+    const [at, id, ids] = [row * ID_WORDS, this.#id, this.#ids]
+    if ((state & OURS) === 0 || this.#times[row] !== time || ((state & SENT) !== 0) !== (box === 'sent')) return false
+    return ids[at] === id[0] && ids[at + 1] === id[1] && ids[at + 2] === id[2] && ids[at + 3] === id[3]
+  }
+
+  /** Where it stands in the table, or would. */
+  #slot(slots: Uint32Array, box: Box, time: number): number {
+    const mask = slots.length - 1
+    for (let slot = mixWords(this.#id, this.#seed) & mask; ; slot = (slot + 1) & mask) {
+      const row = (slots[slot] as number) - 1
+      if (row < 0 || this.#isSame(row, box, time)) return slot
     }
   }
 
   /** A new row. */
   #grow(): number {
     if (this.#count === this.#states.length) {
-      const room = 2 * this.#count
+      const room = WIDER * this.#count
       this.#times = widened(new Float64Array(room), this.#times)
       this.#ids = widened(new Uint32Array(room * ID_WORDS), this.#ids)
       this.#states = widened(new Uint16Array(room), this.#states)
-      this.#index(2 * room)
+      if (this.#slots !== undefined) this.#index(2 * room)
     }
     return this.#count++
   }
 
   #index(room: number): void {
-    this.#slots = new Uint32Array(room)
+    const slots = new Uint32Array(room)
+    this.#slots = slots
     const mask = room - 1
     for (let row = 0; row < this.#count; row++) {
       if (((this.#states[row] as number) & OURS) === 0) continue
       let slot = mixWords(this.#ids.subarray(row * ID_WORDS, (row + 1) * ID_WORDS), this.#seed) & mask
-      while (this.#slots[slot] !== 0) slot = (slot + 1) & mask
-      this.#slots[slot] = row + 1
+      while (slots[slot] !== 0) slot = (slot + 1) & mask
+      slots[slot] = row + 1
     }
   }
 
-  /** Of one instant: the inbox first, then by name. */
+  /** Of one instant: the inbox first, then by name; of one name the one that came later last. */
   #compare(a: number, b: number): number {
     const [one, other] = [this.entry(a), this.entry(b)]
     if (one.box !== other.box) return one.box === 'inbox' ? -1 : 1
-    return one.base < other.base ? -1 : 1
+    return one.base === other.base ? a - b : one.base < other.base ? -1 : 1
+  }
+
+  /** The rows in order, each mail once. */
+  #sorted(rows: Uint32Array): Uint32Array {
+    const times = this.#times
+    const apart = sortedByTime(rows, times)
+    if (apart !== undefined) return apart
+    rows.sort((a, b) => (times[a] as number) - (times[b] as number) || this.#compare(a, b))
+    return rows.filter((row, at) => {
+      const next = rows[at + 1]
+      if (next === undefined || times[next] !== times[row]) return true
+      const [one, other] = [this.entry(row), this.entry(next)]
+      return one.box !== other.box || one.base !== other.base // else it came again
+    })
   }
 
   /** Oldest first, and only what is not older than `from`. */
   #order(from: number): void {
     const times = this.#times
     const all = new Uint32Array(this.#count).map((_, row) => row)
-    const rows = (from > 0 ? all.filter((row) => (times[row] as number) >= from) : all).sort(
-      (a, b) => (times[a] as number) - (times[b] as number) || this.#compare(a, b),
-    )
+    const rows = this.#sorted(from > 0 ? all.filter((row) => (times[row] as number) >= from) : all)
     const names = new Map(this.#names)
     const [ids, states] = [this.#ids, this.#states]
     this.#times = new Float64Array(times.length)
@@ -256,14 +334,30 @@ export class MailRoll {
     for (const [to, row] of rows.entries()) {
       this.#times[to] = times[row] as number
       this.#states[to] = states[row] as number
-      this.#ids.set(ids.subarray(row * ID_WORDS, (row + 1) * ID_WORDS), to * ID_WORDS)
+      for (let word = 0; word < ID_WORDS; word++) this.#ids[to * ID_WORDS + word] = ids[row * ID_WORDS + word] as number
       const name = names.get(row)
       if (name === undefined) continue
       this.#names.set(to, name)
       if (((states[row] as number) & OURS) === 0) this.#others.set(`${this.boxOf(to)}/${name.split(':2,', 1)[0]}`, to)
     }
-    this.#index(this.#slots.length)
   }
+}
+
+const whereOf = (box: Box, folder: Folder): number => (folder === 'new' ? NEW : 0) | (box === 'sent' ? SENT : 0)
+
+/** The rows in the order of their times, by which V8 sorts without a call for each two; undefined if two have the same. */
+function sortedByTime(rows: Uint32Array, times: Float64Array): Uint32Array | undefined {
+  const rowOf = new Map<number, number>()
+  const sorted = new Float64Array(rows.length)
+  for (let at = 0; at < rows.length; at++) {
+    const row = rows[at] as number
+    sorted[at] = times[row] as number
+    rowOf.set(sorted[at] as number, row)
+  }
+  if (rowOf.size < rows.length) return undefined
+  sorted.sort()
+  for (let at = 0; at < rows.length; at++) rows[at] = rowOf.get(sorted[at] as number) as number
+  return rows
 }
 
 function widened<T extends { set: (from: T) => void }>(to: T, from: T): T {

@@ -20,11 +20,14 @@ export interface Outgoing {
   close(): Promise<void>
 }
 
-/** The message, or undefined if it is not waiting there any more. Throws Malformed if it is damaged on disk. */
-export async function openOutgoing(home: Home, hash: Hash, queued: Queued): Promise<Outgoing | undefined> {
+/**
+ * The message, or undefined if it is not waiting there any more; `file` if its own was read before. Throws Malformed if
+ * it is damaged on disk.
+ */
+export async function openOutgoing(home: Home, hash: Hash, queued: Queued, file?: Uint8Array): Promise<Outgoing | undefined> {
   let bytes: Uint8Array
   try {
-    bytes = await home.files.read(headPath(home, queued))
+    bytes = file ?? (await home.files.read(headPath(home, queued)))
   } catch (error) {
     if (isCode(error, 'ENOENT')) return undefined
     throw error

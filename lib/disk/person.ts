@@ -9,7 +9,7 @@ import { parseToken, type Token } from '../wire/token.ts'
 
 import type { Contact } from './contact.ts'
 import type { Home } from './home.ts'
-import type { Self } from './identity.ts'
+import type { Self } from './self.ts'
 import type { KnockRequest } from './quarantine.ts'
 
 type Rec = Record<string, unknown>

@@ -1,21 +1,16 @@
 // The waiting messages. Nothing here rewrites a message: it is read, moved between new/, hold/ and failed/ by
-// rename(2), and unlinked once the other side has it. Every step may be repeated after a crash. Reading costs one
-// listing and the entries asked for, so that a queue of a hundred thousand is as easy to work with as one of ten.
+// rename(2), and unlinked once the other side has it. Every step may be repeated after a crash. What only looks is in
+// queueread.ts.
 
-import { fromUtf8, Reader, utf8 } from '../base/bytes.ts'
+import { utf8 } from '../base/bytes.ts'
 import { isCode } from '../base/fail.ts'
-import { looksLikeKey } from '../base/key.ts'
 import { forAll } from '../base/parallel.ts'
 import { removeTree, replaceFile, unlessFull } from './durable.ts'
 import type { Home } from './home.ts'
 import {
   bodyPath,
-  compareNames,
   headPath,
-  isQueueName,
-  type Named,
   optionsPath,
-  parseQueueName,
   queuePath,
   STATES,
   type Queued,
@@ -27,101 +22,6 @@ import { markDelivered, withdrawSent } from './sent.ts'
 
 /** System calls at once. */
 const PARALLEL = 16
-
-const BODY_SIZE_AT = 93 // p2p-wire(7), "Envelope": offset of the body's size in a head
-
-/** KEYs that have a queue, empty or not. */
-export async function keys(home: Home): Promise<string[]> {
-  return (await home.files.list(home.at('queue'))).filter(looksLikeKey).sort()
-}
-
-/** File names of the messages in a state, in order of creation: one listing, nothing else. */
-export async function names(home: Home, key: string, state: QueueState = 'new'): Promise<string[]> {
-  const found = await home.files.list(queuePath(home, key, state))
-  return found.filter(isQueueName).sort(compareNames)
-}
-
-/** How many messages are in a state. */
-export async function count(home: Home, key: string, state: QueueState = 'new'): Promise<number> {
-  return (await names(home, key, state)).length
-}
-
-export interface Page {
-  /** Only messages after this file name. */
-  after?: string
-  limit?: number
-}
-
-/** The messages in a state, in order of creation, sizes and options included; what goes away meanwhile is left out. */
-export async function list(home: Home, key: string, state: QueueState = 'new', page: Page = {}): Promise<Queued[]> {
-  const { after, limit = Infinity } = page
-  const all = await names(home, key, state)
-  const rest = after === undefined ? all : all.filter((name) => compareNames(name, after) > 0)
-  return describe(home, key, state, rest.slice(0, limit))
-}
-
-/** As list, without what needs a look at each file: a hundred thousand take no longer than their listing. */
-export async function waiting(home: Home, key: string): Promise<Named[]> {
-  const all = await names(home, key)
-  if (all.length === 0) return []
-  const withOptions = new Set(await home.files.list(queuePath(home, key, 'opts')))
-  return forAll(all, PARALLEL, async (file) => {
-    const opts = withOptions.has(file) ? await readOptions(home, { key, file }) : {}
-    return { ...(parseQueueName(file) as { id: string; created: bigint }), key, file, state: 'new', opts }
-  })
-}
-
-/** The messages of all contacts and states whose id starts with `prefix` (hex digits). */
-export async function find(home: Home, prefix: string): Promise<Queued[]> {
-  const found: Queued[] = []
-  for (const key of await keys(home)) {
-    for (const state of STATES) {
-      const hits = (await names(home, key, state)).filter((name) => parseQueueName(name)?.id.startsWith(prefix) === true)
-      if (hits.length > 0) found.push(...(await describe(home, key, state, hits)))
-    }
-  }
-  return found
-}
-
-/** Sizes and options for file names of names(); what is gone by now is left out. */
-export async function describe(home: Home, key: string, state: QueueState, files: string[]): Promise<Queued[]> {
-  if (files.length === 0) return []
-  const withBody = new Set(await home.files.list(queuePath(home, key, 'body')))
-  const withOptions = new Set(await home.files.list(queuePath(home, key, 'opts')))
-  const found = await forAll(files, PARALLEL, async (file): Promise<Queued | undefined> => {
-    const { id, created } = parseQueueName(file) as { id: string; created: bigint }
-    const size = await envelopeSize(home, headPath(home, { key, state, file }), withBody.has(id))
-    if (size === undefined) return undefined
-    const opts = withOptions.has(file) ? await readOptions(home, { key, file }) : {}
-    return { id, key, file, state, created, size, opts }
-  })
-  return found.filter((queued) => queued !== undefined)
-}
-
-async function envelopeSize(home: Home, path: string, withBody: boolean): Promise<number | undefined> {
-  const stat = await home.files.stat(path)
-  if (stat === undefined || !withBody) return stat?.size
-  try {
-    const handle = await home.files.open(path, 'read')
-    try {
-      return stat.size + new Reader(await handle.read(BODY_SIZE_AT, 8)).size()
-    } finally {
-      await handle.close()
-    }
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return undefined
-    throw error
-  }
-}
-
-/** Options are written whole or not at all; a file that does not parse is one that a power cut emptied. */
-async function readOptions(home: Home, queued: Pick<Queued, 'key' | 'file'>): Promise<QueuedOptions> {
-  try {
-    return JSON.parse(fromUtf8(await home.files.read(optionsPath(home, queued)))) as QueuedOptions
-  } catch {
-    return {}
-  }
-}
 
 /**
  * The other side has these messages (S6): noted in the log, then gone. Idempotent; a full disk does not stop it. What

@@ -5,7 +5,6 @@
 import { isCode } from '../base/fail.ts'
 import { appendRecords } from './durable.ts'
 import type { Home } from './home.ts'
-import { tryLock } from './lock.ts'
 import { queuePath } from './queued.ts'
 
 /** Beyond this size the log becomes log.0 and a new one begins with a summary: 1 MiB reads in some 10 ms. */
@@ -234,6 +233,7 @@ function isAddressFailure(told: AddressFailure | null): boolean {
 /** Two rotating at once would lose a log: one does, the others leave it. */
 async function rotate(home: Home, key: string): Promise<void> {
   const path = queuePath(home, key, 'log')
+  const { tryLock } = await import('./lock.ts')
   const held = await tryLock(home, `log.${key}`, true)
   if (held === undefined) return
   try {

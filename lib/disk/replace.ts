@@ -3,7 +3,8 @@
 // to take along.
 
 import type { Home } from './home.ts'
-import { drop, list } from './queue.ts'
+import { drop } from './queue.ts'
+import { list } from './queueread.ts'
 import type { Queued } from './queued.ts'
 import { readLog } from './queuelog.ts'
 

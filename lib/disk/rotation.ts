@@ -4,18 +4,8 @@
 
 import { equal } from '../base/bytes.ts'
 import { EX, Failure, ioFailure } from '../base/fail.ts'
-import {
-  loadSelf,
-  OLD_KEY_MS,
-  OLD_TRANSPORT,
-  readTransport,
-  renewed,
-  type Self,
-  signAs,
-  TRANSPORT,
-  writeToken,
-  writeTransport,
-} from './identity.ts'
+import { OLD_KEY_MS, OLD_TRANSPORT, readTransport, renewed, signAs, TRANSPORT, writeToken, writeTransport } from './identity.ts'
+import { loadSelf, type Self } from './self.ts'
 import { withLock } from './lock.ts'
 
 import type { Suite } from '../crypto/suite.ts'

@@ -7,7 +7,7 @@ import { removeTree } from './durable.ts'
 import type { Home } from './home.ts'
 import { tryLock } from './lock.ts'
 import { listMaildir, mailName } from './maildir.ts'
-import { keys, names } from './queue.ts'
+import { keys, names } from './queueread.ts'
 import { parseQueueName, queuePath, STATES } from './queued.ts'
 import { LEFTOVER_MS, sweepStaging } from './staging.ts'
 

@@ -668,6 +668,7 @@ export const p2pChat: Command = {
 
 export const p2p: Command = {
   name: 'p2p',
+  others: () => COMMANDS.filter((each) => each !== p2p),
   text: 'how things stand, and the next step; or run a command: p2p send is p2p-send',
   options: [],
   verbs: [

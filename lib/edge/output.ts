@@ -78,6 +78,11 @@ export class Output {
     return this.#closed.signal
   }
 
+  /** True once the reader is gone. */
+  get over(): boolean {
+    return this.#over
+  }
+
   #close(): void {
     this.#over = true
     this.#closed?.abort()

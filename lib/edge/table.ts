@@ -64,6 +64,8 @@ export interface Command {
   options: Option[]
   /** The verb meant when none is given; without it a verb is required. */
   defaultVerb?: string
+  /** Commands that its help names. */
+  others?: () => Command[]
   /** clean: SIGINT and SIGTERM are the normal end, exit 0. die (the rule): the process dies by the signal. */
   signals?: 'clean' | 'die'
 }

@@ -1,17 +1,11 @@
-// Help and usage texts, made from the tables by citty's renderUsage. citty colours even into a pipe: the colour goes.
+// The help of a command, made from the tables by citty's renderUsage. citty colours even into a pipe: the colour goes.
 
 import type { ArgsDef, CommandDef } from 'citty'
 
 import { version } from '../base/version.ts'
 
-import { COMMANDS, p2p } from './commands.ts'
+import { examples, synopsis } from './synopsis.ts'
 import { COMMON, type Command, type Option, type Verb } from './table.ts'
-
-/** `p2p-id add [OPTIONS] NAME [TOKEN]` */
-export function synopsis(command: Command, verb: Verb | undefined): string {
-  if (verb === undefined) return `${command.name} [OPTIONS] ${command.verbs.map((each) => each.name).join('|')} ...`
-  return [command.name, verb.name, '[OPTIONS]', verb.usage].filter((word) => word !== '').join(' ')
-}
 
 function args(options: Option[]): ArgsDef {
   const defs: ArgsDef = {}
@@ -57,7 +51,7 @@ export async function helpText(command: Command, verb: Verb | undefined): Promis
     .replace(/^USAGE .*$/m, () => `USAGE ${synopsis(command, only)}`)
     .replace(/^Use .* <command> --help.*$/m, `Use ${command.name} COMMAND --help for the options of one command.`)
     .replace(/[ \t]+$/gm, '')
-  const others = command === p2p ? `\n\nCOMMANDS\n\n${list(COMMANDS.filter((each) => each !== p2p))}` : ''
+  const others = command.others === undefined ? '' : `\n\nCOMMANDS\n\n${list(command.others())}`
   return `${rendered.trimEnd()}${others}\n\nEXAMPLES\n\n${examples(command, only, Infinity)}\n`
 }
 
@@ -65,18 +59,4 @@ export async function helpText(command: Command, verb: Verb | undefined): Promis
 function list(commands: Command[]): string {
   const width = Math.max(...commands.map(({ name }) => name.length))
   return commands.map(({ name, text }) => `  ${name.padEnd(width)}  ${text}`).join('\n')
-}
-
-/** The usage line and two examples: what a call without its required arguments gets to see. */
-export function shortUsage(command: Command, verb: Verb | undefined): string {
-  return `usage: ${synopsis(command, verb)}\n${examples(command, verb, 2)}`
-}
-
-/** Those of the verb; of a whole command the first of each verb. */
-function examples(command: Command, verb: Verb | undefined, count: number): string {
-  const all = verb === undefined ? command.verbs.map((each) => each.examples[0] ?? '') : verb.examples
-  return all
-    .slice(0, count)
-    .map((line) => `  ${line}`)
-    .join('\n')
 }

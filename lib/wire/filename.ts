@@ -11,12 +11,12 @@ const NUMBER_ROOM = 8
 const EXTENSION = /(?<=.)\.[A-Za-z0-9]{1,15}$/
 
 /** Separators, what Windows and its shells refuse, controls, everything that reorders or hides text. */
-const UNSAFE = /[/\\<>:"|?*\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Bidi_Control}\u206a-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff\u{e0000}-\u{e007f}]/gu
+const unsafe = (): RegExp => /[/\\<>:"|?*\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Bidi_Control}\u206a-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff\u{e0000}-\u{e007f}]/gu
 /** Names of devices on Windows, with any extension. */
 const DEVICE = /^(?:con|prn|aux|nul|clock\$|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(?=\s*(?:\.|$))/i
 
 /** What a name inside a directory of ours may not have: it moves a terminal's cursor, hides or reorders text, is no text. */
-const UNSHOWABLE = /[\\/\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Bidi_Control}\u206a-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff\u{e0000}-\u{e007f}]/gu
+const unshowable = (): RegExp => /[\\/\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Bidi_Control}\u206a-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff\u{e0000}-\u{e007f}]/gu
 /** PATH_MAX leaves room for the directory that it goes into. */
 const PATH_BYTES = 3000
 const DEPTH_MAX = 100
@@ -29,7 +29,7 @@ export function safePath(path: string): string[] | undefined {
   if (path.startsWith('/') || path.includes('\0') || Buffer.byteLength(path) > PATH_BYTES) return undefined
   const names = path.split('/').filter((name) => name !== '' && name !== '.')
   if (names.length > DEPTH_MAX || names.includes('..')) return undefined
-  return names.map((name) => cutBytes(name.replace(UNSHOWABLE, '_'), COMPONENT_MAX))
+  return names.map((name) => cutBytes(name.replace(unshowable(), '_'), COMPONENT_MAX))
 }
 
 /**
@@ -46,7 +46,7 @@ export function staysInside(target: string, depth: number): boolean {
 
 /** A safe file name made of `name`; `file` if nothing is left of it. Idempotent. */
 export function safeName(name: string | undefined): string {
-  let safe = (name ?? '').replace(UNSAFE, '_').normalize('NFC').replace(UNSAFE, '_')
+  let safe = (name ?? '').replace(unsafe(), '_').normalize('NFC').replace(unsafe(), '_')
   safe = trim(safe)
   safe = fit(DEVICE.test(safe) ? `_${safe}` : safe, COMPONENT_MAX - NUMBER_ROOM)
   if (/^[._\s]*$/u.test(safe)) safe = safe.replace(/[^_]/gu, '') === '' ? 'file' : safe.replace(/[^_]/gu, '_')

@@ -241,7 +241,7 @@ function day(ms: number): string {
 }
 
 /** The first line with something in it; that of most texts is found without Unicode's tables. */
-const FIRST = /^.*[^\s\p{Cc}\p{Cf}].*$/mu
+const first = (): RegExp => /^.*[^\s\p{Cc}\p{Cf}].*$/mu
 const FIRST_ASCII = /^[ -~]*[!-~][ -~]*(?=[\n\r]|$)/
 
 /** What stands before the subject of an edit: to most mail programs it is a message like others. */
@@ -258,7 +258,7 @@ function givenOrFirst(m: Pick<MailFields, 'subject' | 'text' | 'files' | 'reacti
   const given = headerText(m.subject ?? '', SUBJECT_MAX)
   if (given.trim() !== '') return given
   const start = new TextDecoder().decode(m.text?.subarray(0, 64 * 1024) ?? new Uint8Array())
-  const line = FIRST_ASCII.exec(start)?.[0] ?? FIRST.exec(start)?.[0] ?? m.reaction
+  const line = FIRST_ASCII.exec(start)?.[0] ?? first().exec(start)?.[0] ?? m.reaction
     ?? m.files.find((file) => file.name !== undefined)?.name
   const clean = headerText(line ?? '', SUBJECT_MAX).trim()
   return clean === '' ? undefined : cutColumns(clean, SUBJECT_COLUMNS)

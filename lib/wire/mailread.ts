@@ -4,6 +4,7 @@
 
 import { fromUtf8 } from '../base/bytes.ts'
 import { Malformed } from '../base/fail.ts'
+import { memo } from '../base/memo.ts'
 import { base64Size } from './mimepart.ts'
 import { parseStructured, type Structured } from './mimeword.ts'
 
@@ -12,6 +13,8 @@ export interface Source {
   readonly size: number
   /** Short only at the end. */
   read(position: number, length: number): Promise<Uint8Array>
+  /** All of it, if it was read at once. */
+  readonly whole?: Uint8Array
 }
 
 /** What of a file handle is needed here. */
@@ -29,6 +32,8 @@ export interface ReadPart {
   /** Instead of content here: a file of the home, `files/ID/N`. */
   external?: string
   content(): AsyncGenerator<Uint8Array>
+  /** All of the content, if it came with the headers: most texts are short. */
+  held?: Uint8Array
 }
 
 /** Lower-case field names to unfolded values; of a repeated field the first counts. */
@@ -53,37 +58,57 @@ const EXTERNAL = /^files\/[0-9a-f]{64}\/\d{1,4}$/
 export async function openSource(handle: ReadHandle): Promise<Source> {
   const size = await handle.size()
   const first = await handle.read(0, Math.min(size, FIRST_READ)) // most mails are much shorter
-  const whole = first.length === size
+  if (first.length === size) return wholeSource(first)
   return {
     size,
     async read(position, length) {
-      if (whole || position + length <= first.length) return first.subarray(position, position + length)
-      return handle.read(position, length)
+      return position + length <= first.length ? first.subarray(position, position + length) : handle.read(position, length)
     },
   }
 }
 
-/** The headers that start at `at`, and where the body does. Throws Malformed if there is no end to them. */
-export async function readHeaders(source: Source, at = 0): Promise<{ headers: Headers; body: number; crlf: boolean }> {
+/** A message that is in memory. */
+export function wholeSource(whole: Uint8Array): Source {
+  return { size: whole.length, whole, read: async (position, length) => whole.subarray(position, position + length) }
+}
+
+interface Top {
+  headers: Headers
+  /** Where the body begins. */
+  body: number
+  crlf: boolean
+}
+
+/** The headers that start at `at`. Throws Malformed if there is no end to them. */
+export async function readHeaders(source: Source, at = 0): Promise<Top> {
+  if (source.whole !== undefined) return parseTop(source.whole, at, true) as Top
   for (let size = FIRST_READ; ; size *= 4) {
     const bytes = await source.read(at, size)
-    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
-    const end = /^(?:\r?\n)|\r?\n\r?\n/.exec(text)
-    const whole = bytes.length < size
-    if (end === null && !whole && size < HEADERS_MAX) continue
-    if (end === null && !whole) throw new Malformed('headers without an end')
-    const length = end === null ? bytes.length : end.index
-    const head = Buffer.from(bytes.buffer, bytes.byteOffset, length).toString('utf8')
-    const body = at + (end === null ? bytes.length : end.index + end[0].length)
-    return { headers: parseFields(head), body, crlf: head.includes('\r') }
+    const last = bytes.length < size
+    const top = parseTop(bytes, 0, last)
+    if (top !== undefined) return { ...top, body: at + top.body }
+    if (size >= HEADERS_MAX) throw new Malformed('headers without an end')
   }
 }
 
+/** The headers from `at` on; undefined if they do not end, unless these bytes are the `last`. */
+function parseTop(bytes: Uint8Array, at: number, last: boolean): Top | undefined {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  const end = /^(?:\r?\n)|\r?\n\r?\n/.exec(buffer.toString('latin1', at))
+  if (end === null && !last) return undefined
+  const length = end === null ? bytes.length : at + end.index
+  const head = buffer.toString('utf8', at, length)
+  return { headers: parseFields(head), body: length + (end?.[0].length ?? 0), crlf: head.includes('\r') }
+}
+
+const fieldName = memo((text) => text.trimEnd().toLowerCase())
+
 function parseFields(head: string): Headers {
   const headers: Headers = new Map()
-  for (const line of head.replace(/\r?\n(?=[ \t])/g, '').split(/\r?\n/)) {
+  const unfolded = /\n[ \t]/.test(head) ? head.replace(/\r?\n(?=[ \t])/g, '') : head
+  for (const line of unfolded.split(head.includes('\r') ? /\r?\n/ : '\n')) {
     const at = line.indexOf(':')
-    const name = line.slice(0, Math.max(0, at)).trimEnd().toLowerCase()
+    const name = fieldName(line.slice(0, Math.max(0, at)))
     if (name !== '' && !headers.has(name)) headers.set(name, line.slice(at + 1).trim())
   }
   return headers
@@ -91,9 +116,19 @@ function parseFields(head: string): Headers {
 
 /** Headers and parts of a message. Throws Malformed if it is none. */
 export async function readMail(source: Source): Promise<ReadMail> {
+  const short = source.whole === undefined ? undefined : readShort(source.whole)
+  if (short !== undefined) return short
   const { headers, body, crlf } = await readHeaders(source)
   const parts = crlf ? undefined : await readOwn(source, headers, body)
   return { headers, parts: parts ?? (await readForeign(source)) }
+}
+
+/** A message of one part that is at hand, as most are: nothing is waited for. Undefined for any other. */
+function readShort(whole: Uint8Array): ReadMail | undefined {
+  const { headers, body, crlf } = parseTop(whole, 0, true) as Top
+  const shape = crlf ? undefined : shapeOf(headers)
+  if (shape === undefined || shape.value === EXTERNAL_BODY) return undefined
+  return { headers, parts: [heldLeaf(shape, whole, body, whole.length)] }
 }
 
 /** The parts if the message has the shape that mail.ts writes, else undefined. */
@@ -132,6 +167,30 @@ function structured(headers: Headers, name: string, otherwise: string): Structur
   return parseStructured(headers.get(name) ?? otherwise)
 }
 
+/** What the headers of one part say of it. */
+interface Shape extends Structured {
+  disposition: Structured
+  /** In base64. */
+  coded: boolean
+  /** The size that is written there. */
+  said: number | undefined
+}
+
+const EXTERNAL_BODY = 'message/external-body'
+
+/** Undefined if it needs a real mail parser. */
+function shapeOf(headers: Headers): Shape | undefined {
+  const type = structured(headers, 'content-type', 'text/plain')
+  const disposition = structured(headers, 'content-disposition', '')
+  if (type.value !== EXTERNAL_BODY && /^(?:multipart|message)\//.test(type.value)) return undefined
+  const encoding = (headers.get('content-transfer-encoding') ?? '7bit').toLowerCase()
+  const coded = encoding === 'base64'
+  if (type.value !== EXTERNAL_BODY && !coded && !['7bit', '8bit', 'binary'].includes(encoding)) return undefined
+  const size = disposition.params.get('size')
+  const said = size !== undefined && /^\d{1,15}$/.test(size) ? Number(size) : undefined
+  return { ...type, disposition, coded, said }
+}
+
 /** One part; `endOf` finds where its body ends, given a guess. Undefined if it needs a real mail parser. */
 async function readLeaf(
   source: Source,
@@ -139,27 +198,40 @@ async function readLeaf(
   start: number,
   endOf: (guess: number | undefined) => Promise<number>,
 ): Promise<ReadPart | undefined> {
-  const type = structured(headers, 'content-type', 'text/plain')
-  const disposition = structured(headers, 'content-disposition', '')
-  const encoding = (headers.get('content-transfer-encoding') ?? '7bit').toLowerCase()
-  if (type.value === 'message/external-body') {
+  const shape = shapeOf(headers)
+  if (shape === undefined) return undefined
+  if (shape.value === EXTERNAL_BODY) {
     const end = await endOf(undefined)
-    return end < 0 ? undefined : readExternal(source, type, start)
+    return end < 0 ? undefined : readExternal(source, shape, start)
   }
-  if (/^(?:multipart|message)\//.test(type.value)) return undefined
-  const coded = encoding === 'base64'
-  if (!coded && !['7bit', '8bit', 'binary'].includes(encoding)) return undefined
-  const said = /^\d{1,15}$/.test(disposition.params.get('size') ?? '') ? Number(disposition.params.get('size')) : undefined
-  const guess = coded && said !== undefined ? start + base64Size(said) : undefined
+  const guess = guessEnd(shape, start)
   const end = await endOf(guess)
   if (end < 0) return undefined
+  if (source.whole !== undefined) return heldLeaf(shape, source.whole, start, end)
+  const { coded, said } = shape
   const content = (): AsyncGenerator<Uint8Array> => (coded ? decodeBase64(source, start, end) : range(source, start, end))
   // the line break before a delimiter may be the one that ends the headers
   const size = end === guess && said !== undefined ? said : coded ? await count(content()) : Math.max(0, end - start)
-  const name = disposition.params.get('filename') ?? type.params.get('name')
-  const shape = { type: type.value, size, content, ...(name !== undefined && { name }) }
+  return leafOf(shape, size, content)
+}
+
+/** Where a body that starts there ends if its size is as written. */
+function guessEnd({ coded, said }: Shape, start: number): number | undefined {
+  return coded && said !== undefined ? start + base64Size(said) : undefined
+}
+
+/** One part of which all bytes are at hand. */
+function heldLeaf(shape: Shape, whole: Uint8Array, start: number, end: number): ReadPart {
+  const held = inMemory(whole.subarray(start, end), shape.coded)
+  const size = shape.said !== undefined && end === guessEnd(shape, start) ? shape.said : held.length
+  return { ...leafOf(shape, size, () => only(held)), held }
+}
+
+function leafOf({ value: type, params, disposition }: Shape, size: number, content: ReadPart['content']): ReadPart {
+  const name = disposition.params.get('filename') ?? params.get('name')
+  const shape = { type, size, content, ...(name !== undefined && { name }) }
   if (disposition.value === 'reaction') return { kind: 'reaction', ...shape }
-  const text = type.value === 'text/plain' && disposition.value !== 'attachment' && name === undefined
+  const text = type === 'text/plain' && disposition.value !== 'attachment' && name === undefined
   return { kind: text ? 'text' : 'file', ...shape }
 }
 
@@ -192,6 +264,17 @@ async function* range(source: Source, start: number, end: number): AsyncGenerato
     if (bytes.length < length) return
     at += length
   }
+}
+
+async function* only(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  if (bytes.length > 0) yield bytes
+}
+
+/** What the generators below give piece by piece. */
+function inMemory(bytes: Uint8Array, coded: boolean): Uint8Array {
+  if (!coded) return bytes
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
+  return new Uint8Array(Buffer.from(text.replace(/[^A-Za-z0-9+/]/g, ''), 'base64'))
 }
 
 async function* decodeBase64(source: Source, start: number, end: number): AsyncGenerator<Uint8Array> {

@@ -3,6 +3,7 @@
 // each continue the header they stand in; no input can end a header or start another. It trusts nobody.
 
 import { fromUtf8, utf8 } from '../base/bytes.ts'
+import { memo } from '../base/memo.ts'
 import { isAscii } from '../base/text.ts'
 
 /** RFC 5322 2.1.1 and RFC 2047 2: a line that carries an encoded word has at most 76 characters. */
@@ -143,11 +144,11 @@ function octet(code: string): string {
 export interface Structured {
   /** Lower case, e.g. `text/plain` or `attachment`. */
   value: string
-  params: Map<string, string>
+  params: ReadonlyMap<string, string>
 }
 
 /** A header value with parameters (RFC 2045 5.1, RFC 2231), unfolded. Never throws: what does not parse is left out. */
-export function parseStructured(header: string): Structured {
+export const parseStructured = memo((header): Structured => {
   const [value = ''] = header.split(';', 1)
   const plain = new Map<string, string>()
   const pieces = new Map<string, { at: number; coded: boolean; text: string }[]>()
@@ -166,7 +167,7 @@ export function parseStructured(header: string): Structured {
   }
   for (const [name, list] of pieces) plain.set(name, joinPieces(list))
   return { value: value.trim().toLowerCase(), params: plain }
-}
+})
 
 function joinPieces(list: { at: number; coded: boolean; text: string }[]): string {
   const octets = list

@@ -4,6 +4,7 @@
 
 import { EX, Failure } from '../base/fail.ts'
 import { looksLikeKey } from '../base/key.ts'
+import { memo } from '../base/memo.ts'
 import { mediaType } from './envelope.ts'
 import { subjectOf, type MailFields } from './mail.ts'
 import { collect, looseText, type Headers, type ReadMail, type ReadPart } from './mailread.ts'
@@ -229,14 +230,14 @@ export function recipientOf(headers: Headers): Pick<MessageInfo, 'to' | 'toKey'>
 }
 
 /** The first mailbox of an address field; the program itself has no KEY. */
-function partyOf(field: string): { name: string; key: string | undefined } {
+const partyOf = memo((field): { name: string; key: string | undefined } => {
   const address = /<([^<>\s]+)>\s*$/.exec(field)?.[1] ?? field
   const [, local] = /^([^@]+)@p2p\.invalid$/i.exec(address) ?? []
   const daemon = local?.toLowerCase() === 'mailer-daemon'
   const display = decodeWords(field.replace(/\s*<[^<>]*>\s*$/, '').replace(/^"(.*)"$/, (_, inner: string) => inner.replace(/\\(.)/g, '$1')))
   const name = daemon ? 'mailer-daemon' : display === '' ? address : display
   return { name, key: daemon ? undefined : local }
-}
+})
 
 const OWN_ID = new RegExp(`<([0-9a-f]{64})@${DOMAIN.replace('.', '\\.')}>`, 'i')
 
@@ -256,7 +257,7 @@ export async function infoOfRead(mail: ReadMail, textMax = TEXT_RECORD_MAX + 1):
   info.parts = mail.parts.filter(({ kind }) => kind === 'file').map(({ type, name, size }) => ({ type, name, size }))
   const words = mail.parts.find(({ kind }) => kind === 'text')
   const reaction = mail.parts.find(({ kind }) => kind === 'reaction')
-  if (words !== undefined && textMax > 0) info.text = await collect(words.content(), textMax)
+  if (words !== undefined && textMax > 0) info.text = words.held?.subarray(0, textMax) ?? (await collect(words.content(), textMax))
   if (reaction !== undefined) info.reaction = looseText(await collect(reaction.content(), 1024)).trim()
   return info
 }

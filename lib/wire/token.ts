@@ -63,11 +63,11 @@ const EXT_SIZES = new Map([
 ])
 
 /** Control characters of either set, bidi controls and U+2028/9: what a name must not do to a terminal or a file. */
-const UNSAFE = /[\p{Cc}\p{Cs}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/u
+const unsafe = (): RegExp => /[\p{Cc}\p{Cs}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/u
 
 function checkSuggestedName(name: string): void {
   if (utf8(name).length > TOKEN_NAME_MAX) throw new Malformed('name too long')
-  if (!isAscii(name) && UNSAFE.test(name)) throw new Malformed('control character in the name')
+  if (!isAscii(name) && unsafe().test(name)) throw new Malformed('control character in the name')
   if (name !== name.trim()) throw new Malformed('blank around the name')
   if (name !== name.normalize('NFC')) throw new Malformed('name not in normal form')
 }

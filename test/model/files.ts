@@ -64,6 +64,11 @@ export class SimFiles implements Files {
     return this.#do({ do: 'read', path }).then(copy)
   }
 
+  async short(path: string, size: number): Promise<Uint8Array | undefined> {
+    const bytes = await this.read(path)
+    return bytes.length < size ? bytes : undefined
+  }
+
   #system(path: string): Promise<Uint8Array> {
     if (path === '/proc/sys/kernel/random/boot_id') return Promise.resolve(Buffer.from(`boot-${this.#machine.boot}\n`))
     const pid = Number(path.split('/')[2])

@@ -65,6 +65,7 @@ async function main(): Promise<void> {
   await run('alice', 'p2p-send', 'bob', '--queue-only', '-m', 'first')
   await runBetweenFiles('alice', 'p2p-send', 'bob', '--queue-only')
   await runBetweenFiles('alice', 'p2p-queue', 'list')
+  await Promise.all([run('alice', 'p2p-pipe', 'bob'), run('bob', 'p2p-pipe', 'alice')])
   const listener = start('bob', 'p2p-listen')
   await listener.said('listening')
   await run('alice', 'p2p-send', 'bob', '-m', 'second')

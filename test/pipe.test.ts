@@ -13,9 +13,9 @@ import * as assert from 'uvu/assert'
 import { systemClock } from '../lib/base/clock.ts'
 import { Failure } from '../lib/base/fail.ts'
 import { systemRandom } from '../lib/base/random.ts'
-import { channelPair } from '../lib/delivery/control.ts'
+import { channelPair } from '../lib/delivery/channel.ts'
 import { PipeEnd, WINDOW } from '../lib/delivery/pipeend.ts'
-import { EVENT, Pipes } from '../lib/delivery/pipes.ts'
+import { Pipes } from '../lib/delivery/pipes.ts'
 import type { Session } from '../lib/delivery/session.ts'
 import { freePort } from '../lib/net/freeport.ts'
 import { decodeFrame, encodeFrame, type PipeFrame, PIPES } from '../lib/wire/frame.ts'
@@ -48,8 +48,9 @@ function ends(
       self: side === 0 ? LOW : HIGH,
       peer: side === 0 ? HIGH : LOW,
       name: side === 0 ? 'high' : 'low',
-      input: inputs[side],
-      async output(bytes) {
+      input: reader(inputs[side]),
+      async output(parts) {
+        const bytes = Buffer.concat(parts)
         got.push(bytes)
         await options.output?.(bytes)
       },
@@ -67,6 +68,23 @@ function ends(
     each.done.catch(() => undefined)
   }
   return made as [End, End]
+}
+
+/** Chunks as a descriptor gives them: what does not fit stays for the next call. */
+function reader(chunks: AsyncIterable<Uint8Array>): (into: Uint8Array) => Promise<number> {
+  const rest = chunks[Symbol.asyncIterator]()
+  let chunk = new Uint8Array(0)
+  return async (into) => {
+    while (chunk.length === 0) {
+      const { value, done } = (await rest.next()) as IteratorResult<Uint8Array>
+      if (done === true) return 0
+      chunk = new Uint8Array(value)
+    }
+    const size = Math.min(chunk.length, into.length)
+    into.set(chunk.subarray(0, size))
+    chunk = chunk.subarray(size)
+    return size
+  }
 }
 
 async function* pieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
@@ -197,16 +215,12 @@ test('a contact of whom only a command without pipes is there is waited for, unt
   const session = (pipes: boolean, ended: Promise<unknown>): Session => ({ contact: {}, ready: Promise.resolve(), pipes, ended }) as unknown as Session
   let leave = (): void => undefined
   const found = [session(false, new Promise<void>((resolve) => (leave = resolve))), session(true, new Promise(() => undefined))]
-  const pipes = new Pipes({ clock: systemClock, reach: () => Promise.resolve(found.shift() as Session) })
+  const pipes = new Pipes({ clock: systemClock, reach: () => Promise.resolve(found.shift() as Session), arrival: () => new Promise(() => undefined) })
   const [near, far] = channelPair()
   const attached = pipes.attach('KEY', far)
-  const told = async (): Promise<[number | undefined, string]> => {
-    const message = (await near.receive()) ?? new Uint8Array(0)
-    return [message[0], new TextDecoder().decode(message.subarray(1))]
-  }
-  assert.equal(await told(), [EVENT.DOWN, 'what runs there now has no pipes'])
+  assert.equal(await near.receive(), { type: 'down', why: 'what runs there now has no pipes' })
   leave()
-  assert.equal(await told(), [EVENT.UP, ''])
+  assert.equal(await near.receive(), { type: 'up' })
   near.end()
   await attached
 })

@@ -2,22 +2,18 @@
 // It speeds things up and avoids work done twice; without it every command does its work itself.
 
 import { connect, createServer, type Socket } from 'node:net'
-import { type Duplex, duplexPair } from 'node:stream'
 
-import { hex, Reader, utf8, Writer } from '../base/bytes.ts'
+import { hex, utf8 } from '../base/bytes.ts'
 import { EX, Failure, isCode, Malformed } from '../base/fail.ts'
 import { nodeSuite } from '../crypto/suite-node.ts'
 import type { Home } from '../disk/home.ts'
+import { type Channel, SocketChannel } from './channel.ts'
 
 /** Longest path of a Unix socket: sun_path less its NUL. Node cuts longer ones silently: two homes would share one. */
 const PATH_MAX = 107
 
 /** Bytes of one line: ids of some thousand messages. */
 export const LINE_MAX = 4 << 20
-
-/** Of a channel: the longest message, and bytes read ahead of whoever takes them. */
-const MESSAGE_MAX = 1 << 17
-const AHEAD = 1 << 20
 
 /** How a socket fails that nobody listens at, or somebody who dies right now. */
 const NOBODY = ['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOTDIR', 'EACCES', 'EAGAIN']
@@ -181,124 +177,12 @@ export async function openChannel(home: Home, request: Message): Promise<Channel
         if (type === 'listener' && v === 1) return socket.write(JSON.stringify({ v: 1, ...request }) + '\n')
         reject(new Failure(EX.TEMPORARY, 'the running p2p-listen is of another version', 'restart p2p-listen'))
       } else if (type === 'channel') {
-        return resolve(new Channel(socket, detach()))
+        return resolve(new SocketChannel(socket, detach()))
       }
       resolve('refused')
       return socket.destroy()
     })
   })
-}
-
-/** Both ends of a channel within this process: no system call, no copy. What is sent must not change afterwards. */
-export function channelPair(): [Channel, Channel] {
-  const [near, far] = duplexPair({ highWaterMark: AHEAD / 2 })
-  return [new Channel(near, Buffer.alloc(0)), new Channel(far, Buffer.alloc(0))]
-}
-
-/** Messages of bytes, each with its length (u32) in front, both ways over one connection. */
-export class Channel {
-  readonly #socket: Duplex
-  #held: Buffer[] = []
-  #size = 0
-  #wake: () => void = () => undefined
-  /** Senders, until there is room or the connection is gone. */
-  #waiting: (() => void)[] = []
-  #over = false
-  /** Fires when the connection is gone. */
-  readonly closed: AbortSignal
-
-  constructor(socket: Duplex, held: Buffer) {
-    this.#socket = socket
-    const closed = new AbortController()
-    this.closed = closed.signal
-    this.#take(held)
-    socket.on('data', (chunk: Buffer) => this.#take(chunk))
-    socket.on('drain', () => this.#release())
-    socket.on('end', () => this.#finish())
-    socket.on('close', () => {
-      this.#finish()
-      closed.abort()
-      this.#release()
-    })
-    if (socket.destroyed) closed.abort()
-  }
-
-  /** Bytes that wait to be taken by the other end. */
-  get backlog(): number {
-    return this.#socket.writableLength
-  }
-
-  /** Resolves when there is room for more; at once if the connection is gone. */
-  async send(...parts: Uint8Array[]): Promise<void> {
-    if (this.#socket.destroyed) return
-    const size = parts.reduce((sum, part) => sum + part.length, 0)
-    this.#socket.cork()
-    this.#socket.write(new Writer(4).u32(size).finish())
-    let room = true
-    for (const part of parts) room = this.#socket.write(part)
-    process.nextTick(() => this.#socket.uncork())
-    if (!room && !this.closed.aborted) await new Promise<void>((resolve) => this.#waiting.push(resolve))
-  }
-
-  /** The next message; undefined at the end. Throws Malformed for one that is too long. */
-  async receive(): Promise<Uint8Array | undefined> {
-    for (;;) {
-      if (this.#size >= 4) {
-        const length = new Reader(this.#peek(4)).u32()
-        if (length > MESSAGE_MAX) throw new Malformed('message too long')
-        if (this.#size >= 4 + length) return this.#pull(4 + length).subarray(4)
-      }
-      if (this.#over) return undefined
-      await new Promise<void>((resolve) => (this.#wake = resolve))
-    }
-  }
-
-  /** What was sent still goes. */
-  end(): void {
-    this.#socket.end()
-  }
-
-  destroy(): void {
-    this.#socket.destroy()
-  }
-
-  #take(chunk: Buffer): void {
-    this.#held.push(chunk)
-    this.#size += chunk.length
-    if (this.#size > AHEAD) this.#socket.pause()
-    this.#wake()
-  }
-
-  #finish(): void {
-    this.#over = true
-    this.#wake()
-  }
-
-  #release(): void {
-    for (const resolve of this.#waiting.splice(0)) resolve()
-  }
-
-  #peek(size: number): Buffer {
-    const [first] = this.#held
-    if (first !== undefined && first.length >= size) return first
-    const all = Buffer.concat(this.#held)
-    this.#held = [all]
-    return all
-  }
-
-  #pull(size: number): Uint8Array {
-    const parts: Buffer[] = []
-    for (let missing = size; missing > 0; ) {
-      const first = this.#held[0] as Buffer
-      if (first.length > missing) this.#held[0] = first.subarray(missing)
-      else this.#held.shift()
-      parts.push(first.subarray(0, missing))
-      missing -= Math.min(missing, first.length)
-    }
-    this.#size -= size
-    if (this.#size <= AHEAD) this.#socket.resume()
-    return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)
-  }
 }
 
 /**

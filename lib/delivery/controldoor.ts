@@ -6,7 +6,8 @@ import { createServer, type Server, type Socket } from 'node:net'
 
 import { version } from '../base/version.ts'
 import type { Home } from '../disk/home.ts'
-import { Channel, type Message, readLines, socketPath } from './control.ts'
+import { type Channel, SocketChannel } from './channel.ts'
+import { type Message, readLines, socketPath } from './control.ts'
 
 /** Connections at once; beyond that a command hears nothing and does its work itself. */
 const CONNECTIONS_MAX = 64
@@ -58,7 +59,7 @@ export async function openControl(home: Home, serve: Serve): Promise<{ close(): 
       const upgrade = (): Channel => {
         write({ type: 'channel' })
         socket.off('data', more)
-        return (channel ??= new Channel(socket, held))
+        return (channel ??= new SocketChannel(socket, held))
       }
       serve(request, write, gone.signal, upgrade)
         .catch((error: unknown) => write({ type: 'error', text: error instanceof Error ? error.message : 'failed' }))

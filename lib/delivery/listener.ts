@@ -16,7 +16,8 @@ import { serve, type Server } from '../net/accept.ts'
 import { Guard } from '../net/guard.ts'
 import type { Link } from '../net/link.ts'
 import type { Ending } from '../net/stream.ts'
-import { ask, type Channel, type Message } from './control.ts'
+import type { Channel } from './channel.ts'
+import { ask, type Message } from './control.ts'
 import { openControl } from './controldoor.ts'
 import { Hooks } from './hooks.ts'
 import { Peers } from './peers.ts'
@@ -293,7 +294,7 @@ export class Listener {
     })
     const vicinity = new Vicinity(station, peers, (text) => onNotice(text))
     const hurry = (key: string): Promise<void> => udp.hurry(key)
-    const pipes = new Pipes({ clock: home.clock, reach: (key) => peers.reach(key) })
+    const pipes = new Pipes({ clock: home.clock, reach: (key) => peers.reach(key), arrival: (key, signal) => peers.arrival(key, signal) })
     const punches = new Punches({
       station,
       peers,

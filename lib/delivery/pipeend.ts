@@ -11,8 +11,15 @@ import { DATA_MAX, type PipeFrame, RESET } from '../wire/frame.ts'
 /** Bytes under way in one direction, and kept until they are acknowledged. */
 export const WINDOW = 4 << 20
 
-/** Bytes passed on before that is said; at once when there is nothing more to pass on. */
+/** Bytes passed on before that is said; a little later when they are fewer. */
 const CREDIT_EVERY = WINDOW / 8
+const CREDIT_MS = 20
+
+/** Bytes read at once, and passed on at once: what comes in one turn of the loop goes on together. */
+const BLOCK = 256 * 1024
+
+/** What is kept lies in a ring: it always has room for one block beside all that may be under way. */
+const RING = WINDOW + BLOCK
 
 /** An OPEN is said again so often until the other side answers, and until it answers in a new session. */
 const OPEN_MS = 10_000
@@ -26,9 +33,10 @@ export interface PipeOptions {
   peer: Uint8Array
   /** NAME of the other side. */
   name: string
-  input: AsyncIterable<Uint8Array>
-  /** Passes bytes on; resolves when they are. */
-  output: (bytes: Uint8Array) => Promise<void>
+  /** Reads into this buffer: how many bytes, 0 at the end. */
+  input: (into: Uint8Array) => Promise<number>
+  /** Passes bytes on, one part behind the other; resolves when they are. */
+  output: (parts: Uint8Array[]) => Promise<void>
   /** Nothing more will be passed on: the other side has ended. */
   outputEnd?: () => Promise<void>
   send: (frame: PipeFrame) => Promise<void>
@@ -36,10 +44,7 @@ export interface PipeOptions {
   timeoutMs: number
 }
 
-interface Piece {
-  offset: number
-  bytes: Uint8Array
-}
+const EMPTY = new Uint8Array(0)
 
 export class PipeEnd {
   readonly #options: PipeOptions
@@ -51,8 +56,8 @@ export class PipeEnd {
   #awaiting = false
   #why = ''
 
-  /** Read from the input and not acknowledged yet, in order. */
-  #kept: Piece[] = []
+  /** Read from the input and not acknowledged yet: the byte at an offset lies at its rest by RING. */
+  #ring: Uint8Array = EMPTY
   /** Offsets: acknowledged, to be sent next, behind the last byte read, that the other side has room for. */
   #acked = 0
   #next = 0
@@ -68,12 +73,19 @@ export class PipeEnd {
   #credited = 0
   #theirTotal: number | undefined
   #endPassedOn = false
-  #passing: Promise<void> = Promise.resolve()
+  /** Received, not handed to the output yet. */
+  #pending: Uint8Array[] = []
+  #pendingSize = 0
+  #passing = false
+  #scheduled = false
+  /** Their end came (again): it is to be answered behind what came before. */
+  #answer = false
 
   #wakeSender: () => void = () => undefined
   #wakeReader: () => void = () => undefined
   #cancelTimeout: () => void = () => undefined
   #cancelOpen: () => void = () => undefined
+  #cancelCredit: (() => void) | undefined
   #settle: (error?: unknown) => void = () => undefined
   #over = false
 
@@ -90,6 +102,7 @@ export class PipeEnd {
         this.#over = true
         this.#cancelTimeout()
         this.#cancelOpen()
+        this.#cancelCredit?.()
         this.#wakeSender()
         this.#wakeReader()
         if (error === undefined) resolve()
@@ -184,23 +197,17 @@ export class PipeEnd {
     if (end <= this.#received) return
     const fresh = bytes.subarray(this.#received - offset)
     this.#received = end
-    this.#pass(async () => {
-      await this.#options.output(fresh)
-      this.#passedOn += fresh.length
-      if (this.#passedOn - this.#credited >= CREDIT_EVERY || this.#passedOn === this.#received) this.#sayCredit()
-    })
+    this.#pending.push(fresh)
+    this.#pendingSize += fresh.length
+    this.#pass()
   }
 
   #ended(total: number): void {
     if (total > this.#received) return // as above
     if (total < this.#received || (this.#theirTotal ?? total) !== total) return this.fail(this.#nonsense())
     this.#theirTotal = total
-    this.#pass(async () => {
-      if (!this.#endPassedOn) await this.#options.outputEnd?.()
-      this.#endPassedOn = true
-      this.#sayCredit()
-      this.#look()
-    })
+    this.#answer = true
+    this.#pass()
   }
 
   #credit(received: number, window: number): void {
@@ -210,7 +217,6 @@ export class PipeEnd {
     this.#endAcked ||= this.#total !== undefined && received === end
     this.#acked = Math.min(received, this.#read)
     this.#room = received + Math.min(window, WINDOW)
-    while (this.#kept[0] !== undefined && this.#kept[0].offset + this.#kept[0].bytes.length <= this.#acked) this.#kept.shift()
     if (!this.#ready && this.#up) this.#begin(this.#acked)
     this.#wakeSender()
     this.#wakeReader()
@@ -219,14 +225,57 @@ export class PipeEnd {
 
   /** The end counts as one byte more. */
   #sayCredit(): void {
+    this.#cancelCredit?.()
+    this.#cancelCredit = undefined
     if (!this.#ready || this.#over) return
     this.#credited = this.#passedOn
     const received = this.#passedOn + (this.#endPassedOn ? 1 : 0)
     void this.#options.send({ type: 'credit', id: this.#id, received, window: WINDOW })
   }
 
-  #pass(work: () => Promise<void>): void {
-    this.#passing = this.#passing.then(() => (this.#over ? undefined : work())).catch((error: unknown) => this.fail(error))
+  /** At once if there is much; else when what is here of the other side has been looked at. */
+  #pass(): void {
+    if (this.#passing) return
+    if (this.#pendingSize >= BLOCK) return this.#passAll()
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
+      if (!this.#passing) this.#passAll()
+    })
+  }
+
+  #passAll(): void {
+    this.#passing = true
+    this.#passPending()
+      .catch((error: unknown) => this.fail(error))
+      .finally(() => {
+        this.#passing = false
+        if (!this.#over && (this.#pending.length > 0 || this.#answer)) this.#pass()
+      })
+  }
+
+  async #passPending(): Promise<void> {
+    while (this.#pending.length > 0 && !this.#over) {
+      const [parts, size] = [this.#pending, this.#pendingSize]
+      this.#pending = []
+      this.#pendingSize = 0
+      await this.#options.output(parts)
+      this.#passedOn += size
+      this.#owe()
+    }
+    if (!this.#answer || this.#over) return
+    this.#answer = false
+    if (!this.#endPassedOn) await this.#options.outputEnd?.()
+    this.#endPassedOn = true
+    this.#sayCredit()
+    this.#look()
+  }
+
+  /** What was passed on is to be said, now or soon. */
+  #owe(): void {
+    if (this.#passedOn - this.#credited >= CREDIT_EVERY) this.#sayCredit()
+    else this.#cancelCredit ??= this.#options.clock.after(CREDIT_MS, () => this.#sayCredit())
   }
 
   #look(): void {
@@ -234,15 +283,16 @@ export class PipeEnd {
   }
 
   async #readAll(): Promise<void> {
-    for await (const chunk of this.#options.input) {
-      for (let at = 0; at < chunk.length; at += DATA_MAX) {
-        const bytes = chunk.subarray(at, at + DATA_MAX)
-        this.#kept.push({ offset: this.#read, bytes })
-        this.#read += bytes.length
-      }
-      this.#wakeSender()
+    for (;;) {
       while (this.#read - this.#acked >= WINDOW && !this.#over) await new Promise<void>((resolve) => (this.#wakeReader = resolve))
       if (this.#over) return
+      if (this.#ring.length === 0) this.#ring = Buffer.allocUnsafeSlow(RING) // memory of the machine only as it is filled
+      const at = this.#read % RING
+      const size = await this.#options.input(this.#ring.subarray(at, Math.min(at + BLOCK, RING)))
+      if (this.#over) return
+      if (size === 0) break
+      this.#read += size
+      this.#wakeSender()
     }
     this.#total = this.#read
     this.#wakeSender()
@@ -250,10 +300,11 @@ export class PipeEnd {
 
   async #sendAll(): Promise<void> {
     while (!this.#over) {
-      const piece = this.#ready ? this.#nextPiece() : undefined
-      if (piece !== undefined) {
-        this.#next = piece.offset + piece.bytes.length
-        await this.#options.send({ type: 'stream', id: this.#id, ...piece })
+      const bytes = this.#ready ? this.#nextBytes() : EMPTY
+      if (bytes.length > 0) {
+        const offset = this.#next
+        this.#next += bytes.length
+        await this.#options.send({ type: 'stream', id: this.#id, offset, bytes })
       } else if (this.#ready && this.#next === this.#total && !this.#saidEnd) {
         this.#saidEnd = true
         await this.#options.send({ type: 'eof', id: this.#id, total: this.#total })
@@ -263,20 +314,15 @@ export class PipeEnd {
     }
   }
 
-  /** From #next on, as far as there is room. */
-  #nextPiece(): Piece | undefined {
-    if (this.#next >= this.#read || this.#next >= this.#room) return undefined
-    const first = this.#kept[0]
-    if (first === undefined) return undefined
-    let [low, high] = [0, this.#kept.length - 1]
-    while (low < high) {
-      const middle = (low + high + 1) >> 1
-      if ((this.#kept[middle] as Piece).offset <= this.#next) low = middle
-      else high = middle - 1
-    }
-    const { offset, bytes } = this.#kept[low] as Piece
-    const from = this.#next - offset
-    return { offset: this.#next, bytes: bytes.subarray(from, from + Math.min(bytes.length - from, this.#room - this.#next)) }
+  /**
+   * From #next on, as far as there is room; empty if nothing is to be sent. They stay until they are acknowledged: what
+   * is overwritten while it waits somewhere to be sent again was received already, and the other side leaves it out.
+   */
+  #nextBytes(): Uint8Array {
+    const end = Math.min(this.#read, this.#room, this.#next + DATA_MAX)
+    if (end <= this.#next) return EMPTY
+    const at = this.#next % RING
+    return this.#ring.subarray(at, Math.min(at + end - this.#next, RING))
   }
 
   /** From now on, unless it was so before: the other side must be there, or there again, before the time is over. */

@@ -4,9 +4,8 @@
 
 import type { Clock } from '../base/clock.ts'
 import { Malformed } from '../base/fail.ts'
-import { utf8 } from '../base/bytes.ts'
-import { decodeFrame, encodeFrame, type PipeFrame, RESET } from '../wire/frame.ts'
-import type { Channel } from './control.ts'
+import { type PipeFrame, RESET } from '../wire/frame.ts'
+import type { Channel } from './channel.ts'
 import type { Trouble } from './peers.ts'
 import type { Session } from './session.ts'
 
@@ -21,9 +20,6 @@ const AGAIN_MS = 2000
 
 /** What a contact may have under way to a command that takes nothing: more than any window. */
 const BACKLOG_MAX = 16 << 20
-
-/** What goes over a channel beside frames, told apart by the first byte. */
-export const EVENT = { UP: 0x80, DOWN: 0x81, DONE: 0x83 } as const
 
 /** A p2p-pipe of this home. */
 interface Local {
@@ -45,6 +41,8 @@ export interface PipesOptions {
   clock: Clock
   /** The session with a contact, dialling if there is none. */
   reach: (key: string) => Promise<Session | Trouble>
+  /** The session with a contact, now or as soon as there is one; undefined once `signal` has fired. */
+  arrival: (key: string, signal: AbortSignal) => Promise<Session | undefined>
 }
 
 export class Pipes {
@@ -66,10 +64,10 @@ export class Pipes {
     let done = false
     try {
       for (;;) {
-        const message = await channel.receive()
-        if (message === undefined) break
-        if (message[0] === EVENT.DONE) done = true
-        else await this.#outwards(local, decodeFrame(message) as PipeFrame)
+        const word = channel.next() ?? (await channel.receive())
+        if (word === undefined) break
+        if (word.type === 'done') done = true
+        else if (word.type !== 'up' && word.type !== 'down') await this.#outwards(local, word)
       }
     } catch (error) {
       if (!(error instanceof Malformed)) throw error
@@ -85,14 +83,24 @@ export class Pipes {
   take(frame: PipeFrame, session: Session): boolean {
     const { key } = session.contact
     if (frame.type === 'reset') this.#forget(key, frame.id)
-    const mine = [...this.#locals].filter((local) => local.key === key)
-    const local = mine.find(({ id }) => id === frame.id) ?? (frame.type === 'open' ? mine.find(({ matched }) => !matched) : undefined)
+    const local = this.#localFor(key, frame)
     if (local === undefined) return this.#forNobody(frame, session)
     if (frame.type === 'open' && local.id === frame.id) local.matched = true
     else if (frame.type === 'open') this.#hold(frame, session) // the command may adopt it
     if (local.channel.backlog > BACKLOG_MAX) return false
-    void local.channel.send(encodeFrame(frame))
+    void local.channel.send(frame)
     return true
+  }
+
+  /** Whose pipe it is; of those that wait for one, who may take this. */
+  #localFor(key: string, frame: PipeFrame): Local | undefined {
+    let waiting: Local | undefined
+    for (const local of this.#locals) {
+      if (local.key !== key) continue
+      if (local.id === frame.id) return local
+      if (!local.matched) waiting ??= local
+    }
+    return frame.type === 'open' ? waiting : undefined
   }
 
   /** No more calls for commands that wait. */
@@ -155,26 +163,34 @@ export class Pipes {
       if (channel.closed.aborted) resolve()
       channel.closed.addEventListener('abort', () => resolve(), { once: true })
     })
-    while (this.#locals.has(local) && !this.#stopped) {
+    while (!channel.closed.aborted && !this.#stopped) {
       const reached = await this.#options.reach(key)
       if (!('contact' in reached)) {
-        void channel.send(Uint8Array.of(EVENT.DOWN), utf8(reached.text))
-        await Promise.race([left, new Promise<void>((resolve) => void this.#options.clock.after(AGAIN_MS, resolve, true))])
+        void channel.send({ type: 'down', why: reached.text })
+        await Promise.race([left, this.#called(key)])
         continue
       }
       await reached.ready
       if (!reached.pipes) {
         // A p2p-send or a flush, which is gone in a moment; a version without pipes is there until the time is over.
-        void channel.send(Uint8Array.of(EVENT.DOWN), utf8('what runs there now has no pipes'))
+        void channel.send({ type: 'down', why: 'what runs there now has no pipes' })
         await Promise.race([left, reached.ended])
         continue
       }
       local.session = reached
-      void channel.send(Uint8Array.of(EVENT.UP))
-      for (const { frame } of this.#held.get(key)?.values() ?? []) void channel.send(encodeFrame(frame))
+      void channel.send({ type: 'up' })
+      for (const { frame } of this.#held.get(key)?.values() ?? []) void channel.send(frame)
       await Promise.race([left, reached.ended])
       local.session = undefined
-      void channel.send(Uint8Array.of(EVENT.DOWN), utf8('the connection broke'))
+      void channel.send({ type: 'down', why: 'the connection broke' })
     }
+  }
+
+  /** Resolves when the contact has called, or when it is time to call again. */
+  async #called(key: string): Promise<void> {
+    const over = new AbortController()
+    const cancel = this.#options.clock.after(AGAIN_MS, () => over.abort(), true)
+    await this.#options.arrival(key, over.signal)
+    cancel()
   }
 }

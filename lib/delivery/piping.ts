@@ -9,12 +9,11 @@ import { checkSendable, type Contact } from '../disk/contact.ts'
 import { openHome, type Home } from '../disk/home.ts'
 import { type Keyring, loadKeyring } from '../disk/keyring.ts'
 import type { Call } from '../edge/cli.ts'
-import { stdinChunks, stdinIsTerminal, stopInput } from '../edge/input.ts'
-import { decodeFrame, encodeFrame, type PipeFrame } from '../wire/frame.ts'
-import { type Channel, channelPair, openChannel } from './control.ts'
+import { Input, stdinIsTerminal, stopInput } from '../edge/input.ts'
+import { type Channel, channelPair } from './channel.ts'
+import { openChannel } from './control.ts'
 import { Listener, UNTOLD } from './listener.ts'
 import { PipeEnd } from './pipeend.ts'
-import { EVENT } from './pipes.ts'
 
 /** Between two looks for a listener after the one that served us has ended; one that is not back by then is replaced. */
 const AGAIN_MS = 500
@@ -60,9 +59,9 @@ class Piping {
       peer: contact.identity,
       name: contact.name,
       input: this.#input(),
-      output: (bytes) => this.#output(bytes),
+      output: (parts) => this.#call.out.raw(...parts),
       outputEnd: () => this.#call.out.end(),
-      send: async (frame) => this.#channel?.send(encodeFrame(frame)),
+      send: async (frame) => this.#channel?.send(frame),
       timeoutMs: parseDuration(call.value('timeout') ?? '30s') * 1000,
     })
   }
@@ -79,7 +78,7 @@ class Piping {
     try {
       await done
       await out.flush()
-      await this.#channel?.send(Uint8Array.of(EVENT.DONE))
+      await this.#channel?.send({ type: 'done' })
     } finally {
       this.#over = true
       stopInput(new Error('the pipe is over'))
@@ -91,13 +90,10 @@ class Piping {
   }
 
   /** Nothing of a terminal unless that is a conversation: `p2p-pipe bob | tar x` is only to receive. */
-  async *#input(): AsyncGenerator<Uint8Array> {
-    if (stdinIsTerminal() && !this.#call.out.terminal) return
-    yield* stdinChunks()
-  }
-
-  async #output(bytes: Uint8Array): Promise<void> {
-    await this.#call.out.raw(bytes)
+  #input(): (into: Uint8Array) => Promise<number> {
+    if (stdinIsTerminal() && !this.#call.out.terminal) return () => Promise.resolve(0)
+    const input = new Input()
+    return (into) => input.read(into)
   }
 
   async #connect(onFirst: () => void): Promise<void> {
@@ -115,16 +111,15 @@ class Piping {
 
   async #serve(channel: Channel, onFirst: () => void): Promise<void> {
     for (;;) {
-      const message = await channel.receive()
-      if (message === undefined) return
-      if (message[0] === EVENT.UP) {
+      const word = channel.next() ?? (await channel.receive())
+      if (word === undefined) return
+      if (word.type === 'up') {
         this.#end.up()
-      } else if (message[0] === EVENT.DOWN) {
-        this.#end.down(new TextDecoder().decode(message.subarray(1)))
-      } else {
-        const frame = decodeFrame(message) as PipeFrame
-        if (frame.type === 'stream' || frame.type === 'credit') onFirst()
-        this.#end.take(frame)
+      } else if (word.type === 'down') {
+        this.#end.down(word.why)
+      } else if (word.type !== 'done') {
+        if (word.type === 'stream' || word.type === 'credit') onFirst()
+        this.#end.take(word)
       }
     }
   }

@@ -3,7 +3,8 @@
 
 import type { Clock } from '../base/clock.ts'
 import type { Queued } from '../disk/queued.ts'
-import type { Channel, Message } from './control.ts'
+import type { Channel } from './channel.ts'
+import type { Message } from './control.ts'
 import { Recent } from './limits.ts'
 import type { Peers, Trouble } from './peers.ts'
 import type { Pipes } from './pipes.ts'

@@ -234,10 +234,11 @@ export class Session {
     if (!link.initiator) await this.#sendSettings()
     this.#begin(first)
     for (;;) {
-      const frame = await link.receive()
+      const frame = link.next() ?? (await link.receive())
       if (frame === undefined) return
       this.#pulse?.heard()
-      if (!(await this.#handle(frame))) return this.#offend(BYE.OUT_OF_TURN)
+      const inTurn = this.#handle(frame)
+      if (!(typeof inTurn === 'boolean' ? inTurn : await inTurn)) return this.#offend(BYE.OUT_OF_TURN)
       this.#pulse?.stir()
       if (this.#end !== undefined) return
       if (this.#receiving?.error !== undefined || this.#offering?.error !== undefined) return
@@ -275,8 +276,8 @@ export class Session {
     this.poke()
   }
 
-  /** False: out of turn. */
-  async #handle(frame: Frame): Promise<boolean> {
+  /** False: out of turn. No promise unless it takes time: this is the way of every byte. */
+  #handle(frame: Frame): boolean | Promise<boolean> {
     const offering = this.#offering as Offering
     const receiving = this.#receiving
     switch (frame.type) {
@@ -284,7 +285,7 @@ export class Session {
         if (!this.#meter.tick()) return false
         return receiving === undefined ? frame.items.length === 0 : receiving.offer(frame.items)
       case 'data':
-        return receiving !== undefined && (await receiving.data(frame.id, frame.offset, frame.bytes))
+        return receiving !== undefined && receiving.data(frame.id, frame.offset, frame.bytes)
       case 'want':
         return offering.want(frame.items)
       case 'have':

@@ -1,7 +1,7 @@
 // Standard descriptors without the streams that node has for them, which take 3 ms to load. What cannot wait is read and
 // written in place: a plain file, /dev/null, a pipe as long as it has bytes or room. The rest is for node's streams.
 
-import { closeSync, constants, fstatSync, openSync, readSync, type Stats, writeSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats, writeSync, writevSync } from 'node:fs'
 import { isatty } from 'node:tty'
 
 import { isCode } from '../base/fail.ts'
@@ -47,24 +47,41 @@ export function release(number: number | undefined): void {
   if (number !== undefined && number > 2) closeSync(number)
 }
 
-/** Writes what there is room for; returns how much. Throws as write(2) fails, but for EAGAIN. */
-export function writeSome(number: number, bytes: Uint8Array): number {
-  let at = 0
+/** Writes what there is room for, one part behind the other; returns what is left. Throws as writev(2) fails, but for EAGAIN. */
+export function writeSome(number: number, parts: readonly Uint8Array[]): readonly Uint8Array[] {
+  let left = parts
   try {
-    while (at < bytes.length) at += writeSync(number, bytes, at, bytes.length - at, null)
+    while (left.length > 0) left = behind(left, left.length === 1 ? writeSync(number, left[0] as Uint8Array) : writevSync(number, left))
   } catch (error) {
     if (!isCode(error, 'EAGAIN')) throw error
   }
-  return at
+  return left
+}
+
+/** Without the first `size` bytes, and without parts that are empty. */
+function behind(parts: readonly Uint8Array[], size: number): Uint8Array[] {
+  const left: Uint8Array[] = []
+  let gone = size
+  for (const part of parts) {
+    if (part.length > gone) left.push(gone === 0 ? part : part.subarray(gone))
+    gone = Math.max(0, gone - part.length)
+  }
+  return left
+}
+
+/** How many bytes were read to the start of `into`: 0 at the end, undefined if there are none yet. Throws as read(2) fails. */
+export function readInto(number: number, into: Uint8Array): number | undefined {
+  try {
+    return readSync(number, into, 0, into.length, null)
+  } catch (error) {
+    if (isCode(error, 'EAGAIN')) return undefined
+    throw error
+  }
 }
 
 /** Up to `size` bytes; empty at the end, undefined if there are none yet. Throws as read(2) fails. */
 export function readSome(number: number, size: number): Uint8Array | undefined {
   const bytes = new Uint8Array(size)
-  try {
-    return bytes.subarray(0, readSync(number, bytes, 0, size, null))
-  } catch (error) {
-    if (isCode(error, 'EAGAIN')) return undefined
-    throw error
-  }
+  const read = readInto(number, bytes)
+  return read === undefined ? undefined : bytes.subarray(0, read)
 }

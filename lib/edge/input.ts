@@ -5,7 +5,7 @@ import { Readable } from 'node:stream'
 
 import { concat } from '../base/bytes.ts'
 import { EX, Failure, isCode } from '../base/fail.ts'
-import { isTerminal, readSome, release, unwaiting } from './descriptor.ts'
+import { isTerminal, readInto, readSome, release, unwaiting } from './descriptor.ts'
 
 /** Bytes read at once in place. */
 const BLOCK = 64 * 1024
@@ -61,6 +61,50 @@ async function* readyChunks(): AsyncGenerator<Uint8Array, boolean> {
     release(number)
   }
 }
+
+/** Standard input read into buffers of the caller: what a pipe of the system or a file has is there without a copy. */
+export class Input {
+  #number = unwaiting(0)
+  #chunks: AsyncIterator<Uint8Array> | undefined
+  #chunk: Uint8Array = new Uint8Array(0)
+
+  /** How many bytes `into` has now, at its start; 0 at the end. One call at a time. Throws Failure 66 if there is no reading. */
+  async read(into: Uint8Array): Promise<number> {
+    if (stopped !== undefined) throw stopped
+    if (this.#number !== undefined) {
+      const size = this.#readInPlace(this.#number, into)
+      if (size !== undefined && size > 0) return size
+      release(this.#number)
+      this.#number = undefined
+      if (size === 0) {
+        this.#chunks = noChunks()
+        return 0
+      }
+    }
+    this.#chunks ??= stdinChunks()
+    while (this.#chunk.length === 0) {
+      const { value, done } = await this.#chunks.next()
+      if (done === true) return 0
+      this.#chunk = value
+    }
+    const size = Math.min(this.#chunk.length, into.length)
+    into.set(this.#chunk.subarray(0, size))
+    this.#chunk = this.#chunk.subarray(size)
+    return size
+  }
+
+  #readInPlace(number: number, into: Uint8Array): number | undefined {
+    try {
+      return readInto(number, into)
+    } catch (error) {
+      release(number)
+      this.#number = undefined
+      throw isCode(error, 'EIO', 'EAGAIN', 'EBADF') ? unreadable(error) : error
+    }
+  }
+}
+
+async function* noChunks(): AsyncGenerator<Uint8Array> {}
 
 function unreadable(error: unknown): Failure {
   return new Failure(EX.NO_INPUT, `standard input: ${(error as NodeJS.ErrnoException).code ?? ''}`)

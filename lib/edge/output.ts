@@ -125,9 +125,9 @@ export class Output {
     await this.#write(`${line}\n`)
   }
 
-  /** Exactly these bytes. */
-  async raw(bytes: Uint8Array): Promise<void> {
-    await this.#write(bytes)
+  /** Exactly these bytes, one part behind the other. */
+  async raw(...parts: Uint8Array[]): Promise<void> {
+    await this.#writeAll(parts.filter((part) => part.length > 0))
   }
 
   /** Resolves when everything has left the process or the reader is gone. */
@@ -159,26 +159,30 @@ export class Output {
     this.#ready = undefined
   }
 
-  async #write(data: string | Uint8Array): Promise<void> {
-    if (this.#quiet || this.#over || data.length === 0) return
+  async #write(data: string): Promise<void> {
+    if (data.length > 0) await this.#writeAll([data])
+  }
+
+  async #writeAll(parts: readonly (string | Uint8Array)[]): Promise<void> {
+    if (this.#quiet || this.#over || parts.length === 0) return
     if (this.terminal) hideStatus()
-    const rest = this.#ready === undefined ? data : this.#writeReady(data)
+    const rest = this.#ready === undefined ? parts : this.#writeReady(parts)
     if (rest.length === 0) return
     const stream = this.#stream ?? this.#attach(process.stdout)
-    if (stream.write(rest)) return
-    await this.#settled((done) => stream.once('drain', done))
+    let room = true
+    for (const part of rest) room = stream.write(part)
+    if (!room) await this.#settled((done) => stream.once('drain', done))
   }
 
   /** What there was no room for: from there on node's stream waits for it. */
-  #writeReady(data: string | Uint8Array): Uint8Array {
-    const bytes = typeof data === 'string' ? utf8(data) : data
+  #writeReady(parts: readonly (string | Uint8Array)[]): readonly Uint8Array[] {
     try {
-      const rest = bytes.subarray(writeSome(this.#ready as number, bytes))
+      const rest = writeSome(this.#ready as number, parts.map((part) => (typeof part === 'string' ? utf8(part) : part)))
       if (rest.length > 0) this.#leave()
       return rest
     } catch (error) {
       this.#lost(error)
-      return bytes.subarray(bytes.length)
+      return []
     }
   }
 

@@ -29,7 +29,7 @@ export function hideStatus(): void {
 function write(text: string): void {
   const bytes = utf8(text)
   try {
-    const rest = streams ? bytes : bytes.subarray(writeSome(2, bytes))
+    const rest = streams ? bytes : (writeSome(2, [bytes])[0] ?? new Uint8Array(0))
     if (rest.length === 0) return
     if (!streams) process.stderr.on('error', () => undefined)
     streams = true

@@ -130,12 +130,17 @@ export class Link {
   /** True if receive() will not have to wait for the network. */
   get buffered(): boolean {
     if (this.#first !== undefined) return true
+    this.#gather()
+    return this.#in.complete
+  }
+
+  /** Takes what the stream has until a message is whole. */
+  #gather(): void {
     while (!this.#in.complete && !this.#reading && this.#reason === undefined) {
       const chunk = this.#stream.take()
-      if (chunk === undefined) break
+      if (chunk === undefined) return
       this.#in.push(chunk)
     }
-    return this.#in.complete
   }
 
   /**
@@ -195,15 +200,23 @@ export class Link {
    */
   async receive(): Promise<Frame | undefined> {
     while (this.#reason === undefined) {
+      const frame = this.next()
+      if (frame !== undefined) return frame
+      if (this.#reason !== undefined) break
+      if (this.#over !== undefined) this.#finish(this.#in.empty ? this.#over : 'reset')
+      else await this.#more()
+    }
+    return undefined
+  }
+
+  /** As receive(), but only of what is here already: undefined if no frame is. For those who take many in one turn of the loop. */
+  next(): Frame | undefined {
+    while (this.#reason === undefined) {
       const plaintext = this.#first ?? this.#open()
       this.#first = undefined
-      if (plaintext !== undefined) {
-        const frame = this.#decode(plaintext)
-        if (frame !== undefined) return frame
-      } else if (this.#reason === undefined) {
-        if (this.#over !== undefined) this.#finish(this.#in.empty ? this.#over : 'reset')
-        else await this.#more()
-      }
+      if (plaintext === undefined) return undefined
+      const frame = this.#decode(plaintext)
+      if (frame !== undefined) return frame
     }
     return undefined
   }
@@ -221,6 +234,7 @@ export class Link {
 
   /** The plaintext of the next message that is here as a whole; undefined if there is none, or it is bad. */
   #open(): Uint8Array | undefined {
+    this.#gather()
     if ((this.#in.length ?? MESSAGE_MIN) < MESSAGE_MIN) this.#finish('bad')
     if (this.#reason !== undefined || !this.#in.complete) return undefined
     const message = this.#in.pull()

@@ -103,8 +103,8 @@ const TYPE = {
 
 /**
  * The plaintext of one transport message, padded with zeros to a multiple of 256 bytes (a full DATA frame is not
- * padded). Throws RangeError if the frame breaks a limit of the format: a bug of the caller. `scratch`, at least
- * PLAINTEXT_MAX bytes, may be used for the result, which is then good until the next call.
+ * padded). Throws RangeError if the frame breaks a limit of the format: a bug of the caller. `scratch` may be used for
+ * the result, which is then good until the next call; it must have room for it, which PLAINTEXT_MAX bytes have.
  */
 export function encodeFrame(frame: Frame, scratch?: Uint8Array): Uint8Array {
   if (frame.type === 'data' || frame.type === 'stream') return encodeData(frame, scratch)

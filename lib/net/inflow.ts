@@ -7,21 +7,30 @@ export const LENGTH_SIZE = 2
 const EMPTY = new Uint8Array(0)
 
 export class Inflow {
-  #chunks: Uint8Array[] = []
-  #size = 0
-  #at = 0 // bytes of the first chunk that are used up
-  #whole: Uint8Array = EMPTY // where messages are put together that came in pieces
+  /** The chunk that came last, and how much of it is used up. */
+  #chunk: Uint8Array = EMPTY
+  #at = 0
+  /** What came before it of a message that was not whole by then. */
+  #begun: Uint8Array = EMPTY
+  #fill = 0
 
   get empty(): boolean {
     return this.#size === 0
   }
 
+  get #size(): number {
+    return this.#fill + this.#chunk.length - this.#at
+  }
+
   /** The length the next message says it has; undefined while that is not here. */
   get length(): number | undefined {
     if (this.#size < LENGTH_SIZE) return undefined
-    const [first = EMPTY, second = EMPTY] = this.#chunks
-    const low = this.#at + 1 < first.length ? first[this.#at + 1] : second[0]
-    return (first[this.#at] ?? 0) * 256 + (low ?? 0)
+    return this.#byte(0) * 256 + this.#byte(1)
+  }
+
+  #byte(index: number): number {
+    const byte = index < this.#fill ? this.#begun[index] : this.#chunk[this.#at + index - this.#fill]
+    return byte as number
   }
 
   /** True if a whole message is here. */
@@ -30,50 +39,43 @@ export class Inflow {
     return length !== undefined && this.#size >= LENGTH_SIZE + length
   }
 
-  /** `chunk` is kept, not copied, and must have at least one byte. */
+  /** `chunk` is not copied; the one before may change from now on. */
   push(chunk: Uint8Array): void {
-    this.#chunks.push(chunk)
-    this.#size += chunk.length
+    this.#begin(this.#chunk.length - this.#at)
+    this.#chunk = chunk
+    this.#at = 0
   }
 
-  /** The next message without its length; only while complete, and good until the next pull(). */
+  /** The next message without its length; only while complete, and good until the next pull() or push(). */
   pull(): Uint8Array {
     const size = LENGTH_SIZE + (this.length ?? 0)
-    return this.#take(size).subarray(LENGTH_SIZE)
+    if (this.#fill === 0) {
+      this.#at += size
+      return this.#chunk.subarray(this.#at - size + LENGTH_SIZE, this.#at)
+    }
+    this.#begin(size - this.#fill)
+    this.#fill = 0
+    return this.#begun.subarray(LENGTH_SIZE, size)
   }
 
   clear(): void {
-    this.#chunks = []
-    this.#size = 0
+    this.#chunk = EMPTY
     this.#at = 0
-    this.#whole = EMPTY
+    this.#begun = EMPTY
+    this.#fill = 0
   }
 
-  #take(size: number): Uint8Array {
-    const first = this.#chunks[0] ?? EMPTY
-    if (this.#at + size <= first.length) {
-      const view = first.subarray(this.#at, this.#at + size)
-      this.#use(first, size)
-      return view
+  /** Puts the next `size` bytes of the chunk behind what was begun. */
+  #begin(size: number): void {
+    if (size <= 0) return
+    const fill = this.#fill + size
+    if (this.#begun.length < fill) {
+      const room = Buffer.allocUnsafeSlow(Math.max(fill, 2 * this.#begun.length))
+      room.set(this.#begun.subarray(0, this.#fill))
+      this.#begun = room
     }
-    if (this.#whole.length < size) this.#whole = Buffer.allocUnsafeSlow(size)
-    const out = this.#whole.subarray(0, size)
-    let filled = 0
-    while (filled < size) {
-      const chunk = this.#chunks[0] ?? EMPTY
-      const part = chunk.subarray(this.#at, this.#at + size - filled)
-      out.set(part, filled)
-      filled += part.length
-      this.#use(chunk, part.length)
-    }
-    return out
-  }
-
-  #use(chunk: Uint8Array, size: number): void {
-    this.#size -= size
+    this.#begun.set(this.#chunk.subarray(this.#at, this.#at + size), this.#fill)
     this.#at += size
-    if (this.#at < chunk.length) return
-    this.#chunks.shift()
-    this.#at = 0
+    this.#fill = fill
   }
 }

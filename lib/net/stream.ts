@@ -26,7 +26,10 @@ export interface ByteStream {
   readonly carrier: 'tcp' | 'udp'
   /** The other side as the system sees it. */
   readonly remote: Endpoint
-  /** The next bytes, at least one; undefined at the end of what the other side sent. Throws Lost. */
+  /**
+   * The next bytes, at least one; undefined at the end of what the other side sent. Throws Lost. They stay as they are
+   * until the next read() or take(), as those do that were put back.
+   */
   read(): Promise<Uint8Array | undefined>
   /** Bytes that are here already, without waiting; undefined if there are none (or at the end). */
   take(): Uint8Array | undefined

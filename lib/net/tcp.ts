@@ -2,37 +2,86 @@
 // moment, is read only while somebody reads (and a little ahead), and never closes by itself when the other side
 // does: who fails a handshake must not be able to tell when.
 
-import { connect as netConnect, createServer, type Socket } from 'node:net'
+import { connect as netConnect, createServer, type OnReadOpts, Socket } from 'node:net'
 
 import { formatIp, parseIp } from '../wire/ip.ts'
 import { type ByteStream, type Endpoint, Lost } from './stream.ts'
 
-const READ_AHEAD = 256 * 1024 // bytes kept for a reader that is busy: four reads of the system
+const BUFFER = 64 * 1024 // bytes read from the system at once
+const READ_AHEAD = 4 // buffers filled for a reader that is busy
 const WRITE_AHEAD = 512 * 1024 // bytes the system has not taken yet before write() makes its caller wait
+
+/**
+ * What was read and not taken yet. The system reads into the same few buffers again and again: bytes that lie in fresh
+ * memory each time cost twice as much, and another part for the garbage. Of a buffer only the pages are in memory that
+ * ever had bytes.
+ */
+class Reads {
+  #chunks: Uint8Array[] = []
+  #free: Uint8Array[] = []
+  /** The buffer whose bytes the reader has. */
+  #taken: Uint8Array | undefined
+  onChunk: () => void = () => undefined
+
+  /** For a socket of node. */
+  readonly options: OnReadOpts = {
+    buffer: () => this.#free.pop() ?? Buffer.allocUnsafeSlow(BUFFER),
+    callback: (size, buffer) => {
+      this.#chunks.push(new Uint8Array(buffer.buffer, 0, size))
+      this.onChunk()
+      return !this.full
+    },
+  }
+
+  get full(): boolean {
+    return this.#chunks.length >= READ_AHEAD
+  }
+
+  /** Half of what there may be is taken. */
+  get low(): boolean {
+    return this.#chunks.length < READ_AHEAD / 2
+  }
+
+  take(): Uint8Array | undefined {
+    const chunk = this.#chunks.shift()
+    if (chunk === undefined) return undefined
+    this.#recycle()
+    this.#taken = chunk
+    return chunk
+  }
+
+  /** Puts some of what was taken last back in front. */
+  putBack(bytes: Uint8Array): void {
+    if (bytes.buffer === this.#taken?.buffer) this.#taken = undefined
+    this.#chunks.unshift(bytes)
+  }
+
+  #recycle(): void {
+    if (this.#taken?.buffer.byteLength === BUFFER) this.#free.push(Buffer.from(this.#taken.buffer))
+  }
+}
 
 class TcpStream implements ByteStream {
   readonly carrier = 'tcp'
   readonly remote: Endpoint
   readonly closed: Promise<void>
   readonly #socket: Socket
-  #chunks: Uint8Array[] = []
-  #buffered = 0
+  readonly #reads: Reads
   #ended = false
   #lost: Lost | undefined
   #reader: (() => void) | undefined
   #unsent = 0
   #writers: (() => void)[] = []
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, reads: Reads) {
     this.#socket = socket
+    this.#reads = reads
     this.remote = { ip: canonical(socket.remoteAddress ?? ''), port: socket.remotePort ?? 0 }
-    socket.pause() // before 'data' is listened to, or the socket starts to flow
-    socket.on('data', (chunk: Uint8Array) => {
-      this.#chunks.push(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length))
-      this.#buffered += chunk.length
-      if (this.#buffered >= READ_AHEAD) socket.pause()
+    socket.pause()
+    reads.onChunk = () => {
+      if (reads.full) socket.pause()
       this.#wake()
-    })
+    }
     socket.on('end', () => {
       this.#ended = true
       this.#wake()
@@ -69,17 +118,13 @@ class TcpStream implements ByteStream {
   }
 
   take(): Uint8Array | undefined {
-    const chunk = this.#chunks.shift()
-    if (chunk === undefined) return undefined
-    this.#buffered -= chunk.length
-    if (this.#buffered < READ_AHEAD / 2 && this.#socket.isPaused()) this.#socket.resume()
+    const chunk = this.#reads.take()
+    if (chunk !== undefined && this.#reads.low && this.#socket.isPaused()) this.#socket.resume()
     return chunk
   }
 
   unread(bytes: Uint8Array): void {
-    if (bytes.length === 0) return
-    this.#chunks.unshift(bytes)
-    this.#buffered += bytes.length
+    if (bytes.length > 0) this.#reads.putBack(bytes)
   }
 
   async write(parts: readonly Uint8Array[], sent?: () => void): Promise<void> {
@@ -123,7 +168,8 @@ export function connect(to: Endpoint, signal: AbortSignal, from?: number): Promi
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(new Lost('given up'))
     const local = from !== undefined && { localPort: from }
-    const socket = netConnect({ host: to.ip, port: to.port, ...local, allowHalfOpen: true, noDelay: true })
+    const reads = new Reads()
+    const socket = netConnect({ host: to.ip, port: to.port, ...local, allowHalfOpen: true, noDelay: true, onread: reads.options })
     const giveUp = (): void => {
       socket.destroy()
       reject(new Lost('given up'))
@@ -136,7 +182,7 @@ export function connect(to: Endpoint, signal: AbortSignal, from?: number): Promi
     })
     socket.once('connect', () => {
       settled()
-      resolve(new TcpStream(socket))
+      resolve(new TcpStream(socket, reads))
     })
   })
 }
@@ -164,7 +210,8 @@ export interface Listening {
 /** Listens on one address, alone. Rejects with the system's error: EADDRINUSE, EAFNOSUPPORT, EADDRNOTAVAIL, EACCES. */
 export function listen(at: Endpoint, onStream: (stream: ByteStream) => void): Promise<Listening> {
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
-    onStream(new TcpStream(socket))
+    const reads = new Reads()
+    onStream(new TcpStream(reading(socket, reads), reads))
   })
   return new Promise((resolve, reject) => {
     server.once('error', reject)
@@ -180,6 +227,23 @@ export function listen(at: Endpoint, onStream: (stream: ByteStream) => void): Pr
       })
     })
   })
+}
+
+/**
+ * A connection of a server that is read into these buffers. Node lets only those say where to read to who make the socket,
+ * so another one takes the connection over; should it not be had one day, node's own buffers do.
+ */
+function reading(accepted: Socket, reads: Reads): Socket {
+  const bare = accepted as Socket & { _handle?: object | null }
+  const { _handle: handle } = bare
+  if (handle === undefined || handle === null) {
+    accepted.on('data', (chunk: Buffer) => void reads.options.callback(chunk.length, Uint8Array.from(chunk)))
+    return accepted
+  }
+  bare._handle = null
+  accepted.destroy()
+  const options = { handle, allowHalfOpen: true, pauseOnCreate: true, onread: reads.options }
+  return new Socket(options)
 }
 
 /** server.close() waits for every connection, which is not what its callers need: the port is free at once. */

@@ -18,9 +18,13 @@ function pair(): { out: Outflow; open: (bytes: Uint8Array) => Uint8Array[] } {
   const [send, receive] = [new CipherState(nodeSuite), new CipherState(nodeSuite)]
   for (const state of [send, receive]) state.initializeKey(new Uint8Array(32).fill(7))
   const inflow = new Inflow()
+  let before = new Uint8Array(0)
   const open = (bytes: Uint8Array): Uint8Array[] => {
     const found: Uint8Array[] = []
-    if (bytes.length > 0) inflow.push(bytes)
+    const chunk = new Uint8Array(bytes)
+    if (chunk.length > 0) inflow.push(chunk)
+    before.fill(0xee) // a stream reads into it again
+    before = chunk
     while (inflow.complete) found.push(receive.decryptWithAd(EMPTY, inflow.pull()))
     return found
   }

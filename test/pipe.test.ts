@@ -14,12 +14,14 @@ import { systemClock } from '../lib/base/clock.ts'
 import { Failure } from '../lib/base/fail.ts'
 import { systemRandom } from '../lib/base/random.ts'
 import { channelPair } from '../lib/delivery/channel.ts'
+import type { Trouble } from '../lib/delivery/peers.ts'
 import { PipeEnd, WINDOW } from '../lib/delivery/pipeend.ts'
 import { Pipes } from '../lib/delivery/pipes.ts'
 import type { Session } from '../lib/delivery/session.ts'
 import { freePort } from '../lib/net/freeport.ts'
 import { decodeFrame, encodeFrame, type PipeFrame, PIPES } from '../lib/wire/frame.ts'
 import { argvOf } from './command.ts'
+import { FakeClock } from './netkit.ts'
 import { until as soon, wild, withPair } from './pair.ts'
 import { pause, type Peer, type Running, Stage, until } from './peer.ts'
 import { Proxy } from './proxy.ts'
@@ -221,6 +223,24 @@ test('a contact of whom only a command without pipes is there is waited for, unt
   assert.equal(await near.receive(), { type: 'down', why: 'what runs there now has no pipes' })
   leave()
   assert.equal(await near.receive(), { type: 'up' })
+  near.end()
+  await attached
+})
+
+test('a contact who calls is there at once, not when it is time to call again', async () => {
+  const clock = new FakeClock() // its time stands still
+  const there = { contact: {}, ready: Promise.resolve(), pipes: true, ended: new Promise(() => undefined) } as unknown as Session
+  let call = (_: Session): void => undefined
+  const arrival = new Promise<Session>((resolve) => (call = resolve))
+  const away: Trouble = { reason: 'refused', text: 'nobody listens there', addresses: [] }
+  const found: (Session | Trouble)[] = [away, there]
+  const pipes = new Pipes({ clock, reach: () => Promise.resolve(found.shift() as Session), arrival: () => arrival })
+  const [near, far] = channelPair()
+  const attached = pipes.attach('KEY', far)
+  assert.equal(await near.receive(), { type: 'down', why: 'nobody listens there' })
+  call(there)
+  assert.equal(await near.receive(), { type: 'up' })
+  assert.is(clock.timers, 0)
   near.end()
   await attached
 })

@@ -2,7 +2,7 @@
 // whatever decodeFrame accepts, encodeFrame gives back byte for byte. It trusts nothing about the bytes except that
 // they came from the authenticated peer; sense beyond the format (who may send what, when) is the session's to judge.
 
-import { fromHex, hex, Reader, Writer } from '../base/bytes.ts'
+import { compare, fromHex, hex, Reader, Writer } from '../base/bytes.ts'
 import { Malformed } from '../base/fail.ts'
 import { type Address, decodeAddresses, encodeAddresses } from './address.ts'
 
@@ -182,7 +182,9 @@ function encodeData(frame: Frame & { type: 'data' | 'stream' }, scratch?: Uint8A
   const view = new DataView(plaintext.buffer, plaintext.byteOffset)
   plaintext[0] = TYPE[frame.type]
   plaintext.set(id, 1)
-  view.setBigUint64(1 + id.length, BigInt(limited(frame.offset, Number.MAX_SAFE_INTEGER)))
+  const offset = limited(frame.offset, Number.MAX_SAFE_INTEGER)
+  view.setUint32(1 + id.length, Math.floor(offset / 2 ** 32))
+  view.setUint32(5 + id.length, offset % 2 ** 32)
   view.setUint16(head - 2, length)
   plaintext.set(frame.bytes, head)
   return plaintext.fill(0, head + length)
@@ -329,19 +331,34 @@ function times<T>(count: number, read: () => T): T[] {
 }
 
 function readId(reader: Reader): string {
-  return hex(reader.bytes(ID_SIZE))
+  return textOf(reader.bytes(ID_SIZE))
 }
 
 function idBytes(id: string): Uint8Array {
-  return sized(fromHex(id), ID_SIZE)
+  return sized(bytesOf(id), ID_SIZE)
 }
 
 function readPipeId(reader: Reader): string {
-  return hex(reader.bytes(PIPE_ID_SIZE))
+  return textOf(reader.bytes(PIPE_ID_SIZE))
 }
 
 function pipeIdBytes(id: string): Uint8Array {
-  return sized(fromHex(id), PIPE_ID_SIZE)
+  return sized(bytesOf(id), PIPE_ID_SIZE)
+}
+
+/** The id that was met last in either form: thousands of frames in a row carry the same. */
+let met: { text: string; bytes: Uint8Array } = { text: '', bytes: new Uint8Array(0) }
+
+function textOf(bytes: Uint8Array): string {
+  if (compare(bytes, met.bytes) !== 0) met = { text: hex(bytes), bytes: bytes.slice() }
+  return met.text
+}
+
+function bytesOf(id: string): Uint8Array {
+  if (id === met.text) return met.bytes
+  const bytes = fromHex(id)
+  met = { text: hex(bytes), bytes } // lower case, whatever was asked for
+  return bytes
 }
 
 function sized(bytes: Uint8Array, size: number): Uint8Array {

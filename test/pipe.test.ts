@@ -230,7 +230,7 @@ test('a contact of whom only a command without pipes is there is waited for, unt
 test('a contact who calls is there at once, not when it is time to call again', async () => {
   const clock = new FakeClock() // its time stands still
   const there = { contact: {}, ready: Promise.resolve(), pipes: true, ended: new Promise(() => undefined) } as unknown as Session
-  let call = (_: Session): void => undefined
+  let call: (session: Session) => void = () => undefined
   const arrival = new Promise<Session>((resolve) => (call = resolve))
   const away: Trouble = { reason: 'refused', text: 'nobody listens there', addresses: [] }
   const found: (Session | Trouble)[] = [away, there]

@@ -3,7 +3,7 @@
 // one process, where nothing is encoded and nothing copied, or there is a socket between, whose other end is trusted to
 // be this user's program and not to be in order.
 
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 
 import { fromUtf8, Reader, utf8 } from '../base/bytes.ts'
 import { Malformed } from '../base/fail.ts'
@@ -119,7 +119,7 @@ function sizeOf(word: Word): number {
 export class SocketChannel implements Channel {
   readonly #closing = new AbortController()
   readonly closed = this.#closing.signal
-  readonly #socket: Socket
+  readonly #socket: Duplex
   #held: Uint8Array[] = []
   #size = 0
   #wake: () => void = () => undefined
@@ -128,7 +128,7 @@ export class SocketChannel implements Channel {
   #over = false
 
   /** `held` came before. */
-  constructor(socket: Socket, held: Uint8Array) {
+  constructor(socket: Duplex, held: Uint8Array) {
     this.#socket = socket
     if (held.length > 0) this.#take(held)
     socket.on('data', (chunk: Buffer) => this.#take(chunk))

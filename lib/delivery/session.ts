@@ -243,7 +243,7 @@ export class Session {
       if (this.#end !== undefined) return
       if (this.#receiving?.error !== undefined || this.#offering?.error !== undefined) return
       if (link.worn && !this.#stopping) this.stop()
-      else this.#progress() // an empty OFFER or a CANCEL may have been all that was missing
+      else if (frame.type !== 'stream') this.#progress() // an empty OFFER or a CANCEL may have been all that was missing
     }
   }
 

@@ -106,11 +106,11 @@ export async function flush(): Promise<Figure[]> {
   return [without === undefined ? { ...figure, peer, note } : { ...figure, note: `${without} is not installed: no peer` }]
 }
 
-/** A file of FILE_BYTES that does not repeat within the span of any compression. */
-export function largeFile(path: string): void {
+/** A file that does not repeat within the span of any compression. */
+export function largeFile(path: string, bytes = FILE_BYTES): void {
   const page = noise(16 << 20, 7)
   const fd = openSync(path, 'wx')
-  for (let at = 0; at < FILE_BYTES; at += page.length) {
+  for (let at = 0; at < bytes; at += page.length) {
     page[0] = at >> 24
     writeSync(fd, page)
   }

@@ -31,6 +31,9 @@ export interface Figure {
   note?: string
 }
 
+/** Why this machine cannot measure a row, which is no failure of it. */
+export class Unmeasured extends Error {}
+
 export function median(samples: number[]): number {
   const sorted = samples.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1

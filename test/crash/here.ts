@@ -75,9 +75,15 @@ async function open(path: string, clock: Clock = systemClock): Promise<Opened> {
   return { home, keyring: await loadKeyring(home), config: await reread(), reread }
 }
 
-/** p2p-queue flush; what went wrong, in words. */
-export async function flushHere(path: string): Promise<string[]> {
-  const wrong: string[] = []
+/** How a pass went, in words: what went wrong, and why a message was left for the next one. */
+export interface Passed {
+  wrong: string[]
+  deferred: string[]
+}
+
+/** p2p-queue flush. */
+export async function flushHere(path: string): Promise<Passed> {
+  const [wrong, deferred]: [string[], string[]] = [[], []]
   try {
     const { home, keyring, config, reread } = await open(path)
     const result = await flushAll(home, keyring, keyring.all().filter(isWelcome), {
@@ -87,18 +93,20 @@ export async function flushHere(path: string): Promise<string[]> {
       reread,
       signal: new AbortController().signal,
       onOutcome(outcome) {
-        if (isRefusal(outcome)) wrong.push(`refused: ${JSON.stringify(outcome.reason)}`)
+        const { type, reason, text } = outcome
+        if (isRefusal(outcome)) wrong.push(`refused: ${JSON.stringify(reason)}`)
+        else if (type === 'deferred') deferred.push(`${reason}: ${text}`)
       },
       onReceived: () => undefined,
       onNotice: () => undefined,
     })
-    if (result === 'busy') return [...wrong, 'another process is delivering']
+    if (result === 'busy') return { wrong: [...wrong, 'another process is delivering'], deferred }
     await sweep(home)
     await forgetOldKey(home, await loadSuite({}))
   } catch (error) {
     wrong.push(error instanceof Error ? (error.stack ?? error.message) : String(error))
   }
-  return wrong
+  return { wrong, deferred }
 }
 
 /** p2p-listen. */

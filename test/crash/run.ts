@@ -195,8 +195,10 @@ class Sweep {
 
   #tell(): void {
     const real = this.#stands.reduce((sum, { work }) => sum + work.allReal, 0)
+    const late = this.#stands.flatMap(({ work }) => work.late)
     const { total, rest, failed } = this
-    console.log(`# ${new Date().toISOString()}: ${total - rest} of ${total} points, ${failed} failed; ${real} meetings by real commands`)
+    const again = late.length === 0 ? '' : `; ${late.length} passes were in vain: ${[...new Set(late)].join('; ').slice(0, 500)}`
+    console.log(`# ${new Date().toISOString()}: ${total - rest} of ${total} points, ${failed} failed; ${real} meetings by real commands${again}`)
   }
 }
 

@@ -6,9 +6,10 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 
+import { EX } from '../../lib/base/fail.ts'
 import { type Peer, type Running, until } from '../peer.ts'
 import { age, type Cast, type Kind, type Letter, stuckLocks } from './cast.ts'
-import { flushHere, ListenerHere } from './here.ts'
+import { flushHere, ListenerHere, type Passed } from './here.ts'
 import { judge, type Verdict } from './verdict.ts'
 
 /** So often the next start and the meeting are of real commands, in the first play and then. */
@@ -49,6 +50,9 @@ const QUIET_MS = 3000
 /** A command that is not over by then hangs. */
 const PATIENCE_MS = 45_000
 
+/** Passes, as of cron, before what still waits is not going to arrive: on a machine that does much else a call may fail. */
+const PASSES = 3
+
 /** One life of the command that the fault is for. */
 interface Life {
   running: Running
@@ -77,6 +81,8 @@ export class Play {
   #plays = 0
   /** Plays in which all were real commands. */
   allReal = 0
+  /** Why messages were left for another pass. */
+  readonly late: string[] = []
 
   private constructor(cast: Cast, scene: Scene) {
     this.scene = scene
@@ -175,16 +181,27 @@ export class Play {
   async #again(real: boolean): Promise<string[]> {
     const { role } = this.scene
     const victim = this.#victim
-    if (role !== 'listen' && role !== 'listen and receive') return flushed(victim, real)
+    if (role !== 'listen' && role !== 'listen and receive') return this.#meet(victim, real)
     const listener = await listening(victim, real)
     const told: string[] = []
     if (role === 'listen and receive') {
-      told.push(...(await flushed(this.#cast.alice, real)))
+      told.push(...(await this.#meet(this.#cast.alice, real)))
     } else {
       const empty = (): boolean => victim.files('queue', this.#cast.bob.key, 'new').length === 0
-      await until('an empty queue', empty, PATIENCE_MS).catch(() => undefined) // the verdict will tell
+      const waits = until('an empty queue', empty, PATIENCE_MS).catch(() => this.#meet(victim, true))
+      told.push(...((await waits) ?? []))
     }
     return [...told, ...(await listener.stop())]
+  }
+
+  /** Passes until nothing waits; what went wrong. */
+  async #meet(peer: Peer, real: boolean): Promise<string[]> {
+    for (let n = 1; ; n++) {
+      const { wrong, deferred } = await flushed(peer, real)
+      if (wrong.length > 0 || deferred.length === 0) return wrong
+      if (n === PASSES) return deferred
+      this.late.push(...deferred)
+    }
   }
 
   /** Mail that was judged goes, as a mail reader may do at any time: the next verdict is about the next message. */
@@ -198,11 +215,12 @@ export class Play {
   }
 }
 
-/** A pass over the queue; what went wrong. */
-async function flushed(peer: Peer, real: boolean): Promise<string[]> {
-  if (!real) return (await flushHere(peer.path)).map((text) => `the next flush, in this process: ${text}`)
+/** A pass over the queue. */
+async function flushed(peer: Peer, real: boolean): Promise<Passed> {
+  if (!real) return flushHere(peer.path)
   const { code, signal, err } = await peer.run('p2p-queue', ['flush'])
-  return code === 0 ? [] : [`the next flush ended with ${code ?? signal}: ${err}`]
+  if (code === EX.TEMPORARY) return { wrong: [], deferred: [err] }
+  return { wrong: code === 0 ? [] : [`the next flush ended with ${code ?? signal}: ${err}`], deferred: [] }
 }
 
 /** A listener that accepts; stop() tells what went wrong. */

@@ -62,6 +62,10 @@ export class SceneWork {
     return this.#play.allReal
   }
 
+  get late(): readonly string[] {
+    return this.#play.late
+  }
+
   /** One after the other. Throws if the fault did not come to pass, or without a fault something was wrong. */
   async visit({ series, n }: Point): Promise<Result> {
     if (n === BEYOND) {

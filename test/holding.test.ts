@@ -246,7 +246,7 @@ test('what waited from the start counts as well', async () => {
   const held = await scene()
   held.queue.push('1700000000000000.' + 'ab'.repeat(32))
   held.contact = { ...held.contact, transport: person(suite).key.publicKey } // begun anew with another key
-  held.holding.reload()
+  held.holding.start()
   await settle()
   await held.clock.advance(3 * PERIOD_WAITING_MS)
   const hellos = held.sent().filter(([, hops]) => hops === undefined).length
@@ -268,7 +268,7 @@ test('blocked and removed contacts get nothing more', async () => {
     await all.clock.advance(10_000)
     const from = all.clock.time
     all.contact = (change === undefined ? undefined : { ...all.contact, ...change }) as Contact
-    all.holding.reload()
+    all.holding.start()
     await all.clock.advance(100_000)
     assert.equal(all.sent(from), [])
   }

@@ -2,19 +2,18 @@
 // side can be open as well. lib/net/holes.ts says when; here are the timers and the sending. A contact that has a session
 // needs none of this.
 
-import { hex } from '../base/bytes.ts'
 import { sleep } from '../base/clock.ts'
 import { Failure } from '../base/fail.ts'
-import { type Contact, isWelcome } from '../disk/contact.ts'
 import { names } from '../disk/queueread.ts'
 import { helloAt, type Hole, HOLE_RESENDS_MS, nextAct, PERIOD_MS, PERIOD_WAITING_MS } from '../net/holes.ts'
 import { isOnLink } from '../net/interfaces.ts'
 import type { Link } from '../net/link.ts'
 import type { Endpoint } from '../net/stream.ts'
-import { holeOffset, rendezvousKey } from '../net/rendezvous.ts'
+import { holeOffset } from '../net/rendezvous.ts'
 import type { UdpPort } from '../net/udp.ts'
 import { distinctAddresses } from '../wire/address.ts'
 import { isFullDisk } from './limits.ts'
+import { coupleOf, type Held as HeldContact, Missed } from './missed.ts'
 import { placesOf } from './places.ts'
 import type { Station } from './station.ts'
 import { type Place, UdpPlaces } from './udpplaces.ts'
@@ -43,88 +42,51 @@ export interface HoldingOptions {
   fail: (error: unknown) => void
 }
 
-interface Held {
-  readonly key: string
+interface More {
   readonly offset: number
-  /** Of the contact's T: another one makes another offset. */
-  readonly transport: string
-  since: number
-  waits: boolean
-  /** How many see to this hole themselves. */
-  paused: number
   /** Monotonic ms of the last hello out of turn, and what becomes of it. */
   hurried: number
   hurrying: Promise<void> | undefined
-  cancel: () => void
 }
+
+type Held = HeldContact & More
 
 export class Holding {
   readonly #options: HoldingOptions
-  readonly #stopped = new AbortController()
-  readonly #held = new Map<string, Held>()
+  readonly #missed: Missed<More>
   readonly places: UdpPlaces
 
   constructor(options: HoldingOptions) {
-    const { station, port } = options
+    const { station, port, only } = options
     this.#options = options
+    this.#missed = new Missed({
+      station,
+      only,
+      make(contact): More {
+        const { suite, secret } = coupleOf(station, contact)
+        return { offset: holeOffset(suite, secret), hurried: -Infinity, hurrying: undefined }
+      },
+    })
     this.places = new UdpPlaces(station.home.clock, port, () => station.config.quietNet)
   }
 
-  /** Begins with every contact. */
+  /** Begins, or takes in that the keyring is another. */
   start(): void {
-    this.reload()
+    const { home } = this.#options.station
+    for (const held of this.#missed.takeIn().begun) {
+      this.#schedule(held, held.since - 1)
+      names(home, held.key).then((waiting) => (held.waits ||= waiting.length > 0), this.#options.fail)
+    }
   }
 
   stop(): void {
-    this.#stopped.abort()
-    for (const held of this.#held.values()) held.cancel()
-    this.#held.clear()
-  }
-
-  /** The keyring changed. */
-  reload(): void {
-    const { only, station } = this.#options
-    const { keyring } = station
-    if (this.#stopped.signal.aborted) return
-    for (const contact of keyring.all()) {
-      const held = this.#held.get(contact.key)
-      if (only !== undefined && contact.key !== only) continue
-      if (isWelcome(contact) && held?.transport !== hex(contact.transport)) this.#begin(contact)
-    }
-    for (const [key, held] of this.#held) {
-      const contact = keyring.byKey(key)
-      if (contact !== undefined && isWelcome(contact)) continue
-      held.cancel()
-      this.#held.delete(key)
-    }
-  }
-
-  #begin(contact: Contact): void {
-    const { station } = this.#options
-    const { home, suite, keyring, ownKey } = station
-    this.#held.get(contact.key)?.cancel()
-    const self = { identity: keyring.self.identity, key: ownKey }
-    const held: Held = {
-      key: contact.key,
-      offset: holeOffset(suite, rendezvousKey(suite, { self, peer: contact })),
-      transport: hex(contact.transport),
-      since: home.clock.now(),
-      waits: false,
-      paused: 0,
-      hurried: -Infinity,
-      hurrying: undefined,
-      cancel: () => undefined,
-    }
-    this.#held.set(contact.key, held)
-    this.#schedule(held, held.since - 1)
-    names(home, contact.key).then((waiting) => (held.waits ||= waiting.length > 0), this.#options.fail)
+    this.#missed.stop()
   }
 
   /** The contact is not there any more, or this machine has moved or slept: from the beginning. All without `key`. */
   restart(key?: string): void {
     const now = this.#options.station.home.clock.now()
-    for (const held of this.#held.values()) {
-      if (key !== undefined && held.key !== key) continue
+    for (const held of this.#missed.of(key)) {
       held.since = now
       this.#schedule(held, now - 1)
     }
@@ -132,13 +94,13 @@ export class Holding {
 
   /** The hole towards this contact as it stands. */
   hole(key: string): Hole | undefined {
-    const held = this.#held.get(key)
+    const held = this.#missed.get(key)
     return held && this.#hole(held)
   }
 
   /** Something is to go to this contact as soon as it comes: its hole has the shorter period. */
   await(key: string): void {
-    const held = this.#held.get(key)
+    const held = this.#missed.get(key)
     if (held === undefined) return
     held.waits = true
     this.#schedule(held, this.#options.station.home.clock.now())
@@ -146,20 +108,13 @@ export class Holding {
 
   /** Nothing is sent towards this contact until the result is called: somebody else sees to it. */
   pause(key: string): () => void {
-    const held = this.#held.get(key)
-    if (held === undefined) return () => undefined
-    held.paused++
-    let over = false
-    return () => {
-      if (!over) held.paused--
-      over = true
-    }
+    return this.#missed.pause(key)
   }
 
   /** The contact has shown a moment ago that it is there: its NAT is open towards us. */
   follow(key: string, { ip, port }: Endpoint): void {
-    const held = this.#held.get(key)
-    if (held !== undefined) void this.#hello(held, this.#stopped.signal, () => true, [{ ip, port, tcp: false }])
+    const held = this.#missed.get(key)
+    if (held !== undefined) void this.#hello(held, this.#missed.stopped, () => true, [{ ip, port, tcp: false }])
   }
 
   /**
@@ -167,7 +122,7 @@ export class Holding {
    * answer, or a hello would do harm.
    */
   async hurry(key: string): Promise<void> {
-    const held = this.#held.get(key)
+    const held = this.#missed.get(key)
     if (held === undefined || held.paused > 0 || this.#options.isUp(key)) return
     held.waits = true
     held.hurrying ??= this.#hurry(held).finally(() => (held.hurrying = undefined))
@@ -181,7 +136,7 @@ export class Holding {
     if (clock.monotonic() - held.hurried < HURRY_EVERY_MS || wait > HURRY_MS) return
     held.hurried = clock.monotonic()
     const over = new AbortController()
-    const until = AbortSignal.any([over.signal, this.#stopped.signal])
+    const until = AbortSignal.any([over.signal, this.#missed.stopped])
     const cancel = clock.after(wait + HURRY_MS, () => over.abort())
     await this.#open(held)
     await sleep(clock, wait, until)
@@ -209,7 +164,7 @@ export class Holding {
   }
 
   #act(held: Held, what: 'opener' | 'hello'): Promise<void> {
-    return what === 'opener' ? this.#open(held) : this.#hello(held, this.#stopped.signal)
+    return what === 'opener' ? this.#open(held) : this.#hello(held, this.#missed.stopped)
   }
 
   /** Opens the own NAT towards all places where the contact may be. */
@@ -218,7 +173,7 @@ export class Holding {
     const contact = station.keyring.byKey(held.key)
     if (contact === undefined) return
     const places = await this.places.of(distinctAddresses([...contact.sessionAddresses, ...contact.addresses]))
-    if (!this.#stopped.signal.aborted) for (const place of places) port.opener(place)
+    if (!this.#missed.stopped.aborted) for (const place of places) port.opener(place)
   }
 
   /** Says hello to all places that fit, at once; the first answer counts. */

@@ -11,12 +11,12 @@ import type { Guard } from '../net/guard.ts'
 import { SILENCE_MS } from '../net/holes.ts'
 import type { Link } from '../net/link.ts'
 import { NAT_CLASS } from '../net/outside.ts'
-import { rendezvousKey } from '../net/rendezvous.ts'
 import { freshPort, LINGER_MS, nextSlot, type Slot } from '../net/slots.ts'
 import type { Ending } from '../net/stream.ts'
 import type { Tally } from '../net/tally.ts'
 import { openUdx } from '../net/udx.ts'
 import { isGlobal } from '../wire/address.ts'
+import { coupleOf } from './missed.ts'
 import { Punch } from './punch.ts'
 import { ManyPorts, tryPorts } from './search.ts'
 import { SparePort } from './spareport.ts'
@@ -116,9 +116,7 @@ export class Ways {
   }
 
   #key(): Uint8Array {
-    const { station, contact } = this.#options
-    const self = { identity: station.keyring.self.identity, key: station.ownKey }
-    return rendezvousKey(station.suite, { self, peer: contact })
+    return coupleOf(this.#options.station, this.#options.contact).secret
   }
 
   async #until({ begins }: Slot, at: number): Promise<void> {

@@ -3,9 +3,8 @@
 // only while something waits for the contact, where its router is known to be of that kind, or where it was never met;
 // of one contact at a time, and of those for whom nothing waits a few times an hour.
 
-import { compare, hex } from '../base/bytes.ts'
 import { sleep } from '../base/clock.ts'
-import { type Contact, isWelcome } from '../disk/contact.ts'
+import type { Contact } from '../disk/contact.ts'
 import { readMeeting } from '../disk/meetings.ts'
 import { names } from '../disk/queueread.ts'
 import { nextTurn, partOf, PROBES_MAX, RAREST, SEARCH_AT_MS, type Searchers, TURN_OVER_MS } from '../net/birthday.ts'
@@ -14,12 +13,12 @@ import type { Guard } from '../net/guard.ts'
 import { localAddresses } from '../net/interfaces.ts'
 import type { Link } from '../net/link.ts'
 import { NAT_CLASS } from '../net/outside.ts'
-import { rendezvousKey } from '../net/rendezvous.ts'
 import type { Ending, Endpoint } from '../net/stream.ts'
 import type { UdpPort } from '../net/udp.ts'
 import { distinctAddresses, isGlobal } from '../wire/address.ts'
 import { parseIp } from '../wire/ip.ts'
 import type { Holding } from './holding.ts'
+import { coupleOf, type Held as HeldContact, Missed } from './missed.ts'
 import { natOf } from './nats.ts'
 import { ManyPorts, tryPorts } from './search.ts'
 import type { Station } from './station.ts'
@@ -67,25 +66,17 @@ export interface SearchesOptions {
   fail: (error: unknown) => void
 }
 
-interface Held {
-  readonly key: string
-  /** Of the contact's T: another one makes other turns. */
-  readonly transport: string
+interface More {
   readonly pair: Searchers
-  /** Unix ms since when it has been missed. */
-  since: number
-  waits: boolean
-  /** How many see to it themselves. */
-  paused: number
   /** Monotonic ms of searches where the contact has said that it is. */
   told: number[]
-  cancel: () => void
 }
+
+type Held = HeldContact & More
 
 export class Searches {
   readonly #options: SearchesOptions
-  readonly #held = new Map<string, Held>()
-  readonly #stopped = new AbortController()
+  readonly #missed: Missed<More>
   #opening = 0
   #searching = false
   /** Monotonic ms of the last searches for those for whom nothing waits. */
@@ -93,36 +84,27 @@ export class Searches {
 
   constructor(options: SearchesOptions) {
     this.#options = options
+    const { station, only } = options
+    this.#missed = new Missed({ station, only, make: (contact) => ({ pair: coupleOf(station, contact), told: [] }) })
   }
 
   /** Begins, or takes in that the keyring is another. */
   start(): void {
-    const { station, only } = this.#options
-    if (this.#stopped.signal.aborted) return
-    const welcome = station.keyring.all().filter((contact) => isWelcome(contact) && (only ?? contact.key) === contact.key)
-    for (const contact of welcome) {
-      if (this.#held.get(contact.key)?.transport !== hex(contact.transport)) this.#begin(contact)
-    }
-    for (const [key, held] of this.#held) {
-      if (welcome.some((contact) => contact.key === key)) continue
-      held.cancel()
-      this.#held.delete(key)
-    }
+    for (const held of this.#missed.takeIn().begun) this.#schedule(held)
   }
 
   stop(): void {
-    this.#stopped.abort()
-    for (const held of this.#held.values()) held.cancel()
+    this.#missed.stop()
   }
 
   /** The contact is away again, or this machine has moved (all). */
   restart(key?: string): void {
-    for (const held of this.#held.values()) if (key === undefined || held.key === key) this.#anew(held)
+    for (const held of this.#missed.of(key)) this.#anew(held)
   }
 
   /** Something is to go to this contact. */
   await(key: string): void {
-    const held = this.#held.get(key)
+    const held = this.#missed.get(key)
     if (held === undefined || this.#options.isUp(key)) return
     held.waits = true
     if (this.#options.station.home.clock.now() - held.since > ANEW_MS) this.#anew(held)
@@ -130,14 +112,7 @@ export class Searches {
 
   /** This contact is left alone until the result is called: somebody else searches it, or wants silence. */
   pause(key: string): () => void {
-    const held = this.#held.get(key)
-    if (held === undefined) return () => undefined
-    held.paused++
-    let over = false
-    return () => {
-      if (!over) held.paused--
-      over = true
-    }
+    return this.#missed.pause(key)
   }
 
   #anew(held: Held): void {
@@ -145,30 +120,10 @@ export class Searches {
     this.#schedule(held)
   }
 
-  #begin(contact: Contact): void {
-    const { home, suite, keyring, ownKey } = this.#options.station
-    this.#held.get(contact.key)?.cancel()
-    const { identity } = keyring.self
-    const secret = rendezvousKey(suite, { self: { identity, key: ownKey }, peer: contact })
-    const lower = compare(identity, contact.identity) < 0 ? identity : contact.identity
-    const held: Held = {
-      key: contact.key,
-      transport: hex(contact.transport),
-      pair: { suite, secret, lower },
-      since: home.clock.now(),
-      waits: false,
-      paused: 0,
-      told: [],
-      cancel: () => undefined,
-    }
-    this.#held.set(contact.key, held)
-    this.#schedule(held)
-  }
-
   #schedule(held: Held): void {
     const { clock } = this.#options.station.home
     held.cancel()
-    if (this.#stopped.signal.aborted) return
+    if (this.#missed.stopped.aborted) return
     const now = clock.now()
     const at = nextTurn(held.pair, held.since, now, held.waits ? RAREST.waiting : RAREST.idle)
     held.cancel = clock.after(at - now, () => {
@@ -190,7 +145,7 @@ export class Searches {
     if (part === undefined || places.length === 0 || isUp(held.key)) return
     const over = new AbortController()
     const cancel = home.clock.after(at + TURN_OVER_MS - home.clock.now(), () => over.abort(), true)
-    const signal = AbortSignal.any([over.signal, this.#stopped.signal])
+    const signal = AbortSignal.any([over.signal, this.#missed.stopped])
     const searches = part.searches && (held.waits || natOf(contact) === NAT_CLASS.SYMMETRIC || (await this.#isWorthIt(held.key)))
     const took = (link: Link): void => {
       over.abort()

@@ -2,19 +2,18 @@
 // sides know, for a few seconds, towards every outside address of theirs. It costs a few SYNs a minute, later every five
 // minutes, and is what is left where no UDP gets through.
 
-import { compare, hex } from '../base/bytes.ts'
 import { Failure, Malformed } from '../base/fail.ts'
-import { type Contact, isWelcome } from '../disk/contact.ts'
+import type { Contact } from '../disk/contact.ts'
 import { greetOver } from '../net/dial.ts'
 import { localAddresses } from '../net/interfaces.ts'
 import type { Link } from '../net/link.ts'
 import { NAT_CLASS } from '../net/outside.ts'
-import { rendezvousKey } from '../net/rendezvous.ts'
 import { type ByteStream, Lost } from '../net/stream.ts'
 import { type Couple, nextMoment, openTogether, WINDOW_MS } from '../net/together.ts'
 import { isGlobal } from '../wire/address.ts'
 import { parseIp } from '../wire/ip.ts'
 import { isFullDisk } from './limits.ts'
+import { coupleOf, type Held as HeldContact, Missed } from './missed.ts'
 import type { Station } from './station.ts'
 
 /** Who has been away for so long is looked for rarely. */
@@ -37,66 +36,39 @@ export interface TogethernessOptions {
   fail: (error: unknown) => void
 }
 
-interface Held {
-  readonly key: string
-  readonly transport: string
+interface More {
   readonly couple: Couple
-  /** Unix ms since when it has been away. */
-  since: number
-  cancel: () => void
 }
+
+type Held = HeldContact & More
 
 export class Togetherness {
   readonly #options: TogethernessOptions
-  readonly #held = new Map<string, Held>()
-  readonly #stopped = new AbortController()
+  readonly #missed: Missed<More>
 
   constructor(options: TogethernessOptions) {
     this.#options = options
+    const { station, only } = options
+    this.#missed = new Missed({ station, only, make: (contact) => ({ couple: coupleOf(station, contact) }) })
   }
 
-  /** Begins, or takes in that the keyring is another. */
+  /** Begins, or takes in that the keyring is another: who is known may have other addresses. */
   start(): void {
-    const { station, only } = this.#options
-    if (this.#stopped.signal.aborted) return
-    const welcome = station.keyring.all().filter((contact) => isWelcome(contact) && (only ?? contact.key) === contact.key)
-    for (const contact of welcome) {
-      const held = this.#held.get(contact.key)
-      if (held?.transport === hex(contact.transport)) this.#schedule(held)
-      else this.#begin(contact)
-    }
-    for (const [key, held] of this.#held) {
-      if (welcome.some((contact) => contact.key === key)) continue
-      held.cancel()
-      this.#held.delete(key)
-    }
+    const { begun, kept } = this.#missed.takeIn()
+    for (const held of [...begun, ...kept]) this.#schedule(held)
   }
 
   stop(): void {
-    this.#stopped.abort()
-    for (const held of this.#held.values()) held.cancel()
+    this.#missed.stop()
   }
 
   /** The contact is away again, or this machine has moved (all). */
   restart(key?: string): void {
     const now = this.#options.station.home.clock.now()
-    for (const held of this.#held.values()) {
-      if (key !== undefined && held.key !== key) continue
+    for (const held of this.#missed.of(key)) {
       held.since = now
       this.#schedule(held)
     }
-  }
-
-  #begin(contact: Contact): void {
-    const { home, suite, keyring, ownKey } = this.#options.station
-    this.#held.get(contact.key)?.cancel()
-    const { identity } = keyring.self
-    const secret = rendezvousKey(suite, { self: { identity, key: ownKey }, peer: contact })
-    const lower = compare(identity, contact.identity) < 0 ? identity : contact.identity
-    const couple = { suite, secret, self: identity, peer: contact.identity, lower }
-    const held: Held = { key: contact.key, transport: hex(contact.transport), couple, since: home.clock.now(), cancel: () => undefined }
-    this.#held.set(contact.key, held)
-    this.#schedule(held)
   }
 
   #schedule(held: Held): void {
@@ -128,7 +100,7 @@ export class Togetherness {
     if (contact === undefined || this.#isHopeless()) return
     const over = new AbortController()
     const cancel = clock.after(WINDOW_MS, () => over.abort())
-    const until = AbortSignal.any([over.signal, this.#stopped.signal])
+    const until = AbortSignal.any([over.signal, this.#missed.stopped])
     const opened = this.#outside(held.key).map(async (ip) => {
       const stream = await openTogether(clock, from, { ip, port }, until)
       if (stream === undefined) return

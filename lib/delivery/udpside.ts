@@ -139,9 +139,7 @@ export class UdpSide {
 
   /** Keyring or settings changed. */
   reload(): void {
-    this.#holding?.reload()
-    this.#lookout?.start()
-    this.#searches?.start()
+    this.#begin()
   }
 
   /** The contact is not there any more. */

@@ -335,7 +335,7 @@ deb: all
 
 # The newer lines of node beside the one in $PATH, as npm has them: the last that was given long term support, and the
 # newest. Each runs the demo and all tests; NODES_TESTS='suite noise exchange' only those.
-NODES = 24.21.0 26.10.0
+NODES = 24.22.3 26.12.1
 NODES_TESTS =
 NODES_KEPT = node_modules/.cache/node
 nodes: all

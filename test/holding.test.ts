@@ -9,6 +9,7 @@ import { systemRandom } from '../lib/base/random.ts'
 import { base58 } from '../lib/base/key.ts'
 import { loadSuite } from '../lib/crypto/suite.ts'
 import { Holding } from '../lib/delivery/holding.ts'
+import { coupleOf, Missed } from '../lib/delivery/missed.ts'
 import type { Station } from '../lib/delivery/station.ts'
 import type { Contact } from '../lib/disk/contact.ts'
 import { Guard } from '../lib/net/guard.ts'
@@ -260,6 +261,21 @@ test('after a sleep all begins anew', async () => {
   const from = all.clock.time
   await all.clock.advance(7_000)
   assert.equal(all.sent(from), [OPENER(0), OPENER(1), HELLO(3), HELLO(4), HELLO(6)])
+})
+
+test('of all contacts one alone is held where one is asked for; both sides of a pair know the same', () => {
+  const [alice, bob, eve] = [person(suite), person(suite), person(suite)]
+  const contactOf = ({ identity, key }: Person): Contact => ({ key: base58(identity), identity, transport: key.publicKey }) as unknown as Contact
+  const stationOf = ({ identity, key }: Person, ...others: Person[]): Station =>
+    ({ suite, ownKey: key, home: { clock: new FakeClock() }, keyring: { self: { identity }, all: () => others.map(contactOf) } }) as unknown as Station
+  const { key } = contactOf(bob)
+  const held = (only?: string): string[] =>
+    new Missed({ station: stationOf(alice, bob, eve), only, make: () => ({}) }).takeIn().begun.map((each) => each.key)
+  assert.equal(held(), [key, contactOf(eve).key])
+  assert.equal(held(key), [key])
+  const [hers, his] = [coupleOf(stationOf(alice), contactOf(bob)), coupleOf(stationOf(bob), contactOf(alice))]
+  assert.equal([hers.secret, hers.lower, hers.self, hers.peer], [his.secret, his.lower, his.peer, his.self])
+  assert.not.equal(hers.secret, coupleOf(stationOf(alice), contactOf(eve)).secret)
 })
 
 test('blocked and removed contacts get nothing more', async () => {

@@ -16,7 +16,7 @@ import type { Check } from '../lib/delivery/check.ts'
 import { noteMeeting, takeTurns } from '../lib/delivery/meeting.ts'
 import { examine } from '../lib/delivery/doctor.ts'
 import { SYSTEMD, startCommand } from '../lib/delivery/status.ts'
-import { type Home, realDoors, UNSOUND } from '../lib/disk/home.ts'
+import { type Home, prepareHome, realDoors, UNSOUND } from '../lib/disk/home.ts'
 import { instanceOf } from '../lib/disk/instance.ts'
 import { nodeFiles } from '../lib/disk/files.ts'
 import { type Meeting, readMeeting, writeMeeting } from '../lib/disk/meetings.ts'
@@ -135,12 +135,15 @@ test('folders, contacts, config, identity: what is damaged is named', async () =
 })
 
 test('file system and space: refused kinds, failing probes, a disk that is nearly full', async () => {
-  await withAlice(async (alice) => {
+  await withAlice(async (alice, _, stage) => {
     const doors = (files: object): typeof realDoors => ({ ...realDoors, files: { ...nodeFiles, ...files } })
     const disk = { free: 2 ** 40, total: 2 ** 41, type: 0xef53 }
     const statfs = (change: object) => ({ statfs: () => Promise.resolve({ ...disk, ...change }) })
     for (const [type, kind] of UNSOUND) {
       await only(alice, 'filesystem', new RegExp(`^${kind} cannot keep`), /^cp -a /, doors(statfs({ type })))
+      const path = join(stage.dir, `new-${type}`)
+      const refused: unknown = await prepareHome({ path, source: '--home' }, 20_000, doors(statfs({ type }))).catch((error: unknown) => error)
+      assert.equal([(refused as Failure).exit, (refused as Failure).message], [78, `${path} is on ${kind}, which cannot keep messages safe`])
     }
     const refuse = (code: string) => () => Promise.reject(Object.assign(new Error(code), { code, syscall: 'x' }))
     await only(alice, 'filesystem', /: link does not work/, /^cp/, doors({ ...statfs({}), link: refuse('EPERM') }))

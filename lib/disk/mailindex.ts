@@ -3,6 +3,7 @@
 // mail itself, what is missing is read and added. Without it, or on a full disk, everything takes longer, that is all.
 
 import { utf8 } from '../base/bytes.ts'
+import { sleep } from '../base/clock.ts'
 import { crc32 } from '../base/crc32.ts'
 import { isCode } from '../base/fail.ts'
 import { forAll } from '../base/parallel.ts'
@@ -22,6 +23,8 @@ const DEAD_MAX = 1000
  * is made of them dies young: of 5,000 the process takes 40 MiB more.
  */
 const BATCH = 32
+/** Mails after which others have their turn. */
+const REST = 256
 /** Bytes of the file read at once, and of a line at most: ids, KEYs and the media types of some hundred files. */
 const BLOCK = 64 * 1024
 const LINE_MAX = 64 * 1024
@@ -85,6 +88,7 @@ export async function readDigests(home: Home, box: Box, wanted: Wanted): Promise
     if (worth?.(line) !== false) take(row, line)
   })
   const most = rows?.length ?? roll.count
+  let read = 0
   for (let at = 0; at < most; ) {
     const fresh: number[] = []
     for (; at < most && fresh.length < BATCH; at++) {
@@ -102,6 +106,11 @@ export async function readDigests(home: Home, box: Box, wanted: Wanted): Promise
     const written = found.filter((line) => line !== undefined)
     live += written.length
     await add(home, path, written)
+    // Reading in place is no wait: without one nobody would hear Ctrl-C, and what was read would stay in memory.
+    read += fresh.length
+    if (read < REST) continue
+    read = 0
+    await sleep(home.clock, 0)
   }
   if (whole && lines > 2 * live + DEAD_MAX) await rewrite(home, path, roll, box)
 }

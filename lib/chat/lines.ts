@@ -3,7 +3,8 @@
 
 import { localTime } from '../base/text.ts'
 import { quoteOf, type ChatMessage } from './message.ts'
-import type { Person, Room } from './room.ts'
+import type { Person } from './people.ts'
+import type { Room } from './room.ts'
 
 /** What a text is, for its colour. */
 export type Role = 'plain' | 'quiet' | 'mine' | 'theirs' | 'alert' | 'strong' | 'chosen'

@@ -3,47 +3,23 @@
 // another one may work beside it. What a screen or a line mode shows is read from here after each `changed`.
 
 import { sleep } from '../base/clock.ts'
-import { EX, Failure, ioFailure } from '../base/fail.ts'
 import type { Letter } from '../delivery/compose.ts'
-import type { Outcome } from '../delivery/desk.ts'
-import type { Transfer } from '../delivery/transfer.ts'
 import { arrivals } from '../disk/arrivals.ts'
 import type { Config } from '../disk/config.ts'
-import { checkSendable, type Contact, isWelcome } from '../disk/contact.ts'
+import { checkSendable, type Contact } from '../disk/contact.ts'
 import { Conversation } from '../disk/conversation.ts'
 import type { Home } from '../disk/home.ts'
 import type { Self } from '../disk/self.ts'
-import { openMessage, partContent, type View } from '../disk/inboxview.ts'
-import { type Keyring, loadKeyring } from '../disk/keyring.ts'
-import { changeTime, mailName, parseEntry, setFlags, type MailEntry } from '../disk/maildir.ts'
-import { readMeeting } from '../disk/meetings.ts'
-import type { Named, Queued } from '../disk/queued.ts'
-import { saveFile } from '../disk/savefile.ts'
+import { loadKeyring } from '../disk/keyring.ts'
+import { setFlags, type MailEntry } from '../disk/maildir.ts'
 import { seenEnd } from '../disk/seen.ts'
-import { formatAddress } from '../wire/address.ts'
-import { collect } from '../wire/mailread.ts'
+import { bytesOfFile, saveFiles } from './attached.ts'
 import type { Company } from './company.ts'
 import { type Found, History, PAGE } from './history.ts'
 import type { ChatMessage } from './message.ts'
-import type { Sender } from './sender.ts'
-
-/** Files that change are looked at once for all changes within so much time; of more changes the whole folder is. */
-const CALM_MS = 60
-const NAMES_MAX = 200
-export interface Person {
-  readonly key: string
-  readonly name: string
-  readonly me: boolean
-  readonly verified: boolean
-  readonly online: boolean
-  /** Unix ms of the last session, if there was one. */
-  readonly seen: number | undefined
-  readonly unread: number
-  /** Unix ms of the latest message either way; 0 if there is none. */
-  readonly last: number
-  /** The present addresses came in a session: no person has seen them. */
-  readonly moved: boolean
-}
+import { People, type Person } from './people.ts'
+import { type Moving, Post } from './post.ts'
+import { changedCopies, copyNames, watchCalmly } from './watching.ts'
 
 export interface RoomOptions {
   home: Home
@@ -64,18 +40,12 @@ export interface RoomOptions {
 export class Room {
   readonly #options: RoomOptions
   #company: Company | undefined
-  #keyring: Keyring
-  #talk: Conversation
-  /** From the first message on. */
-  #sender: Promise<Sender> | undefined
+  readonly #people: People
+  readonly #talk: Conversation
+  readonly #post: Post
   /** The current conversation; none while it is being entered. */
   #history: History | undefined
   #key: string
-  /** The conversation that each KEY in the mails belongs to, by the numbers that they have there. */
-  #places: string[] = []
-  #tallies = new Map<string, { unread: number; last: number }>()
-  #met = new Map<string, number>()
-  readonly #transfers = new Map<string, Transfer>()
   /** What has come later is to be told. */
   #end = 0
   #here: 'listener' | 'own' | undefined
@@ -83,10 +53,11 @@ export class Room {
   #turn: Promise<unknown> = Promise.resolve()
   readonly #done: Promise<unknown>[] = []
 
-  private constructor(options: RoomOptions, keyring: Keyring, talk: Conversation, key: string) {
+  private constructor(options: RoomOptions, people: People, talk: Conversation, key: string) {
     this.#options = options
-    this.#keyring = keyring
+    this.#people = people
     this.#talk = talk
+    this.#post = new Post(options, people, (copy) => this.#refreshSent(copyNames(copy)))
     this.#key = key
   }
 
@@ -96,13 +67,14 @@ export class Room {
     const keyring = await loadKeyring(home)
     const end = await seenEnd(home)
     const first = name === undefined ? undefined : keyring.resolveAny(name).key
-    const talk = await Conversation.read(viewOf(home, keyring))
-    const room = new Room(options, keyring, talk, first ?? keyring.self.key)
+    let room: Room | undefined
+    const people = new People(home, keyring, (key) => room?.isOnline(key) === true)
+    const talk = await Conversation.read(people.view)
+    people.count(talk)
+    room = new Room(options, people, talk, first ?? people.all.find(({ me }) => !me)?.key ?? keyring.self.key)
     room.#end = end
-    room.#count()
-    if (first === undefined) room.#key = room.people.find(({ me }) => !me)?.key ?? keyring.self.key
     await room.enter(room.#key, options.enough)
-    for (const { key } of keyring.all()) await room.#meet(key)
+    for (const { key } of keyring.all()) await people.meet(key)
     return room
   }
 
@@ -125,7 +97,7 @@ export class Room {
         changed()
       },
       onNotice: told,
-      onProgress: (transfer) => this.#progress(transfer),
+      onProgress: (transfer) => this.#post.progress(transfer),
     })
     await this.#company.keep()
   }
@@ -133,12 +105,16 @@ export class Room {
   /** Resolves when everything that is under way has ended; call after the signal fired. */
   async close(): Promise<void> {
     await this.#turn.catch(() => undefined)
-    await (await this.#sender)?.close()
+    await this.#post.close()
     await Promise.all(this.#done)
   }
 
   get self(): Self {
-    return this.#keyring.self
+    return this.#people.self
+  }
+
+  isOnline(key: string): boolean {
+    return this.#company?.isOnline(key) === true
   }
 
   get listener(): 'listener' | 'own' | undefined {
@@ -147,19 +123,16 @@ export class Room {
 
   /** Who may be talked to: the latest conversation first, those without one by name, oneself last. */
   get people(): Person[] {
-    const { self } = this.#keyring
-    const contacts = this.#keyring.all().filter(isWelcome).map((contact) => this.#person(contact))
-    contacts.sort((a, b) => b.last - a.last || (a.name < b.name ? -1 : 1))
-    return [...contacts, this.#person(self)]
+    return this.#people.all
   }
 
   get current(): Person {
-    return this.#person(this.#keyring.byKey(this.#key) ?? this.#keyring.self)
+    return this.#people.byKey(this.#key)
   }
 
   /** The contact of the current conversation; undefined for notes to oneself. */
   get contact(): Contact | undefined {
-    return this.#keyring.byKey(this.#key)
+    return this.#people.keyring.byKey(this.#key)
   }
 
   /** Oldest first. */
@@ -168,8 +141,8 @@ export class Room {
   }
 
   /** Long messages that are on their way now. */
-  get transfers(): { id: string; name: string; direction: 'in' | 'out'; done: number; size: number }[] {
-    return [...this.#transfers.values()].map(({ key, ...transfer }) => ({ ...transfer, name: this.#keyring.byKey(key)?.name ?? key }))
+  get transfers(): Moving[] {
+    return this.#post.moving
   }
 
   /** While its messages are being read. */
@@ -197,9 +170,9 @@ export class Room {
   }
 
   find(name: string): Person {
-    const found = this.#keyring.resolveAny(name)
+    const found = this.#people.keyring.resolveAny(name)
     if (!('me' in found)) checkSendable(found)
-    return this.#person(found)
+    return this.#people.of(found)
   }
 
   /** The conversation is another one at once; its messages, or `enough` of them, are there when this resolves. */
@@ -237,18 +210,9 @@ export class Room {
     })
   }
 
-  /** Accepts a message for a contact or oneself: it is safe when this resolves. Throws Failure 65, 66, 74, 77. */
-  async say(key: string, letter: Partial<Letter>): Promise<void> {
-    const sender = await (this.#sender ??= this.#openSender())
-    await sender.say(this.#keyring.byKey(key) ?? this.self, letter)
-  }
-
-  async #openSender(): Promise<Sender> {
-    const { Sender: Opened } = await import('./sender.ts')
-    const { home, config, signal, env } = this.#options
-    const queued = (copy: Queued): Promise<void> => this.#refreshCopy(copy)
-    const progress = (transfer: Transfer): void => this.#progress(transfer)
-    return Opened.open({ home, config, signal, queued, progress, outcome: (outcome) => this.#outcome(outcome) }, this.#keyring, env)
+  /** As Post.say(). */
+  say(key: string, letter: Partial<Letter>): Promise<void> {
+    return this.#post.say(key, letter)
   }
 
   /** Marks what is shown as seen: flag S, as mail programs do. */
@@ -257,39 +221,19 @@ export class Room {
     if (unread.length === 0) return
     await this.#inTurn(async () => {
       for (const { entry } of unread) await this.#moved(await setFlags(this.#options.home, entry, { add: 'S' }))
-      this.#count()
+      this.#people.count(this.#talk)
       this.#options.changed()
     })
   }
 
-  /** Saves the files of a message into a folder; the paths. Throws Failure 1 if it has none. */
-  async save(message: ChatMessage, folder: string): Promise<string[]> {
-    const { home } = this.#options
-    const row = this.#talk.find(message.entry)
-    const found = row < 0 ? undefined : await this.#talk.message(row, 'parts')
-    if (found === undefined) throw new Failure(EX.NEGATIVE, 'that message was deleted')
-    await home.files.mkdir(folder).catch((error: unknown) => {
-      throw ioFailure(error, `cannot create ${folder}`)
-    })
-    return openMessage(this.#view, found, async (mail) => {
-      const paths: string[] = []
-      for (const part of mail.parts.filter(({ kind }) => kind === 'file')) {
-        paths.push(await saveFile(home.files, folder, part.name, () => partContent(home, part)))
-      }
-      if (paths.length === 0) throw new Failure(EX.NEGATIVE, 'that message has no files')
-      return paths
-    })
+  /** As saveFiles(). */
+  save(message: ChatMessage, folder: string): Promise<string[]> {
+    return saveFiles(this.#options.home, this.#talk, message, folder)
   }
 
-  /** The bytes of the file at this place among a message's; undefined if it is gone or larger than `most`. */
-  async fileOf(message: ChatMessage, at: number, most: number): Promise<Uint8Array | undefined> {
-    const row = this.#talk.find(message.entry)
-    const found = row < 0 ? undefined : await this.#talk.message(row, 'parts')
-    if (found === undefined) return undefined
-    return openMessage(this.#view, found, async (mail) => {
-      const part = mail.parts.filter(({ kind }) => kind === 'file')[at]
-      return part === undefined ? undefined : collect(partContent(this.#options.home, part), most)
-    })
+  /** As bytesOfFile(). */
+  fileOf(message: ChatMessage, at: number, most: number): Promise<Uint8Array | undefined> {
+    return bytesOfFile(this.#options.home, this.#talk, message, at, most)
   }
 
   /** Messages of the current conversation that contain `words`, the latest last. */
@@ -301,47 +245,7 @@ export class Room {
   #newHistory(): History {
     const key = this.#key
     const own = key === this.self.key // a note to oneself is in both boxes
-    return new History(this.#talk, this.self.key, (row) => this.#placeOf(row) === key && (!own || this.#talk.roll.boxOf(row) === 'inbox'))
-  }
-
-  get #view(): View {
-    return viewOf(this.#options.home, this.#keyring)
-  }
-
-  #person(one: Contact | Self): Person {
-    const { key } = one
-    const { unread = 0, last = 0 } = this.#tallies.get(key) ?? {}
-    const me = 'me' in one
-    return {
-      key,
-      name: me ? 'me' : one.name,
-      me,
-      verified: me || one.verified !== undefined,
-      online: this.#company?.isOnline(key) === true,
-      seen: this.#met.get(key),
-      unread,
-      last,
-      moved: !me && one.sessionAddresses.length > 0,
-    }
-  }
-
-  /** KEY of the other side of a message; notices of the program are notes to oneself. */
-  #placeOf(row: number): string {
-    const number = this.#talk.otherOf(row)
-    return (this.#places[number] ??= this.#keyring.all().find(({ key }) => key.toLowerCase() === this.#talk.keyOf(number)?.toLowerCase())?.key ?? this.self.key)
-  }
-
-  #count(): void {
-    const { roll } = this.#talk
-    this.#tallies = new Map()
-    for (let row = 0; row < roll.count; row++) {
-      if (!this.#talk.isKnown(row)) continue
-      const key = this.#placeOf(row)
-      let tally = this.#tallies.get(key)
-      if (tally === undefined) this.#tallies.set(key, (tally = { unread: 0, last: 0 }))
-      if (roll.isUnseen(row) && roll.boxOf(row) === 'inbox' && !this.#talk.isAbout(row)) tally.unread += 1
-      tally.last = Math.max(tally.last, Math.floor(roll.timeOf(row) / 1000))
-    }
+    return new History(this.#talk, this.self.key, (row) => this.#people.placeOf(this.#talk, row) === key && (!own || this.#talk.roll.boxOf(row) === 'inbox'))
   }
 
   /** What arrives, from a cursor on, whoever receives it. */
@@ -355,8 +259,8 @@ export class Room {
   async #take(entry: MailEntry): Promise<void> {
     const row = await this.#talk.add(entry)
     if (row === undefined) return
-    const key = this.#placeOf(row)
-    this.#count()
+    const key = this.#people.placeOf(this.#talk, row)
+    this.#people.count(this.#talk)
     if (this.#talk.isAbout(row)) {
       await this.#history?.renew(this.#talk.rowOf(this.#talk.digest(row).target ?? ''))
       if (entry.box === 'inbox') await this.#moved(await setFlags(this.#options.home, entry, { add: 'S' }))
@@ -365,7 +269,7 @@ export class Room {
       const message = await history.read(row)
       if (message === undefined) return
       if (key === this.#key && (entry.box === 'inbox' || key !== this.self.key)) this.#history?.append(row, message)
-      const person = this.#person(this.#keyring.byKey(key) ?? this.self)
+      const person = this.#people.byKey(key)
       if (!message.mine && message.unread) this.#options.arrived(message, person)
     }
     this.#options.changed()
@@ -380,7 +284,7 @@ export class Room {
   /** Copies in sent/ that are new, by whatever program, and those whose flags say something new: of these names, or all. */
   #refreshSent(names?: readonly string[]): Promise<void> {
     return this.#inTurn(async () => {
-      for (const entry of names === undefined ? await this.#talk.fresh('sent') : await this.#named(names)) {
+      for (const entry of await changedCopies(this.#options.home, this.#talk, names)) {
         if (this.#talk.find(entry) < 0) await this.#take(entry)
         else await this.#moved(entry)
       }
@@ -388,89 +292,31 @@ export class Room {
     })
   }
 
-  /** Those of these names in sent/cur/ that are there and say something new. */
-  async #named(names: readonly string[]): Promise<MailEntry[]> {
-    const { home } = this.#options
-    const found: MailEntry[] = []
-    for (const name of names) {
-      const entry = parseEntry(home, 'sent', 'cur', name)
-      if (entry === undefined || (await home.files.stat(entry.path)) === undefined) continue
-      if (entry.time < 0n) entry.time = await changeTime(home, entry)
-      const row = this.#talk.find(entry)
-      if (row < 0 || this.#talk.entry(row).path !== entry.path) found.push(entry)
-    }
-    return found
-  }
-
-  /** The own copy of a message, with the flags that it has now as a rule; a mail program may have given it others. */
-  #refreshCopy({ created, id }: Named): Promise<void> {
-    const base = mailName(created, id)
-    return this.#refreshSent([`${base}:2,FS`, `${base}:2,S`, `${base}:2,ST`])
-  }
-
   #watchFiles(): void {
-    const { home, signal } = this.#options
-    const calm = (work: (names: readonly string[] | undefined) => Promise<void>): ((name?: string) => void) => {
-      const names = new Set<string | undefined>()
-      return (name) => {
-        if (signal.aborted) return
-        if (names.size <= NAMES_MAX) names.add(name)
-        if (names.size > 1) return
-        home.clock.after(CALM_MS, () => {
-          const some = [...names].filter((each) => each !== undefined)
-          const all = some.length < names.size || some.length > NAMES_MAX
-          names.clear()
-          if (!signal.aborted) work(all ? undefined : some).catch((error: unknown) => this.#options.told(String(error)))
-        })
-      }
-    }
-    const sent = home.files.watch(home.at('sent', 'cur'), calm((names) => this.#refreshSent(names)))
-    const contacts = home.files.watch(home.at('contacts'), calm(() => this.reload()))
-    signal.addEventListener('abort', () => (sent(), contacts()), { once: true })
+    const { home, signal, told } = this.#options
+    const failed = (error: unknown): void => told(String(error))
+    watchCalmly(home, home.at('sent', 'cur'), signal, (names) => this.#refreshSent(names), failed)
+    watchCalmly(home, home.at('contacts'), signal, () => this.reload(), failed)
   }
 
   /** Contacts are read anew, and what is new about them told. */
   reload(): Promise<void> {
     return this.#inTurn(async () => {
-      const { home, told } = this.#options
-      const before = new Map(this.#keyring.all().map((contact) => [contact.key, placesOf(contact)]))
-      this.#keyring = await loadKeyring(home)
-      this.#places = []
-      this.#talk.view = this.#view
-      ;(await this.#sender)?.know(this.#keyring)
-      this.#count()
-      for (const contact of this.#keyring.all().filter(isWelcome)) {
-        const was = before.get(contact.key)
-        if (was === undefined) told(`${contact.name} is a contact now: /to ${contact.name}`)
-        else if (was !== '' && placesOf(contact) !== was) told(`${contact.name} has another address now, which came by a call that only ${contact.name} could make`)
-      }
+      const news = await this.#people.reload()
+      this.#talk.view = this.#people.view
+      await this.#post.know()
+      this.#people.count(this.#talk)
+      for (const each of news) this.#options.told(each)
       this.#options.changed()
     })
   }
 
-  async #outcome({ type, contact, queued, text = '' }: Outcome): Promise<void> {
-    if (type === 'deferred') this.#options.told(`${contact.name} is not there: it waits here until both are (${text})`)
-    if (type === 'refused') this.#options.told(`${contact.name} did not take it: ${text}`)
-    await this.#refreshCopy(queued)
-  }
-
-  #progress(transfer: Transfer): void {
-    if (transfer.done < transfer.size) this.#transfers.set(transfer.id, transfer)
-    else this.#transfers.delete(transfer.id)
-    this.#options.changed()
-  }
-
   async #peer(key: string, up: boolean): Promise<void> {
     if (!up) {
-      await this.#meet(key)
-      for (const [id, transfer] of this.#transfers) if (transfer.key === key) this.#transfers.delete(id) // it goes on when they meet again
+      await this.#people.meet(key)
+      this.#post.gone(key)
     }
     this.#options.changed()
-  }
-
-  async #meet(key: string): Promise<void> {
-    const met = await readMeeting(this.#options.home, key)
-    if (met !== undefined) this.#met.set(key, met.at)
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -478,15 +324,4 @@ export class Room {
     this.#turn = turn.catch(() => undefined)
     return turn
   }
-}
-
-/** Where a contact says it is; '' if it never said so. */
-function placesOf(contact: Contact): string {
-  return contact.sessionAddresses.map(formatAddress).sort().join(' ')
-}
-
-function viewOf(home: Home, keyring: Keyring): View {
-  const { self } = keyring
-  const nameOf = (key: string): string | undefined => keyring.byKey(key)?.name ?? (key === self.key ? self.name : undefined)
-  return { home, nameOf, self: self.key }
 }

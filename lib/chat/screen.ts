@@ -2,30 +2,16 @@
 // what there is comes from the Room, and what a typed line does from the Doing. The terminal library is loaded with
 // this file and nothing else of the program.
 
-import {
-  type Component,
-  Editor,
-  HStack,
-  matchesKey,
-  MouseRegion,
-  ProcessTerminal,
-  TuiAltScreen,
-  truncateToWidth,
-  VStack,
-  wrapTextWithAnsi,
-} from '@earendil-works/pi-tui'
+import { Editor, HStack, matchesKey, MouseRegion, ProcessTerminal, TuiAltScreen, VStack } from '@earendil-works/pi-tui'
 
 import { printable } from '../base/text.ts'
 import type { Doing } from './doing.ts'
 import { Completion, type Suggest } from './completion.ts'
-import { type Look, personLine, presence, transferLine } from './lines.ts'
-import { lookOf, painter } from './look.ts'
-import type { Room } from './room.ts'
+import { Drawn, type Footing, footLines, headLines, LIST_FROM, LIST_WIDTH, peopleLines, titleOf } from './frame.ts'
+import { painter } from './look.ts'
+import { Reaching } from './reaching.ts'
 import { Scroll, Talk, type TalkOptions } from './talkview.ts'
 
-/** Columns of the list of contacts, and those below which there is none. */
-const LIST_WIDTH = 22
-const LIST_FROM = 80
 const TOLD_MS = 8000
 /** The terminal tells when it is looked at and when not (xterm's mode 1004). */
 const FOCUS_ON = '\u001b[?1004h'
@@ -57,7 +43,6 @@ export class Screen {
   #key = ''
   #clearing = false
   #looked = true
-  #reaching = false
 
   constructor(options: ScreenOptions) {
     this.#options = options
@@ -80,17 +65,26 @@ export class Screen {
       if (!this.#clearing) options.doing.draft(text)
     }
     this.#talk = new Talk(this, options, paint)
-    this.#scroll = new Scroll(this.#talk, { top: () => this.#reachBack(), end: () => this.#reachOn() })
-    const list = new MouseRegion(new Drawn((width) => this.#people(width, paint)), (event) => {
+    this.#scroll = new Scroll(this.#talk, { top: () => reaching.back(), end: () => reaching.on() })
+    const reaching = new Reaching({
+      room,
+      talk: this.#talk,
+      scroll: this.#scroll,
+      isAway: () => this.#page !== undefined,
+      run: (work) => this.run(work),
+      renderNow: () => this.#tui.renderNow(),
+      redraw: () => this.redraw(),
+    })
+    const list = new MouseRegion(new Drawn((width) => peopleLines(room, this.#tui.terminal.rows, width, paint)), (event) => {
       const person = event.type === 'click' ? room.people[event.y] : undefined
       if (person === undefined) return undefined
       this.run(() => options.doing.enter(person.key))
       return { handled: true }
     })
     const right = new VStack([
-      { component: new Drawn((width) => this.#head(width, paint)) },
+      { component: new Drawn((width) => headLines(room, options.clock.now(), width, paint)) },
       { component: this.#scroll, basis: 0, grow: 1, minSize: 1 },
-      { component: new Drawn((width) => this.#foot(width, paint)) },
+      { component: new Drawn((width) => footLines(room, this.#footing, width, paint)) },
       { component: this.#editor, basis: 'auto', shrink: 1, minSize: 3 },
     ])
     this.#tui.setLayoutRoot(
@@ -118,6 +112,11 @@ export class Screen {
     this.#tui.terminal.write(FOCUS_OFF)
     await this.#tui.terminal.drainInput(200, 20)
     this.#tui.stop({ preserveScreen: true })
+  }
+
+  get #footing(): Footing {
+    const chosen = this.chosen === undefined ? undefined : this.#options.room.byId(this.chosen)
+    return { page: this.#page !== undefined, chosen, told: this.#told }
   }
 
   get chosen(): string | undefined {
@@ -296,42 +295,6 @@ export class Screen {
     return true
   }
 
-  /** Scrolled to the top: what is earlier comes in above, and what was read stays where it is. */
-  #reachBack(): void {
-    const { room } = this.#options
-    const [first] = room.messages
-    if (this.#reaching || this.#page !== undefined || room.earlier === 0 || this.#scroll.scrollTop > 0 || this.#scroll.isFollowingEnd) return
-    this.#reaching = true
-    this.run(async () => {
-      try {
-        await room.older()
-        this.#tui.renderNow()
-        if (first?.id !== undefined) this.#scroll.scrollTo(Math.max(0, this.#talk.rowOf(first.id) - 1))
-      } finally {
-        this.#reaching = false
-        this.#tui.requestRender()
-      }
-    })
-  }
-
-  /** At the lower end of what is shown, and there is more: that comes in below. */
-  #reachOn(): void {
-    const { room } = this.#options
-    const last = room.messages.at(-1)
-    if (this.#reaching || this.#page !== undefined || room.later === 0) return
-    this.#reaching = true
-    this.run(async () => {
-      try {
-        await room.newer()
-        this.#tui.renderNow()
-        if (last?.id !== undefined) this.#scroll.scrollTo(Math.max(0, this.#talk.rowOf(last.id) - this.#scroll.viewportHeight + 2), { disableFollow: true })
-      } finally {
-        this.#reaching = false
-        this.#tui.requestRender()
-      }
-    })
-  }
-
   async #toLatest(): Promise<void> {
     await this.#options.room.latest()
     this.#scroll.scrollToEnd()
@@ -352,58 +315,4 @@ export class Screen {
     process.kill(process.pid, 'SIGTSTP')
   }
 
-  #people(width: number, paint: Look['paint']): string[] {
-    const look = lookOf(width - 2, paint)
-    const { room } = this.#options
-    const lines = room.people.map((person) => personLine(person, look, person.key === room.current.key))
-    const height = Math.max(this.#tui.terminal.rows, lines.length)
-    return Array.from({ length: height }, (_, at) => `${lines[at] ?? ' '.repeat(width - 2)}${paint('quiet', ' │')}`)
-  }
-
-  #head(width: number, paint: Look['paint']): string[] {
-    const { room, clock } = this.#options
-    const { current } = room
-    const trust = current.verified ? '' : '  not verified: /words'
-    const others = room.people.filter(({ key }) => key !== current.key).reduce((sum, { unread }) => sum + unread, 0)
-    const elsewhere = others > 0 && width + LIST_WIDTH < LIST_FROM ? `  ${others} new elsewhere` : ''
-    const line = `${paint('strong', current.name)}  ${paint('quiet', presence(current, clock.now()))}${paint('quiet', trust)}${paint('alert', elsewhere)}`
-    return [truncateToWidth(line, width, '…')]
-  }
-
-  #foot(width: number, paint: Look['paint']): string[] {
-    const { room } = this.#options
-    const message = this.chosen === undefined ? undefined : room.byId(this.chosen)
-    const own = message?.mine === true ? '  c change  d take back' : ''
-    const hint =
-      this.#page !== undefined
-        ? 'PgUp PgDn scroll  any other key goes back'
-        : message !== undefined
-        ? `r reply  e emoji  s save  o open${own}  Esc`
-        : `${room.listener === undefined ? 'not listening  ' : ''}Enter send  ↑ messages  Ctrl-N next  F1 help  Ctrl-C leave`
-    const moving = room.transfers.slice(-2).map((transfer) => paint('quiet', truncateToWidth(transferLine(transfer), width, '…')))
-    const told = this.#told.flatMap((text) => wrapTextWithAnsi(text, width)).slice(-3)
-    return [...moving, ...told.map((text) => paint('alert', truncateToWidth(text, width, '…'))), paint('quiet', truncateToWidth(hint, width, '…'))]
-  }
-}
-
-/** Lines that a function makes anew each time: few, and they change. */
-class Drawn implements Component {
-  readonly #draw: (width: number) => string[]
-
-  constructor(draw: (width: number) => string[]) {
-    this.#draw = draw
-  }
-
-  render(width: number): string[] {
-    return this.#draw(width)
-  }
-
-  invalidate(): void {
-    // Nothing is kept.
-  }
-}
-
-function titleOf(room: Room): string {
-  const unread = room.people.reduce((sum, person) => sum + person.unread, 0)
-  return `${unread > 0 ? `(${unread}) ` : ''}p2p: ${room.current.name}`
 }

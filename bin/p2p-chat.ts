@@ -5,7 +5,7 @@
 import { tmpdir } from 'node:os'
 
 import { Doing } from '../lib/chat/doing.ts'
-import { emojify, loadEmoji, suggest } from '../lib/chat/emoji.ts'
+import { emojify, suggest } from '../lib/chat/emoji.ts'
 import { linesAtLeast } from '../lib/chat/lines.ts'
 import { isQuiet, onDesktop, ringing } from '../lib/chat/notify.ts'
 import { pictureOf, picturePath } from '../lib/chat/pictures.ts'
@@ -21,9 +21,6 @@ import { lines, stdinChunks, stdinIsTerminal, stopInput } from '../lib/edge/inpu
 
 /** Bytes of a line that is typed or piped in. */
 const LINE_MAX = 1 << 20
-
-/** From the start until the names of emoji are known. */
-const EMOJI_MS = 500
 
 const KEYS = [
   'Enter sends; Alt-Enter, Ctrl-J or \\ at the end of a line begins a new one; Tab completes',
@@ -103,7 +100,6 @@ async function chat(call: Call): Promise<void> {
     if (full) {
       screen = await openScreen(home, room, doing, leave)
       for (const text of early) screen.tell(text)
-      await screen.takeKeys() // first of all that follows
       room.start()
       await aborted(signal)
     } else {
@@ -121,7 +117,6 @@ async function chat(call: Call): Promise<void> {
 
 async function openScreen(home: Home, room: Room, doing: Doing, leave: () => void): Promise<Screen> {
   const { Screen: Full } = await import('../lib/chat/screen.ts')
-  home.clock.after(EMOJI_MS, () => void loadEmoji()) // not before there is something to see
   const { NO_COLOR = '' } = process.env
   const screen = new Full({
     room,
@@ -133,7 +128,7 @@ async function openScreen(home: Home, room: Room, doing: Doing, leave: () => voi
     emoji: suggest,
     leave,
   })
-  screen.start()
+  await screen.start()
   return screen
 }
 

@@ -6,7 +6,7 @@ import { WORDS } from './order.ts'
 import type { Room } from './room.ts'
 
 /** Emoji whose names begin so. */
-export type Suggest = (start: string) => { name: string; emoji: string }[]
+export type Suggest = (start: string) => Promise<{ name: string; emoji: string }[]>
 
 /** Commands after `/`, paths after Tab, emoji after `:`. */
 export class Completion extends CombinedAutocompleteProvider {
@@ -33,7 +33,7 @@ export class Completion extends CombinedAutocompleteProvider {
   ): ReturnType<CombinedAutocompleteProvider['getSuggestions']> {
     const [, start] = /(?:^|\s)(:[a-z0-9_+-]{2,})$/.exec((lines[line] ?? '').slice(0, column)) ?? []
     if (start === undefined) return super.getSuggestions(lines, line, column, options)
-    const items = this.#emoji(start.slice(1)).map(({ name, emoji }) => ({ value: emoji, label: emoji, description: name }))
+    const items = (await this.#emoji(start.slice(1))).map(({ name, emoji }) => ({ value: emoji, label: emoji, description: name }))
     return items.length === 0 ? null : { items, prefix: start }
   }
 

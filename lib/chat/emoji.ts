@@ -1,5 +1,5 @@
 // Emoji by their names, as GitHub's list has them (gemoji): `:heart:` in what is typed. The list is loaded when the
-// first colon asks for it.
+// first name asks for it.
 
 /** Suggestions at once. */
 const SHOWN = 8
@@ -8,8 +8,7 @@ type Names = Record<string, string>
 
 let names: Names | undefined
 
-/** The list; from then on suggest() knows it. */
-export async function loadEmoji(): Promise<Names> {
+async function loadEmoji(): Promise<Names> {
   names ??= (await import('gemoji')).nameToEmoji
   return names
 }
@@ -21,10 +20,9 @@ export async function emojify(text: string): Promise<string> {
   return text.replace(/:([a-z0-9_+-]+):/g, (whole, name: string) => (Object.hasOwn(known, name) ? (known[name] as string) : whole))
 }
 
-/** Emoji whose names begin so, then those that contain it; none before the list is loaded. */
-export function suggest(start: string): { name: string; emoji: string }[] {
-  if (names === undefined) return []
-  const all = Object.entries(names)
+/** Emoji whose names begin so, then those that contain it. */
+export async function suggest(start: string): Promise<{ name: string; emoji: string }[]> {
+  const all = Object.entries(await loadEmoji())
   const found = [...all.filter(([name]) => name.startsWith(start)), ...all.filter(([name]) => name.includes(start, 1) && !name.startsWith(start))]
   return found.slice(0, SHOWN).map(([name, emoji]) => ({ name, emoji }))
 }

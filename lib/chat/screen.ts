@@ -30,9 +30,18 @@ export interface ScreenOptions extends TalkOptions {
 /** What the keys do now. */
 type Mode = { readonly kind: 'type' } | { readonly kind: 'choose'; readonly id: string }
 
+/** The screen of the library; nothing is drawn before it is ready. */
+class Terminal extends TuiAltScreen {
+  ready = false
+
+  override requestRender(force?: boolean): void {
+    if (this.ready) super.requestRender(force)
+  }
+}
+
 export class Screen {
   readonly #options: ScreenOptions
-  readonly #tui: TuiAltScreen
+  readonly #tui: Terminal
   readonly #editor: Editor
   readonly #scroll: Scroll
   readonly #talk: Talk
@@ -48,7 +57,7 @@ export class Screen {
     this.#options = options
     const { room, folder } = options
     const paint = painter(options.colour)
-    this.#tui = new TuiAltScreen(new ProcessTerminal(), true, folder, {
+    this.#tui = new Terminal(new ProcessTerminal(), true, folder, {
       mouse: true,
       scrollToEndIndicator: () => (this.#page === undefined ? paint('chosen', ' to the latest ') : ''),
       copyOnSelect: true,
@@ -96,13 +105,16 @@ export class Screen {
     this.#tui.addInputListener((data) => (this.#onKey(data) ? { consume: true } : undefined))
   }
 
-  /** It stands on the terminal when this returns. */
-  start(): void {
+  /** It stands on the terminal when this resolves, with what was typed while all this started. */
+  async start(): Promise<void> {
+    this.#tui.ready = false
     this.#tui.start()
     this.#tui.terminal.write(FOCUS_ON)
     this.#tui.setFocus(this.#editor)
     this.#tui.setSuspendSignalHandler(undefined)
     this.changed()
+    await new Promise(setImmediate)
+    this.#tui.ready = true
     this.#tui.renderNow()
   }
 
@@ -170,12 +182,6 @@ export class Screen {
 
   run(work: () => Promise<unknown>): void {
     work().catch((error: unknown) => this.tell(error instanceof Error ? error.message : String(error)))
-  }
-
-  /** What was typed while all this started stands there, too, when it resolves. */
-  async takeKeys(): Promise<void> {
-    await new Promise(setImmediate)
-    this.#tui.renderNow()
   }
 
   redraw(): void {
@@ -311,7 +317,7 @@ export class Screen {
   #suspend(): void {
     this.#tui.terminal.write(FOCUS_OFF)
     this.#tui.stop({ preserveScreen: true })
-    process.once('SIGCONT', () => this.start())
+    process.once('SIGCONT', () => this.run(() => this.start()))
     process.kill(process.pid, 'SIGTSTP')
   }
 

@@ -2,7 +2,7 @@
 // the log and holds, sorted, the first bytes of each id and the record's offset. Every candidate is checked against
 // the log by the caller; a run that fails its own sum, or a gap before it, is thrown away and built again.
 
-import { compare, fromHex } from '../base/bytes.ts'
+import { fromHex } from '../base/bytes.ts'
 import { crc32 } from '../base/crc32.ts'
 import { createFile } from './durable.ts'
 import type { FileHandle, Files } from './files.ts'
@@ -39,9 +39,34 @@ interface Run {
   held?: Uint8Array
 }
 
-export interface IndexedRecord {
-  id: string
-  offset: number
+/** Entries for a run that is to be, in one piece of memory: of a long log nothing else is kept. */
+export class Entries {
+  readonly #bytes: Buffer
+  #count = 0
+
+  /** Room for so many. */
+  constructor(room: number) {
+    this.#bytes = Buffer.alloc(room * ENTRY)
+  }
+
+  get count(): number {
+    return this.#count
+  }
+
+  /** `id`: 64 hex digits; `offset` of its record. */
+  push(id: string, offset: number): void {
+    const at = this.#count++ * ENTRY
+    this.#bytes.write(id.slice(0, 2 * PREFIX), at, 'hex')
+    this.#bytes.writeUIntBE(offset, at + PREFIX, ENTRY - PREFIX)
+  }
+
+  sorted(): Uint8Array {
+    const bytes = this.#bytes
+    const order = Uint32Array.from({ length: this.#count }, (_, at) => at * ENTRY).sort((a, b) => compareEntries(bytes, a, bytes, b))
+    const out = new Uint8Array(this.#count * ENTRY)
+    for (const [at, from] of order.entries()) copyEntry(bytes, from, out, at * ENTRY)
+    return out
+  }
 }
 
 const NAME = /^(\d+)-(\d+)\.run$/
@@ -104,18 +129,14 @@ export class SeenIndex {
   }
 
   /** Adds a run for the log between the present end and `to`, merging it with neighbours of like size. */
-  async add(records: IndexedRecord[], to: number): Promise<void> {
-    let entries = new Uint8Array(records.length * ENTRY)
-    records
-      .map(({ id, offset }) => encodeEntry(id, offset))
-      .sort(compare)
-      .forEach((entry, i) => entries.set(entry, i * ENTRY))
+  async add(records: Entries, to: number): Promise<void> {
+    let entries = records.sorted()
     const merged: Run[] = []
     let from = this.end
     for (let i = this.#runs.length - 1; i >= 0; i--) {
       const run = this.#runs[i]
       if (run === undefined || run.count > (MERGE_RATIO * entries.length) / ENTRY) break
-      entries = merge(await run.handle.read(0, run.count * ENTRY), entries)
+      entries = merge(run.held ?? (await run.handle.read(0, run.count * ENTRY)), entries)
       from = run.from
       merged.push(run)
     }
@@ -144,43 +165,43 @@ export class SeenIndex {
   }
 }
 
-function encodeEntry(id: string, offset: number): Uint8Array {
-  const entry = new Uint8Array(ENTRY)
-  entry.set(fromHex(id.slice(0, 2 * PREFIX)))
-  const view = new DataView(entry.buffer)
-  view.setUint16(PREFIX, Math.floor(offset / 2 ** 32))
-  view.setUint32(PREFIX + 2, offset % 2 ** 32)
-  return entry
-}
-
-function merge(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
+function merge(a: Uint8Array, b: Uint8Array): Uint8Array {
   const out = new Uint8Array(a.length + b.length)
   let i = 0
   let j = 0
   for (let at = 0; at < out.length; at += ENTRY) {
-    const left = a.subarray(i, i + ENTRY)
-    const right = b.subarray(j, j + ENTRY)
-    const takeLeft = right.length === 0 || (left.length > 0 && compare(left, right) <= 0)
-    out.set(takeLeft ? left : right, at)
+    const takeLeft = j === b.length || (i < a.length && compareEntries(a, i, b, j) <= 0)
+    copyEntry(takeLeft ? a : b, takeLeft ? i : j, out, at)
     if (takeLeft) i += ENTRY
     else j += ENTRY
   }
   return out
 }
 
+function compareEntries(a: Uint8Array, i: number, b: Uint8Array, j: number): number {
+  for (let at = 0; at < ENTRY; at++) {
+    const difference = (a[i + at] as number) - (b[j + at] as number)
+    if (difference !== 0) return difference
+  }
+  return 0
+}
+
+function copyEntry(from: Uint8Array, i: number, to: Uint8Array, j: number): void {
+  for (let at = 0; at < ENTRY; at++) to[j + at] = from[i + at] as number
+}
+
 /** The run in a file, if its sum is right; a damaged file is removed. */
 async function openRun(files: Files, path: string, from: number, to: number): Promise<Run | undefined> {
   const handle = await files.open(path, 'read')
   const size = (await handle.size()) - TRAILER
-  let sum = 0
-  for (let at = 0; at < size; at += BLOCK) sum = crc32(await handle.read(at, Math.min(BLOCK, size - at)), sum)
+  const held = size > 0 && size <= HELD_MAX ? await handle.read(0, size) : undefined
+  let sum = held === undefined ? 0 : crc32(held)
+  for (let at = held?.length ?? 0; at < size; at += BLOCK) sum = crc32(await handle.read(at, Math.min(BLOCK, size - at)), sum)
   const trailer = await handle.read(Math.max(size, 0), TRAILER)
   const right =
     size >= 0 && size % ENTRY === 0 && trailer.length === TRAILER && Buffer.from(trailer).readUInt32BE() === sum
   if (right) {
-    const run: Run = { from, to, count: size / ENTRY, handle }
-    if (size <= HELD_MAX) run.held = await handle.read(0, size)
-    return run
+    return { from, to, count: size / ENTRY, handle, ...(size <= HELD_MAX && { held: held ?? new Uint8Array() }) }
   }
   await handle.close()
   await files.unlink(path)

@@ -7,6 +7,7 @@
 import { utf8 } from '../base/bytes.ts'
 import { crc32 } from '../base/crc32.ts'
 import { EX, Failure, ioFailure, isCode } from '../base/fail.ts'
+import { unlessFull } from './durable.ts'
 import { Entries, SeenIndex } from './seenindex.ts'
 import type { FileHandle } from './files.ts'
 import type { Home } from './home.ts'
@@ -19,6 +20,9 @@ const LINE_MAX = 512
 
 /** So many records beyond the newest run are held in memory before they become a run (16 bytes each on disk). */
 const TAIL_MAX = 4096
+
+/** Bytes of the log that no run covers, from which on they are not held as records on their way into one. */
+const FAR = 1 << 20
 
 const CANNOT = 'cannot note what was delivered'
 
@@ -235,11 +239,26 @@ export class Seen {
 
   /** Learns what the log holds beyond #known. */
   async #ingest(): Promise<void> {
+    if (this.#tail.size === 0 && (await this.#handle.size()) - this.#known > FAR) await unlessFull(() => this.#indexFar())
     for await (const found of scan(this.#handle, this.#known)) {
       for (const entry of found) {
         if (!this.#tail.has(entry.id)) this.#tail.set(entry.id, entry)
         this.#known = entry.next
         if (this.#tail.size >= this.#tailMax) await this.#makeRun()
+      }
+    }
+  }
+
+  /** Runs for all but the last records of a log that has none. */
+  async #indexFar(): Promise<void> {
+    let entries = new Entries(TAIL_MAX)
+    for await (const found of scan(this.#handle, this.#known)) {
+      for (const { id, offset, next } of found) {
+        entries.push(id, offset)
+        if (entries.count < TAIL_MAX) continue
+        await this.#index.add(entries, next)
+        this.#known = next
+        entries = new Entries(TAIL_MAX)
       }
     }
   }

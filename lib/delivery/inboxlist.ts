@@ -7,7 +7,7 @@ import { localTime, parseTime } from '../base/text.ts'
 import { arrivals, cursorsOf, parseCursor, type Arrival } from '../disk/arrivals.ts'
 import { Conversation } from '../disk/conversation.ts'
 import { openHome, type Home } from '../disk/home.ts'
-import { accepts, describe, findMessage, listMessages, passes, rollFor, type Depth, type Filter, type Message, type View } from '../disk/inboxview.ts'
+import { accepts, describe, findMessage, messagePieces, passes, rollFor, type Depth, type Filter, type Message, type View } from '../disk/inboxview.ts'
 import { loadKeyring, type Keyring } from '../disk/keyring.ts'
 import { seenEnd } from '../disk/seen.ts'
 import type { Call } from '../edge/cli.ts'
@@ -151,10 +151,12 @@ async function listNow(context: Context, filter: Filter, before = Infinity): Pro
     count += told.length
     await tellAll(call, told.map(({ info }) => info).filter(({ id = '' }) => !hidden.has(id)))
   }
-  for await (const message of listMessages(view, filter, depth, box, roll)) {
-    // Nobody reads receipts one by one: they are told with what was read.
-    if (!call.out.json && depth !== 'headers' && filter.types === undefined && message.info.receipt !== undefined) continue
-    batch.push(message)
+  for await (const piece of messagePieces(view, filter, depth, box, roll)) {
+    for (const message of piece) {
+      // Nobody reads receipts one by one: they are told with what was read.
+      if (!call.out.json && depth !== 'headers' && filter.types === undefined && message.info.receipt !== undefined) continue
+      batch.push(message)
+    }
     if (batch.length >= BATCH) await tell()
     if (call.over) return count
   }

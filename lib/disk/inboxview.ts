@@ -2,19 +2,21 @@
 // or their whole content, filtered, found by what a person typed. Mail programs change it at any moment: what has
 // vanished since it was listed is left out.
 
-import { EX, Failure, Malformed } from '../base/fail.ts'
+import { EX, Failure, isCode, Malformed } from '../base/fail.ts'
 import { quote } from '../base/text.ts'
 import { TEXT_MAX } from '../wire/envelope.ts'
-import { collect, looseText, openSource, readHeaders, readMail, type Headers, type ReadMail, type ReadPart } from '../wire/mailread.ts'
+import { collect, looseText, openSource, readHeaders, readMail, readShort, type Headers, type ReadMail, type ReadPart } from '../wire/mailread.ts'
 import { parseMessageRef } from '../wire/msgref.ts'
-import { infoOfHeaders, infoOfRead, recipientOf, TEXT_RECORD_MAX, typeOf, type MessageInfo } from '../wire/record.ts'
+import { infoOfHeaders, infoOfRead, infoOfShort, recipientOf, TEXT_RECORD_MAX, typeOf, type MessageInfo } from '../wire/record.ts'
 import type { Home } from './home.ts'
-import { withMail, withMailSource, type Box, type MailEntry } from './maildir.ts'
+import { withMail, type Box, type MailEntry } from './maildir.ts'
 import { readDigests, type Digest } from './mailindex.ts'
 import { MailRoll } from './mailroll.ts'
 
 /** Messages opened at once. */
 const PARALLEL = 16
+/** Bytes of a message that is read at once: most are much shorter. */
+const SHORT = 16 * 1024
 /** Candidates named when a prefix is ambiguous. */
 const CANDIDATES_SHOWN = 8
 /** Bytes of an outside file read at a time. */
@@ -57,30 +59,52 @@ export type Depth = 'headers' | 'parts' | 'text' | 'all'
 
 /** What an entry says; undefined if it is gone. A damaged message is described by its file name alone. */
 export async function describe(view: View, entry: MailEntry, depth: Depth): Promise<Message | undefined> {
-  return withMailSource(view.home, entry, async (source, at) => {
-    let info: MessageInfo
+  const whole = await shortMail(view.home, entry)
+  const [only] = whole?.parts ?? []
+  if (whole !== undefined && only?.held !== undefined) {
+    const { headers } = whole
+    const info = depth === 'headers' ? infoOfHeaders(headers) : infoOfShort(headers, only, only.held, textMax(depth))
+    return described(view, entry, headers, info)
+  }
+  return withMail(view.home, entry, async (handle, at) => {
     try {
-      let headers: Headers
+      const source = await openSource(handle)
       if (depth === 'headers') {
-        ;({ headers } = await readHeaders(source))
-        info = infoOfHeaders(headers)
-      } else {
-        const mail = await readMail(source)
-        headers = mail.headers
-        info = await infoOfRead(mail, depth === 'parts' ? 0 : depth === 'text' ? TEXT_RECORD_MAX + 1 : TEXT_MAX)
+        const { headers } = await readHeaders(source)
+        return described(view, at, headers, infoOfHeaders(headers))
       }
-      if (entry.box === 'sent') Object.assign(info, sentInfo(view, headers, at.flags))
+      const mail = await readMail(source)
+      return described(view, at, mail.headers, await infoOfRead(mail, textMax(depth)))
     } catch (error) {
       if (!(error instanceof Malformed)) throw error
-      info = { from: 'unknown', parts: [] }
+      return described(view, at, undefined, { from: 'unknown', parts: [] })
     }
-    const name = info.key === undefined ? undefined : view.nameOf(info.key)
-    if (name !== undefined) info.from = name
-    info.received ??= Number(at.time / 1000n)
-    info.flags = at.flags
-    info.path = at.path
-    return { entry: at, info }
   })
+}
+
+/** A message that was read at once, if it is one of those; else nothing is known of it. */
+async function shortMail(home: Home, { path }: MailEntry): Promise<ReadMail | undefined> {
+  try {
+    const bytes = await home.files.short(path, SHORT)
+    return bytes === undefined ? undefined : readShort(bytes)
+  } catch (error) {
+    if (isCode(error, 'ENOENT') || error instanceof Malformed) return undefined
+    throw error
+  }
+}
+
+function textMax(depth: Depth): number {
+  return depth === 'parts' ? 0 : depth === 'text' ? TEXT_RECORD_MAX + 1 : TEXT_MAX
+}
+
+function described(view: View, entry: MailEntry, headers: Headers | undefined, info: MessageInfo): Message {
+  if (entry.box === 'sent' && headers !== undefined) Object.assign(info, sentInfo(view, headers, entry.flags))
+  const name = info.key === undefined ? undefined : view.nameOf(info.key)
+  if (name !== undefined) info.from = name
+  info.received ??= Number(entry.time / 1000n)
+  info.flags = entry.flags
+  info.path = entry.path
+  return { entry, info }
 }
 
 /** Who it went to and whether it got there: flag F says that it waits, T that it was given up. */
@@ -100,13 +124,18 @@ function sinceOf(filter: Filter): bigint {
 }
 
 /** The messages that pass, oldest first. */
-export async function* listMessages(
+export async function* listMessages(view: View, filter: Filter, depth: Depth, box: Box = 'inbox'): AsyncGenerator<Message> {
+  for await (const piece of messagePieces(view, filter, depth, box)) yield* piece
+}
+
+/** The same, some together. */
+export async function* messagePieces(
   view: View,
   filter: Filter,
   depth: Depth,
   box: Box = 'inbox',
   listed?: MailRoll,
-): AsyncGenerator<Message> {
+): AsyncGenerator<Message[]> {
   const { key, types, grep, last } = filter
   const roll = listed ?? (await rollFor(view, filter, box))
   let rows = rowsOf(roll, filter)
@@ -125,7 +154,7 @@ export async function* listMessages(
   if (last !== undefined) rows = last === 0 ? [] : rows.slice(-last)
   for (let at = 0; at < rows.length; at += PARALLEL) {
     const batch = await Promise.all(rows.slice(at, at + PARALLEL).map((row) => describe(view, roll.entry(row), depth)))
-    for (const message of batch) if (message !== undefined) yield message
+    yield batch.filter((message) => message !== undefined)
   }
 }
 

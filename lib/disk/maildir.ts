@@ -4,7 +4,6 @@
 
 import { isCode } from '../base/fail.ts'
 import { composeMail, type MailFields } from '../wire/mail.ts'
-import { openSource, wholeSource, type Source } from '../wire/mailread.ts'
 import { removeTree } from './durable.ts'
 import type { FileHandle, Files } from './files.ts'
 import type { Home } from './home.ts'
@@ -32,8 +31,6 @@ const OURS = /^(\d{1,17})\.([0-9a-f]{32})\.p2p$/
 const LIST_TRIES = 3
 /** Times a file is looked for again after another program moved it. */
 const MOVE_TRIES = 8
-/** Bytes of a message that is read at once: most are much shorter. */
-const SHORT = 16 * 1024
 /** Bytes gathered for one write. */
 const WRITE_BATCH = 128 * 1024
 
@@ -152,22 +149,6 @@ export async function changeTime(home: Home, entry: MailEntry): Promise<bigint> 
 async function relocate(home: Home, entry: MailEntry): Promise<MailEntry | undefined> {
   if ((await home.files.stat(entry.path)) !== undefined) return entry
   return (await listMaildir(home, entry.box)).find(({ base }) => base === entry.base)
-}
-
-/** Runs `work` on what a message says, wherever it has moved to; undefined if the message is gone. */
-export async function withMailSource<T>(
-  home: Home,
-  entry: MailEntry,
-  work: (source: Source, entry: MailEntry) => Promise<T>,
-): Promise<T | undefined> {
-  let whole: Uint8Array | undefined
-  try {
-    whole = await home.files.short(entry.path, SHORT)
-  } catch (error) {
-    if (!isCode(error, 'ENOENT')) throw error
-  }
-  if (whole !== undefined) return work(wholeSource(whole), entry)
-  return withMail(home, entry, async (handle, at) => work(await openSource(handle), at))
 }
 
 /** Runs `work` on the open file of a message, wherever it has moved to; undefined if the message is gone. */

@@ -73,7 +73,8 @@ export class MailRoll {
   readonly #others = new Map<string, number>()
   readonly #id = new Uint32Array(ID_WORDS)
 
-  readonly #seed: number
+  /** Drawn when there is a table. */
+  #seed = 0
   /** What it was read for. */
   readonly #boxes: readonly Box[]
   readonly #since: number
@@ -82,7 +83,6 @@ export class MailRoll {
     this.#home = home
     this.#boxes = boxes
     this.#since = since
-    this.#seed = new DataView(home.random.bytes(4).slice().buffer).getUint32(0)
   }
 
   /**
@@ -286,6 +286,7 @@ export class MailRoll {
   }
 
   #index(room: number): void {
+    if (this.#slots === undefined) this.#seed = new DataView(this.#home.random.bytes(4).slice().buffer).getUint32(0)
     const slots = new Uint32Array(room)
     this.#slots = slots
     const mask = room - 1

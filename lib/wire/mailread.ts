@@ -68,9 +68,11 @@ export async function openSource(handle: ReadHandle): Promise<Source> {
 }
 
 /** A message that is in memory. */
-export function wholeSource(whole: Uint8Array): Source {
+function wholeSource(whole: Uint8Array): Source {
   return { size: whole.length, whole, read: async (position, length) => whole.subarray(position, position + length) }
 }
+
+const [LF, CR] = [10, 13]
 
 interface Top {
   headers: Headers
@@ -94,6 +96,8 @@ export async function readHeaders(source: Source, at = 0): Promise<Top> {
 /** The headers from `at` on; undefined if they do not end, unless these bytes are the `last`. */
 function parseTop(bytes: Uint8Array, at: number, last: boolean): Top | undefined {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  const blank = buffer[at] === LF || buffer.includes(CR) ? -1 : buffer.indexOf('\n\n', at) // as we write it
+  if (blank >= 0) return { headers: parseFields(buffer.toString('utf8', at, blank)), body: blank + 2, crlf: false }
   const end = /^(?:\r?\n)|\r?\n\r?\n/.exec(buffer.toString('latin1', at))
   if (end === null && !last) return undefined
   const length = end === null ? bytes.length : at + end.index
@@ -124,7 +128,7 @@ export async function readMail(source: Source): Promise<ReadMail> {
 }
 
 /** A message of one part that is at hand, as most are: nothing is waited for. Undefined for any other. */
-function readShort(whole: Uint8Array): ReadMail | undefined {
+export function readShort(whole: Uint8Array): ReadMail | undefined {
   const { headers, body, crlf } = parseTop(whole, 0, true) as Top
   const shape = crlf ? undefined : shapeOf(headers)
   if (shape === undefined || shape.value === EXTERNAL_BODY) return undefined

@@ -253,13 +253,30 @@ function parseTime(value: string | undefined): number | undefined {
 
 /** What a whole message says, with at most `textMax` bytes of its text. */
 export async function infoOfRead(mail: ReadMail, textMax = TEXT_RECORD_MAX + 1): Promise<MessageInfo> {
+  const [only] = mail.parts
+  if (mail.parts.length === 1 && only?.held !== undefined) return infoOfShort(mail.headers, only, only.held, textMax)
   const info = infoOfHeaders(mail.headers)
   info.parts = mail.parts.filter(({ kind }) => kind === 'file').map(({ type, name, size }) => ({ type, name, size }))
   const words = mail.parts.find(({ kind }) => kind === 'text')
   const reaction = mail.parts.find(({ kind }) => kind === 'reaction')
-  if (words !== undefined && textMax > 0) info.text = words.held?.subarray(0, textMax) ?? (await collect(words.content(), textMax))
-  if (reaction !== undefined) info.reaction = looseText(await collect(reaction.content(), 1024)).trim()
+  if (words !== undefined && textMax > 0) info.text = await collect(words.content(), textMax)
+  if (reaction !== undefined) info.reaction = reactionOf(await collect(reaction.content(), REACTION_BYTES))
   return info
+}
+
+/** The same of a message of one part whose content is there. */
+export function infoOfShort(headers: Headers, { kind, type, name, size }: ReadPart, content: Uint8Array, textMax: number): MessageInfo {
+  const info = infoOfHeaders(headers)
+  if (kind === 'file') info.parts = [{ type, name, size }]
+  else if (kind === 'reaction') info.reaction = reactionOf(content.subarray(0, REACTION_BYTES))
+  else if (textMax > 0) info.text = content.subarray(0, textMax)
+  return info
+}
+
+const REACTION_BYTES = 1024
+
+function reactionOf(content: Uint8Array): string {
+  return looseText(content).trim()
 }
 
 /** The part whose bytes p2p-inbox cat prints: the text, else the one file. Throws Failure 65 if there is a choice. */

@@ -76,6 +76,28 @@ test('of another program, damaged, cut off or absent it is not, and the command 
   writeFileSync(cache, good)
 })
 
+test('what looks, or only queues, loads no part of node that takes long to load', async () => {
+  const look = join(work, 'look.cjs')
+  const parts = ['child_process', 'crypto', 'dgram', 'http', 'net', 'os', 'stream', 'tty', 'zlib']
+  writeFileSync(look, `process.on('exit', () => process._rawDebug('LOADED', ...${JSON.stringify(parts)}.filter((part) => process.moduleLoadList.includes('NativeModule ' + part))))`)
+  const [home, other] = [join(work, 'home'), join(work, 'other')]
+  const run = async (command: string, ...args: string[]): Promise<{ out: string; loaded: string | undefined }> => {
+    const env = { P2P_HOME: home, P2P_LAN: 'false', P2P_MAP: 'false', JOURNAL_STREAM: '' }
+    const file = join(work, 'out') // a pipe of execa is a socket, which takes node's streams
+    const argv = [process.execPath, '--require', look, join(work, `${command}.cjs`), ...args]
+    const { stderr } = await execa('sh', ['-c', '"$@" >"$0"', file, ...argv], { env, stdin: 'ignore' })
+    return { out: readFileSync(file, 'utf8').trim(), loaded: /^LOADED ?(.*)$/m.exec(stderr)?.[1] }
+  }
+  for (const [name, path] of [['alice', home], ['bob', other]] as const) await run('p2p-id', 'init', '--home', path, '--name', name, '--no-passphrase')
+  await run('p2p-id', 'add', 'bob', (await run('p2p-id', 'token', '--home', other)).out)
+  for (let i = 0; i < 12; i++) assert.is((await run('p2p-send', 'bob', '--queue-only', '-m', `${i}`)).loaded, '', 'p2p-send')
+  await run('p2p-send', 'me', '-m', 'a note')
+  assert.is((await run('p2p-id', 'token')).loaded, '')
+  const [queued, came] = [await run('p2p-queue', 'list', '--json'), await run('p2p-inbox', 'list', '--json')]
+  assert.equal([queued.out.split('\n').length, came.out.split('\n').length], [12, 1])
+  assert.equal([queued.loaded, came.loaded], ['', ''])
+})
+
 test('for another V8 it is refused', async () => {
   const good = readFileSync(cache)
   const foreign = Buffer.from(good)

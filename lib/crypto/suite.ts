@@ -61,6 +61,9 @@ export function worksHere(suite: Suite): boolean {
   }
 }
 
+/** Of this process: it was tried. */
+let nodeWorks: boolean | undefined
+
 /**
  * The back end to use: node:crypto if it works here, else noble. P2P_CRYPTO=node|noble in `env` forces one.
  * Throws Failure 78 if P2P_CRYPTO is neither, or if no back end works.
@@ -70,7 +73,7 @@ export async function loadSuite(env: Record<string, string | undefined>): Promis
   if (!['', 'node', 'noble'].includes(wanted)) {
     throw new Failure(EX.CONFIG, `P2P_CRYPTO is '${wanted}', not 'node' or 'noble'`)
   }
-  if (wanted !== 'noble' && worksHere(nodeSuite)) return nodeSuite
+  if (wanted !== 'noble' && (nodeWorks ??= worksHere(nodeSuite))) return nodeSuite
   if (wanted === 'node') throw new Failure(EX.CONFIG, 'P2P_CRYPTO=node: this runtime lacks X25519 or ChaCha20-Poly1305')
   const { loadNobleSuite } = await import('./suite-noble.ts')
   const suite: Suite = await loadNobleSuite()

@@ -2,10 +2,12 @@
 // Nothing here decides whether a message is safe: it was before, and it stays queued until its ACK.
 
 import { sleep } from '../base/clock.ts'
+import { loadSuite } from '../crypto/suite.ts'
 import type { Config } from '../disk/config.ts'
 import type { Home } from '../disk/home.ts'
 import type { Keyring } from '../disk/keyring.ts'
 import type { AddressFailure } from '../disk/queuelog.ts'
+import { loadSockets } from '../net/tcp.ts'
 import type { Backoff } from './backoff.ts'
 import { callContacts } from './calls.ts'
 import { ask, type Message } from './control.ts'
@@ -35,6 +37,19 @@ export interface DeliverOptions {
   onOutcome: (outcome: Outcome) => void
   onProgress?: ((transfer: Transfer) => void) | undefined
 }
+
+/**
+ * Loads and tries what a call will need, one part a turn: what waits for the disk meanwhile goes on in between. Without
+ * effect but on time.
+ */
+export async function prepare(home: Home, waitMs: number): Promise<void> {
+  loadSockets()
+  if (waitMs === 0 || (await home.files.stat(home.at('listen.sock'))) !== undefined) return // the listener will do it
+  await nextTurn()
+  await loadSuite(process.env)
+}
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 /** Tells one outcome for every job. Resolves when all have theirs or the wait is over. */
 export async function deliverNow(home: Home, keyring: Keyring, jobs: Job[], options: DeliverOptions): Promise<void> {

@@ -59,6 +59,7 @@ export class Outbox {
   /** Ids of the pass under way: their outcomes are its to tell. */
   #offered: ReadonlySet<string> = new Set()
   #pass: Promise<void> | undefined
+  #prepared = false
   #error: unknown
 
   constructor(options: OutboxOptions) {
@@ -83,6 +84,7 @@ export class Outbox {
         }
       }
       const drafts = meant.map(({ draft }) => draft)
+      if (drafts.length > 0) this.#prepare()
       const all = await acceptAll(home, hash, keyring.self, drafts, { chatThreads }).catch(malformed)
       for (const [at, queued] of all.entries()) {
         const { contact, draft, ref } = meant[at] as (typeof meant)[number]
@@ -102,6 +104,15 @@ export class Outbox {
     } finally {
       for (const { composed } of posts) await discard(home, composed.staged)
     }
+  }
+
+  /** While the disk makes the first messages durable, what offering them takes is loaded. */
+  #prepare(): void {
+    const { home, waitMs } = this.#options
+    if (waitMs === undefined || this.#prepared) return
+    this.#prepared = true
+    // What goes wrong here goes wrong again where it is used, and is told there.
+    setImmediate(() => void import('./deliver.ts').then(({ prepare }) => prepare(home, waitMs)).catch(() => undefined))
   }
 
   /** What older messages these take the place of is told, unless this process waits for it and tells it then. */

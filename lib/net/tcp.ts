@@ -61,6 +61,11 @@ class Reads {
   }
 }
 
+/** Node loads its sockets when they are first used; a caller with time to spare can have that done. */
+export function loadSockets(): boolean {
+  return typeof netConnect === 'function'
+}
+
 class TcpStream implements ByteStream {
   readonly carrier = 'tcp'
   readonly remote: Endpoint

@@ -3,7 +3,7 @@
 // fresh home each time, the other lives on. Who meets the fault is always the real command; the next start and the other
 // side's flush are mostly done by this process (here.ts), which costs a tenth, and every so many times by real commands.
 
-import { rmSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { EX } from '../../lib/base/fail.ts'
@@ -124,11 +124,12 @@ export class Play {
     const life = await this.#live(doom, letter, real)
     const { running } = life
     const hung = !(await inTime(running.ended, PATIENCE_MS))
+    const stands = hung ? whereItStands(running.pid) : ''
     if (hung) await running.kill()
     const { code, signal } = await running.ended
     const missed = await doom.missed(running.pid)
     this.#cast.stage.forget(running)
-    const complaints = hung ? [`hung: ${running.out}${running.err}`] : []
+    const complaints = hung ? [`hung: ${running.out}${running.err}${stands}`] : []
     if (code === 70 || running.err.includes('bug in version')) complaints.push(`a bug: ${running.err}`)
     if (signal === 'SIGTERM') complaints.push(`did not end by itself, or not as it should: ${running.err}`)
     if (role === 'send' && code === 0) life.accepted = true
@@ -236,6 +237,29 @@ async function listening(peer: Peer, real: boolean): Promise<{ stop(): Promise<s
   }
   const listener = await ListenerHere.open(peer.path)
   return { stop: async () => (await listener.stop()).map((text) => `the next listener, in this process: ${text}`) }
+}
+
+/** What the threads of a process and of its children are waiting for, as the system sees it. */
+function whereItStands(pid: number): string {
+  const of = (path: string): string => {
+    try {
+      return readFileSync(`/proc/${path}`, 'utf8').trim()
+    } catch {
+      return '-' // gone meanwhile
+    }
+  }
+  let tasks: string[] = []
+  try {
+    tasks = readdirSync(`/proc/${pid}/task`)
+  } catch {
+    // gone meanwhile
+  }
+  const lines = tasks.map((task) => {
+    const about = `${pid}/task/${task}`
+    return `${task} ${of(`${about}/comm`)} in ${of(`${about}/wchan`)}, system call ${of(`${about}/syscall`)}\n`
+  })
+  const children = of(`${pid}/task/${pid}/children`).split(' ').map(Number).filter((child) => child > 0)
+  return [...lines, ...children.map(whereItStands)].join('')
 }
 
 /** Tells a listener to end, unless it is about to for a reason of its own. */

@@ -11,7 +11,7 @@ import { typeOf, type MessageInfo, type MessageType } from '../wire/record.ts'
 import { appendRecords, replaceBy } from './durable.ts'
 import type { FileHandle } from './files.ts'
 import type { Home } from './home.ts'
-import type { Box, MailEntry } from './maildir.ts'
+import { isOlder, type Box, type MailEntry } from './maildir.ts'
 import type { MailRoll } from './mailroll.ts'
 
 /** Mails opened at once: all but large ones of other programs are read in place. */
@@ -81,7 +81,8 @@ export async function readDigests(home: Home, box: Box, wanted: Wanted): Promise
   let [lines, live] = [0, 0]
   await eachLine(home, path, (line) => {
     lines++
-    const row = roll.find(box, line.base)
+    const { base } = line
+    const row = roll.since > 0 && isOlder(base, roll.since) ? -1 : roll.find(box, base) // most lines of a large file
     if (row < 0 || before?.[row] === 1 || !line.isWhole()) return
     if (known[row] === 0) live++
     known[row] = 1

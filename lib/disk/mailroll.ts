@@ -105,6 +105,11 @@ export class MailRoll {
     return roll
   }
 
+  /** Unix us: it has nothing older. */
+  get since(): number {
+    return this.#since
+  }
+
   get count(): number {
     return this.#count
   }

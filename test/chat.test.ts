@@ -2,9 +2,11 @@
 // chatscreen.test.ts.
 // test timeout: 300 s
 
+import { spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
+import { execa } from 'execa'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
@@ -20,8 +22,13 @@ import { qrPng } from '../lib/edge/qrcode.ts'
 import { Config } from '../lib/disk/config.ts'
 import type { MailEntry } from '../lib/disk/maildir.ts'
 import type { MessageInfo } from '../lib/wire/record.ts'
+import { argvOf } from './command.ts'
 import { withHome } from './mailbox.ts'
 import { type Running, Stage, until } from './peer.ts'
+import { skipped } from './vectors.ts'
+
+const EXPECT = spawnSync('expect', ['-v']).status === 0
+if (!EXPECT) skipped('expect: not installed: nobody drives p2p-chat --plain with it')
 
 const LOOK: Look = {
   width: 40,
@@ -217,6 +224,47 @@ test('two people talk line by line without a listener of their own, answer, reac
     assert.ok(kept.includes('from a shell'))
   })
 })
+
+if (EXPECT) {
+  test('expect drives it on a terminal, and both sides are told how far a large file is', async () => {
+    await Stage.with(async (stage) => {
+      const [alice, bob] = await stage.pair()
+      writeFileSync(join(stage.dir, 'big.bin'), new Uint8Array(160 << 20))
+      const script = join(stage.dir, 'two.exp')
+      writeFileSync(
+        script,
+        `set timeout 120
+        log_user 0
+        proc want {who how} { expect -i $who -re $how {} timeout { puts "in vain: $how"; exit 1 } eof { puts "ended before: $how"; exit 2 } }
+        spawn {*}$env(CHAT) --home $env(A) bob
+        set a $spawn_id
+        spawn {*}$env(CHAT) --home $env(B) alice
+        set b $spawn_id
+        want $a {-- bob: never met, not verified}
+        want $b {-- alice: .*not verified}
+        send -i $a "hello\\r"
+        want $b {\\d\\d:\\d\\d alice: hello}
+        want $a {-- delivered: hello}
+        send -i $a "/file $env(BIG)\\r"
+        want $a {-- to bob: [0-9.]+ MB of 168 MB, \\d+ %}
+        want $b {-- from alice: [0-9.]+ MB of 168 MB, \\d+ %}
+        want $b {alice: file big.bin, application/octet-stream, 168 MB}
+        want $a {-- delivered: big.bin}
+        send -i $a "/quit\\r"
+        send -i $b "\\004"
+        foreach who [list $a $b] {
+          expect -i $who eof
+          set code [lindex [wait -i $who] 3]
+          if {$code != 0} { puts "exit $code"; exit 3 }
+        }
+        puts done`,
+      )
+      const env = { ...process.env, ...alice.env, CHAT: [...argvOf('p2p-chat'), '--plain'].join(' '), A: alice.path, B: bob.path, BIG: join(stage.dir, 'big.bin'), TERM: 'xterm' }
+      const { stdout } = await execa('expect', [script], { env, reject: false })
+      assert.is(stdout.trim(), 'done')
+    })
+  })
+}
 
 test('who is invited inside the conversation is a contact when the line was taken, and is verified by words', async () => {
   await Stage.with(async (stage) => {

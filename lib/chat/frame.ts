@@ -11,6 +11,9 @@ import type { Room } from './room.ts'
 export const LIST_WIDTH = 22
 export const LIST_FROM = 80
 
+/** Lines of what was told. */
+const TOLD_LINES = 3
+
 type Paint = Look['paint']
 
 /** Lines that a function makes anew each time: few, and they change. */
@@ -66,7 +69,11 @@ export function footLines(room: Room, { page, chosen, told }: Footing, width: nu
       ? `r reply  e emoji  s save  o open${own}  Esc`
       : `${room.listener === undefined ? 'not listening  ' : ''}Enter send  ↑ messages  Ctrl-N next  F1 help  Ctrl-C leave`
   const moving = room.transfers.slice(-2).map((transfer) => paint('quiet', truncateToWidth(transferLine(transfer), width, '…')))
-  const lines = told.flatMap((text) => wrapTextWithAnsi(text, width)).slice(-3)
+  const lines: string[] = [] // whole sentences, the latest in any case
+  for (const text of [...told].reverse()) {
+    const some = wrapTextWithAnsi(text, width).slice(0, TOLD_LINES)
+    if (lines.length + some.length <= TOLD_LINES) lines.unshift(...some)
+  }
   return [...moving, ...lines.map((text) => paint('alert', truncateToWidth(text, width, '…'))), paint('quiet', truncateToWidth(hint, width, '…'))]
 }
 

@@ -4,6 +4,7 @@
 
 import { type Clock } from '../base/clock.ts'
 import { Malformed } from '../base/fail.ts'
+import { freeAtOnce } from '../base/garbage.ts'
 import { type Transport } from '../crypto/noise.ts'
 import { BYE, decodeFrame, encodeFrame, type Frame, PLAINTEXT_MAX } from '../wire/frame.ts'
 import { type Payload1, type Payload2 } from '../wire/hello.ts'
@@ -15,6 +16,7 @@ export const MESSAGE_MIN = 17 // a type byte and the tag
 
 const AGE_MAX_MS = 3600 * 1000 // sessions are renewed for fresh keys: p2p-wire(7), LIFE OF A SESSION
 const FRAMES_MAX = 2 ** 24 // in either direction, for the same reason
+const MUCH = 1024 // frames in either direction after which this is a large transfer
 const LINGER_MS = 2000 // what the other side still sends is read for this long, so that no reset eats our last words
 
 const EMPTY = new Uint8Array(0)
@@ -163,7 +165,7 @@ export class Link {
 
   #seal(frame: Frame): void {
     this.#out.push(encodeFrame(frame, SCRATCH))
-    this.#sent++
+    if (++this.#sent === MUCH) freeAtOnce()
   }
 
   #schedule(): void {
@@ -240,7 +242,7 @@ export class Link {
     const message = this.#in.pull()
     try {
       const plaintext = this.#transport.receive.decryptWithAd(EMPTY, message)
-      this.#received++
+      if (++this.#received === MUCH) freeAtOnce()
       return plaintext
     } catch (error) {
       if (!(error instanceof Malformed)) throw error

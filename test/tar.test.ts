@@ -157,4 +157,12 @@ test('a reader who leaves ends the source', async () => {
   assert.ok(ended)
 })
 
+test('who leaves an archive that has ended too early has been told once, and no second time', async () => {
+  const whole = await all(await packTar(list([file('a', new Uint8Array(5000))])))
+  for await (const { content } of unpackTar(pieces(whole.subarray(0, 1500), 512))) {
+    assert.instance(await all(content).catch((error: unknown) => error), Malformed)
+    break
+  }
+})
+
 test.run()

@@ -92,6 +92,6 @@ export async function* unpackTar(source: AsyncIterable<Uint8Array>): AsyncGenera
       for await (const _ of content()) continue // what was left: to cancel it would cut off the next one, whose content waits by now
     }
   } finally {
-    await items.return?.()
+    await items.return?.().catch(() => undefined) // of a stream that has failed: who reads has been told, or has left
   }
 }

@@ -86,7 +86,6 @@ export class Session {
   /** When something had last been moved, and how much in all. */
   #lastUseful: number
   #moved = 0
-  #ponging = false
   #cancelTimer: () => void = () => undefined
   #pulse: Pulse | undefined
   #replaced = false
@@ -373,12 +372,9 @@ export class Session {
     this.link.close()
   }
 
-  /** None while the last one waits for room: who sends and does not read must not fill our memory. */
+  /** None while there is no room for it: who sends and does not read must not fill our memory. */
   #pong(bytes: Uint8Array): void {
-    if (this.#ponging) return
-    this.#ponging = true
-    const done = (): void => void (this.#ponging = false)
-    this.link.send({ type: 'pong', bytes }).then(done, done)
+    if (!this.link.full) this.#say({ type: 'pong', bytes })
   }
 
   /** Queues a frame whose loss matters to nobody. */

@@ -145,6 +145,11 @@ export class Link {
     }
   }
 
+  /** True if the next send() will wait for room. */
+  get full(): boolean {
+    return this.#writing !== undefined && this.#out.size >= BATCH
+  }
+
   /**
    * Queues one frame; frames leave in the order of the calls, many in one write. Resolves when there is room for
    * more, which is not when it was sent. Throws Lost once the link is closed or broken.
@@ -154,7 +159,7 @@ export class Link {
     this.#seal(frame)
     if (this.#out.size >= BATCH) this.#flush()
     else this.#schedule()
-    if (this.#writing !== undefined && this.#out.size >= BATCH) {
+    if (this.full) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
     }
   }

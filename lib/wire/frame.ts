@@ -350,7 +350,7 @@ function pipeIdBytes(id: string): Uint8Array {
 let met: { text: string; bytes: Uint8Array } = { text: '', bytes: new Uint8Array(0) }
 
 function textOf(bytes: Uint8Array): string {
-  if (compare(bytes, met.bytes) !== 0) met = { text: hex(bytes), bytes: bytes.slice() }
+  if (compare(bytes, met.bytes) !== 0) met = { text: hex(bytes), bytes: new Uint8Array(bytes) } // slice() of a Buffer is no copy
   return met.text
 }
 

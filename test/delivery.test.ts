@@ -104,7 +104,7 @@ test('a session beside a newer one lasts while it is answered on, and makes way 
       await until(() => old.peer.of('ping').length >= turn)
       const { bytes: said } = old.peer.of('ping').at(-1) as Frame & { type: 'ping' }
       await old.peer.link.send({ type: 'pong', bytes: said })
-      await new Promise((resolve) => setTimeout(resolve, 20)) // it is heard
+      await new Promise((resolve) => setTimeout(resolve, 100)) // it is heard
     }
     assert.is(old.session.link.reason, undefined)
     assert.is(next.peer.of('want').length, 0, 'it has the message in hand')

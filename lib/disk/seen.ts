@@ -56,7 +56,7 @@ function formatRecord(record: SeenRecord): string {
 }
 
 /**
- * Undefined for what is damaged; `trusted`: what has the shape of a record is one. Made in one go: of an object that is
+ * Undefined for what is damaged; `trusted`: its sum is not looked at. Made in one go: of an object that is
  * spread into another one V8 keeps half a kilobyte until it cleans up its old space, 40 MiB of a long log.
  */
 function parseRecord(line: string, offset: number, next: number, trusted = false): SeenEntry | undefined {
@@ -72,7 +72,10 @@ export async function* readSeen(home: Home, from: number): AsyncGenerator<SeenEn
   for await (const piece of seenPieces(home, from)) yield* piece
 }
 
-/** The same, those of each piece of the log together; `trusted` for whoever only wants to know where they are. */
+/**
+ * The same, those of each piece of the log together; `trusted` for whoever looks only for ids that it has from elsewhere,
+ * and where they are: that an id is found says more than the sum of its line.
+ */
 export async function* seenPieces(home: Home, from: number, trusted = false): AsyncGenerator<SeenEntry[]> {
   if ((await home.files.stat(home.at('seen'))) === undefined) return
   const handle = await home.files.open(home.at('seen'), 'own')

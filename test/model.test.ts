@@ -25,6 +25,12 @@ const EXPLORED = [
   ['mixed', 1, 0],
 ] as const
 
+/** For the test of the log of what was delivered: a run is some records, and its log is far longer than the tail. */
+const SHORT = [
+  { file: 'lib/disk/seen.ts', from: 'TAIL_MAX = 4096', to: 'TAIL_MAX = 4' },
+  { file: 'lib/disk/seen.ts', from: 'FAR = 1 << 20', to: 'FAR = 600' },
+]
+
 let states = 0
 
 for (const [scenario, crashes, blows] of EXPLORED) {
@@ -54,6 +60,18 @@ test('what a message that was never accepted brought into files/ is swept, whene
   assert.is(stays, 0)
   const early = { file: 'lib/disk/sweep.ts', from: "await home.files.syncDir(home.at('files')) // before", to: '// before' }
   assert.ok((await (await load([early])).sweeping()).stays > 0, 'it bites: files/ is not synced before the copy goes')
+})
+
+test('the runs over the log of what was delivered may be lost at any moment: the first record of an id counts', async () => {
+  const { states, wrong } = await (await load(SHORT)).farLog()
+  assert.ok(states > 1000, String(states))
+  assert.equal(wrong, [])
+  const bites = [
+    { file: 'lib/disk/seenindex.ts', from: '} else if (from === end) {', to: '} else {' },
+    { file: 'lib/disk/seenindex.ts', from: 'found.sort((a, b) => a - b)', to: 'found.sort((a, b) => b - a)' },
+    { file: 'lib/disk/seen.ts', from: 'await this.#index.add(entries, next)', to: 'await this.#index.add(entries, next + 160)' },
+  ]
+  for (const cut of bites) assert.ok((await (await load([...SHORT, cut])).farLog()).wrong.length > 0, `it bites: ${cut.from}`)
 })
 
 for (const { name, cuts, shows, scenario, crashes, blows = 0 } of mutations) {

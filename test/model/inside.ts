@@ -2,6 +2,7 @@
 
 import { Explorer, type Found, type Limits } from './explore.ts'
 import type { Disk } from './disk.ts'
+import { farLogUnderPowerCuts } from './farlog.ts'
 import { scenarios, twoHomes, worldOf } from './scenarios.ts'
 import { Storm } from './storm.ts'
 import { sweepUnderPowerCuts } from './sweeping.ts'
@@ -25,6 +26,12 @@ export async function storm(seed: number, trace?: (line: string) => void): Promi
 export async function sweeping(): Promise<{ states: number; stays: number }> {
   const [disk] = await twoHomes()
   return sweepUnderPowerCuts(disk)
+}
+
+/** See farlog.ts. */
+export async function farLog(): Promise<{ states: number; wrong: string[] }> {
+  const [disk] = await twoHomes()
+  return farLogUnderPowerCuts(disk)
 }
 
 let disks: Promise<[Disk, Disk]> | undefined

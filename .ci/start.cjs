@@ -21,7 +21,7 @@ const folder = join(__dirname, 'code')
 const name = basename(__filename, '.cjs')
 
 /** Parts of node that take a millisecond or more to load, and that most calls do not come to use. */
-const HEAVY = new Set(['child_process', 'crypto', 'dgram', 'http', 'net', 'os', 'stream', 'tty'].flatMap((part) => [part, `node:${part}`]))
+const HEAVY = new Set(['child_process', 'crypto', 'dgram', 'http', 'net', 'os', 'stream', 'tty', 'v8'].flatMap((part) => [part, `node:${part}`]))
 
 /** Loads one of them when something of it is first asked for. */
 const later = (id) =>

@@ -1,6 +1,7 @@
 // inbox/ and sent/ while other programs move, flag and delete what is in them.
 
 import { readdirSync, readFileSync, renameSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
+import { getHeapSpaceStatistics } from 'node:v8'
 
 import fc from 'fast-check'
 import { test } from 'uvu'
@@ -23,6 +24,19 @@ const partsOf = (contents: Uint8Array[]): SentPart[] =>
       yield bytes
     },
   }))
+
+test('once many mails were listed what is made later gets no more room than it has', async () => {
+  const room = (): number => getHeapSpaceStatistics().find(({ space_name: name }) => name === 'new_space')?.space_size ?? NaN
+  await withHome(async (home) => {
+    for (let i = 0; i < 8200; i++) writeFileSync(home.at('inbox', 'new', mailName(BigInt(i), i.toString(16).padStart(64, '0'))), '')
+    await MailRoll.read(home, ['inbox'])
+    const before = room()
+    assert.ok(before < 32 * 1024 * 1024, `${before} is the most that it may have`)
+    const kept = Array.from({ length: 400_000 }, (_, i) => ({ i, list: [i] })) // V8 would give it 32 MiB
+    assert.is(kept.length, 400_000)
+    assert.is(room(), before)
+  })
+})
 
 test('a delivered message is new/TIME.ID.p2p with the time of receipt, and nothing is left in tmp', async () => {
   await withHome(async (home) => {

@@ -2,6 +2,7 @@
 // cost a command next to nothing. A row stands for one mail as long as the roll lives; an entry is made when one is
 // wanted. Like a listing it is out of date a moment later.
 
+import { keepSmall } from '../base/garbage.ts'
 import { mixWords } from '../base/hexword.ts'
 import type { Home } from './home.ts'
 import { changeTime, eachName, isOlder, parseEntry, type Box, type Folder, type MailEntry } from './maildir.ts'
@@ -22,6 +23,8 @@ const ID_WORDS = 4
 /** Rows that there is room for at first, and how many times as many then: what is not used takes no memory. */
 const FIRST_ROOM = 1024
 const WIDER = 8
+/** So many rows make memory worth a thought. */
+const MANY = FIRST_ROOM * WIDER
 /** So many rows are searched by their times. */
 const SEARCHED = 1000
 
@@ -280,6 +283,7 @@ export class MailRoll {
 
   /** A new row. */
   #grow(): number {
+    if (this.#count === MANY) keepSmall()
     if (this.#count === this.#states.length) {
       const room = WIDER * this.#count
       this.#times = widened(new Float64Array(room), this.#times)

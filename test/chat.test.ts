@@ -14,7 +14,7 @@ import { Failure } from '../lib/base/fail.ts'
 import { readDraft, writeDraft } from '../lib/chat/drafts.ts'
 import { emojify } from '../lib/chat/emoji.ts'
 import { bytes, dayLine, type Look, messageLines, personLine, transferLine } from '../lib/chat/lines.ts'
-import { chatMessage, type ChatMessage } from '../lib/chat/message.ts'
+import { chatMessage, type ChatMessage, gist } from '../lib/chat/message.ts'
 import { isQuiet, onDesktop, ringing } from '../lib/chat/notify.ts'
 import { numbered, parseOrder, WORDS } from '../lib/chat/order.ts'
 import { noticeCommand } from '../lib/delivery/hookdesktop.ts'
@@ -23,7 +23,7 @@ import { Config } from '../lib/disk/config.ts'
 import type { MailEntry } from '../lib/disk/maildir.ts'
 import type { MessageInfo } from '../lib/wire/record.ts'
 import { argvOf } from './command.ts'
-import { withHome } from './mailbox.ts'
+import { deliver, freshId, withHome } from './mailbox.ts'
 import { type Running, Stage, until } from './peer.ts'
 import { skipped } from './vectors.ts'
 
@@ -96,6 +96,19 @@ test('a message reads as who said what and what became of it, and nothing of it 
   assert.equal(messageLines(files, LOOK), ['14:03 bob  [cat.png]  image/png, 1.2 MB'])
   assert.is(message({ subject: 'see you at 8, then', text: text('see you at 8, then\nbye') }).subject, undefined, 'made from the text')
   assert.is(message({ subject: 'the plan', text: text('see you at 8') }).subject, 'the plan')
+  // What is quoted is what somebody would say of it.
+  const gists = [
+    { text: text('\n  at 8\nbye') },
+    { reply: ID, subject: '👍', reaction: '👍' },
+    { reply: ID, subject: 'reaction withdrawn', reaction: '' },
+    { subject: 'the plan', parts: [{ type: 'text/plain', name: 'plan.txt', size: 1 }] },
+    { subject: 'plan.txt', parts: [{ type: 'text/plain', name: 'plan.txt', size: 1 }] },
+    { parts: [{ type: 'text/plain', name: undefined, size: 1 }] },
+    { text: text('\n') },
+    { text: text('at 8'), recalled: { id: ID } },
+  ].map((info) => gist(message(info)))
+  assert.equal(gists, ['at 8', '👍', '(reaction withdrawn)', 'the plan', 'plan.txt', 'a file', 'an empty message', 'taken back'])
+  assert.equal(messageLines(message({ reply: ID, subject: '👍', reaction: '👍' }), LOOK).slice(1), ['      👍'], 'once')
   assert.equal([0, 999, 1000, 123_456, 5e9].map(bytes), ['0 bytes', '999 bytes', '1.0 kB', '123 kB', '5.0 GB'])
 })
 
@@ -181,7 +194,9 @@ test('two people talk line by line without a listener of their own, answer, reac
     type(a, '/react :+1:')
     await said(b, /^-- 👍 from alice: your message yes\?$/m)
     await said(a, /^-- 👍 from you: the message of bob yes\?$/m)
-    type(b, '/edit yes, at 9')
+    await bob.send('alice', ['-r', '@1', '-m', 'that soon?'])
+    await said(a, /^ {3}answers you: 👍\n\d\d:\d\d bob: that soon\?$/m)
+    type(b, '/edit 2 yes, at 9')
     await said(a, /^-- edited: the message of bob yes, at 9$/m)
     const path = alice.file('a photo.txt', 'hello')
     type(a, `/file '${path}'`)
@@ -209,7 +224,7 @@ test('two people talk line by line without a listener of their own, answer, reac
     type(b, '/search PHOTO')
     await said(b, /^ +3 {2}\d{4}-\d\d-\d\d \d\d:\d\d {2}alice: a photo\.txt$/m)
     type(a, '/recall')
-    await said(b, /^-- taken back: the message of alice taken back$/m)
+    await said(b, /^-- taken back: the message of alice b\.png$/m)
     // What others send meanwhile is seen as well, and what is shown counts as read.
     await alice.send('bob', ['-m', 'from a shell'])
     await said(a, /^\d\d:\d\d you: from a shell/m)
@@ -320,10 +335,17 @@ test('killed in the middle it has lost nothing, and a contact elsewhere is only 
     await carol.send('alice', ['-m', 'psst'])
     await said(a, /^-- carol wrote$/m)
     assert.not.match(a.out, /psst/)
+    // A receipt for a message that is deleted is no message, rings nothing and counts for nothing.
+    await deliver(alice.home, { from: { name: 'carol', key: carol.key }, receipt: freshId() })
+    await carol.send('alice', ['-m', 'psst!'])
+    await until('both are told of', () => a.out.split('-- carol wrote\n').length > 2)
+    type(a, '/contacts')
+    await said(a, /^ {2}carol .* 2 new/m)
+    assert.is(a.out.split('-- carol wrote\n').length, 3)
     await until('a notice', () => existsSync(`${recorder}.args`))
     assert.equal(readFileSync(`${recorder}.args`, 'utf8').split('\n').slice(-3), ['p2p', 'carol wrote', ''], 'never what she wrote')
     await a.kill()
-    assert.is((await alice.good('p2p-inbox', ['list', '--new'])).length, 1, 'of another conversation: not read')
+    assert.is((await alice.good('p2p-inbox', ['list', '--new'])).filter(({ receipt }) => receipt === undefined).length, 2, 'of another conversation: not read')
     const received = await bob.listen()
     await received.until('message', ({ text: words }) => words === 'while you are away')
     await listener.stop()

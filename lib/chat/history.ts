@@ -137,7 +137,7 @@ export class History {
 
   /** One message with what later ones say about it; undefined if it vanished, or is about another one. */
   async read(row: number): Promise<ChatMessage | undefined> {
-    if (this.#talk.isAbout(row)) return undefined
+    if (this.#talk.isSilent(row)) return undefined
     const message = await this.#talk.message(row, 'text')
     if (message === undefined) return undefined
     await this.#talk.fold(message.info)
@@ -156,7 +156,7 @@ export class History {
   }
 
   #isOne(row: number): boolean {
-    return this.#talk.isKnown(row) && this.#belongs(row) && !this.#talk.isAbout(row)
+    return this.#talk.isKnown(row) && this.#belongs(row) && !this.#talk.isSilent(row)
   }
 
   async #says(row: number, pattern: RegExp): Promise<boolean> {

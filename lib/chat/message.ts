@@ -45,7 +45,7 @@ export function chatMessage({ entry, info }: { entry: MailEntry; info: MessageIn
     mine,
     at: Number(entry.time / 1000n),
     from: printable(info.from),
-    text: textOf(edited?.text ?? info.text),
+    text: textOf(edited?.text ?? info.text) || reactionOf(info),
     subject: givenSubject(info),
     files: info.parts.map(({ type, name, size }) => ({ type: printable(type), name: name === undefined ? undefined : printable(name), size })),
     reply: info.reply,
@@ -63,10 +63,15 @@ function textOf(bytes: Uint8Array | undefined): string {
   return bytes === undefined ? '' : printableLines(new TextDecoder().decode(bytes)).replace(/\n+$/, '')
 }
 
-/** Undefined if the program made it, from the text or the name of a file: that is shown anyway. */
-function givenSubject({ subject, text, parts, edited }: MessageInfo): string | undefined {
+/** Stands for the text of a reaction where that is a message of its own: quoted in an answer, or to what is not here. */
+function reactionOf({ reaction }: MessageInfo): string {
+  return reaction === undefined ? '' : printable(reaction) || '(reaction withdrawn)'
+}
+
+/** Undefined if the program made it, from the text, a reaction or the name of a file: that is shown anyway. */
+function givenSubject({ subject, text, parts, edited, reaction }: MessageInfo): string | undefined {
   const shown = edited?.subject ?? subject
-  const made = subjectOf({ subject: undefined, text: edited?.text ?? text, files: parts, reaction: undefined })
+  const made = subjectOf({ subject: undefined, text: edited?.text ?? text, files: parts, reaction })
   return shown === undefined || shown === made || shown.trim() === '' ? undefined : printable(shown)
 }
 
@@ -76,8 +81,12 @@ export function quoteOf(message: ChatMessage): string {
 }
 
 /** The first line of a message, or what stands for it. */
-export function gist({ text, files, recalled }: ChatMessage): string {
-  if (recalled) return 'taken back'
-  const [first = ''] = text.split('\n').filter((line) => line.trim() !== '')
-  return first === '' ? (files[0]?.name ?? 'a file') : first.trim()
+export function gist(message: ChatMessage): string {
+  return message.recalled ? 'taken back' : firstLine(message)
+}
+
+/** The same of one that was taken back, too. */
+export function firstLine({ text, subject, files: [file] }: ChatMessage): string {
+  const first = text.split('\n').find((line) => line.trim() !== '') ?? subject ?? file?.name
+  return first?.trim() ?? (file === undefined ? 'an empty message' : 'a file')
 }

@@ -99,7 +99,7 @@ export class People {
       const key = this.placeOf(talk, row)
       let tally = this.#tallies.get(key)
       if (tally === undefined) this.#tallies.set(key, (tally = { unread: 0, last: 0 }))
-      if (roll.isUnseen(row) && roll.boxOf(row) === 'inbox' && !talk.isAbout(row)) tally.unread += 1
+      if (roll.isUnseen(row) && roll.boxOf(row) === 'inbox' && !talk.isSilent(row)) tally.unread += 1
       tally.last = Math.max(tally.last, Math.floor(roll.timeOf(row) / 1000))
     }
   }

@@ -6,7 +6,7 @@ import type { Output } from '../edge/output.ts'
 import type { Line } from '../edge/input.ts'
 import type { Doing, Surface } from './doing.ts'
 import { bytes, dayName, hour, marks, presence, transferLine } from './lines.ts'
-import { gist, quoteOf, type ChatMessage } from './message.ts'
+import { firstLine, gist, quoteOf, type ChatMessage } from './message.ts'
 import type { Room } from './room.ts'
 
 /** Messages told when a conversation is entered. */
@@ -122,7 +122,7 @@ function said({ reactions, edited, recalled }: ChatMessage): string[] {
 }
 
 function change(message: ChatMessage, before: string): string[] {
-  const about = `${message.mine ? 'your message' : `the message of ${message.from}`} ${gist(message)}`
+  const about = `${message.mine ? 'your message' : `the message of ${message.from}`} ${firstLine(message)}`
   const lines = said(message).filter((line) => !before.includes(line)).map((line) => `-- ${line.trim()}: ${about}`)
   const [was = ''] = before.split('\n')
   const is = marks(message)

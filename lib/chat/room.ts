@@ -261,7 +261,7 @@ export class Room {
     if (row === undefined) return
     const key = this.#people.placeOf(this.#talk, row)
     this.#people.count(this.#talk)
-    if (this.#talk.isAbout(row)) {
+    if (this.#talk.isSilent(row)) {
       await this.#history?.renew(this.#talk.rowOf(this.#talk.digest(row).target ?? ''))
       if (entry.box === 'inbox') await this.#moved(await setFlags(this.#options.home, entry, { add: 'S' }))
     } else {

@@ -175,6 +175,11 @@ export class Conversation {
     return type === 'reaction' ? key === by || key === to || key === this.#self : key === by
   }
 
+  /** True if it is nothing to be shown: about another one, or a receipt for one that is gone. */
+  isSilent(row: number): boolean {
+    return MESSAGE_TYPES[this.#get(row, TYPE) - 1] === 'receipt' || this.isAbout(row)
+  }
+
   /** The ids of the messages that say something about this one. */
   idsAbout(id: string): string[] {
     return this.#rowsAbout(id).map((row) => this.#idText(this.#get(row, ID)) as string)

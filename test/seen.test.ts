@@ -196,6 +196,27 @@ test('runs that are damaged, missing or foreign are built again', async () => {
   })
 })
 
+test('a long log without runs, damaged here and there: what reading it tells, a search finds, and nothing else', async () => {
+  await withHome(async (home) => {
+    const seen = await Seen.open(home)
+    for (let at = 0; at < 9000; at += 500) await seen.commit(Array.from({ length: 500 }, (_, i) => record(at + i)))
+    await seen.close()
+    await rm(home.at('seen.index'), { recursive: true })
+    const log = await readFile(home.at('seen'))
+    for (let at = 5000; at < log.length; at += 40_009) log[at] = (log[at] ?? 0) ^ 0x15 // of lines, of their ends and of blanks
+    const middle = log.indexOf(10, log.length >> 1) + 1
+    const noise = Buffer.alloc(200_000, 'p2p ')
+    await writeFile(home.at('seen'), Buffer.concat([log.subarray(0, middle), noise, Buffer.from('\n'), log.subarray(middle)]))
+    const whole = new Set<string>()
+    for await (const { id } of readSeen(home, 0)) whole.add(id)
+    assert.ok(whole.size > 8500 && whole.size < 9000, String(whole.size))
+    const again = await Seen.open(home)
+    assert.ok((await readdir(home.at('seen.index'))).length > 0)
+    for (let i = 0; i < 9000; i++) assert.is((await again.find(KEY, record(i).id)) !== undefined, whole.has(record(i).id), String(i))
+    await again.close()
+  })
+})
+
 test('ids that share a long prefix are told apart', async () => {
   await withHome(async (home) => {
     const seen = await Seen.open(home)

@@ -9,6 +9,7 @@ import { crc32 } from '../base/crc32.ts'
 import { EX, Failure, ioFailure, isCode } from '../base/fail.ts'
 import { unlessFull } from './durable.ts'
 import { Entries, SeenIndex } from './seenindex.ts'
+import { seenPlaces } from './seenplaces.ts'
 import type { FileHandle } from './files.ts'
 import type { Home } from './home.ts'
 
@@ -23,6 +24,9 @@ const TAIL_MAX = 4096
 
 /** Bytes of the log that no run covers, from which on they are not held as records on their way into one. */
 const FAR = 1 << 20
+
+/** So many records become a run at once then. */
+const RUN = 1 << 18
 
 const CANNOT = 'cannot note what was delivered'
 
@@ -254,15 +258,10 @@ export class Seen {
 
   /** Runs for all but the last records of a log that has none. */
   async #indexFar(): Promise<void> {
-    let entries = new Entries(TAIL_MAX)
-    for await (const found of scan(this.#handle, this.#known)) {
-      for (const { id, offset, next } of found) {
-        entries.push(id, offset)
-        if (entries.count < TAIL_MAX) continue
-        await this.#index.add(entries, next)
-        this.#known = next
-        entries = new Entries(TAIL_MAX)
-      }
+    for await (const { entries, next } of seenPlaces(this.#handle, this.#known, RUN)) {
+      if (entries.count < TAIL_MAX) continue
+      await this.#index.add(entries, next)
+      this.#known = next
     }
   }
 

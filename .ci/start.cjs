@@ -24,16 +24,18 @@ const name = basename(__filename, '.cjs')
 const HEAVY = new Set(['child_process', 'crypto', 'dgram', 'http', 'net', 'os', 'stream', 'tty', 'v8'].flatMap((part) => [part, `node:${part}`]))
 
 /** Loads one of them when something of it is first asked for. */
-const later = (id) =>
-  new Proxy({}, {
-    get: (_, key) => require(id)[key],
-    has: (_, key) => key in require(id),
-    ownKeys: () => Reflect.ownKeys(require(id)), // import * as
+function later(id) {
+  let part
+  return new Proxy({}, {
+    get: (_, key) => (part ??= require(id))[key],
+    has: (_, key) => key in (part ??= require(id)),
+    ownKeys: () => Reflect.ownKeys((part ??= require(id))), // import * as
     getOwnPropertyDescriptor(_, key) {
-      const found = Object.getOwnPropertyDescriptor(require(id), key)
+      const found = Object.getOwnPropertyDescriptor((part ??= require(id)), key)
       return found && { ...found, configurable: true }
     },
   })
+}
 
 /** The further files of the program. */
 const rest = new RegExp(`^\\./${name}\\.`)

@@ -3,10 +3,11 @@
 
 import { EX, Failure } from '../lib/base/fail.ts'
 import { parseDuration, printable } from '../lib/base/text.ts'
+import { compileLate } from '../lib/base/tiers.ts'
 import { loadHash } from '../lib/crypto/suite.ts'
 import { aboutWhat, checkWish, type Recipient, type Wish } from '../lib/delivery/about.ts'
 import { compose, insideHook, limitFor, type Attachment, type Letter } from '../lib/delivery/compose.ts'
-import { batches, checkTag, expiry, LINE_MAX, parseLine, parseOrder } from '../lib/delivery/letters.ts'
+import { batches, checkTag, expiry, type Known, LINE_MAX, parseLine, parseOrder, understand } from '../lib/delivery/letters.ts'
 import { Outbox, type Post, type Teller } from '../lib/delivery/outbox.ts'
 import { isRefusal, tellOutcome, words } from '../lib/delivery/telling.ts'
 import type { Transfer } from '../lib/delivery/transfer.ts'
@@ -36,7 +37,10 @@ type Accept = (posts: Post[]) => Promise<void>
 
 async function send(call: Call): Promise<void> {
   checkUsage(call)
-  if (call.flag('ndjson') || call.flag('lines')) manyThreads()
+  if (call.flag('ndjson') || call.flag('lines')) {
+    manyThreads()
+    compileLate()
+  }
   const home = await openHome({ flag: call.value('home'), env: process.env })
   const keyring = await loadKeyring(home)
   const config = await loadConfig(home, process.env)
@@ -157,44 +161,42 @@ function typed(call: Call): AsyncIterable<Uint8Array> {
   return stdinChunks()
 }
 
-/** What is known of a line before it is understood. */
-interface Known {
-  ref?: unknown
-}
-
 async function sendLines(
   desk: Desk,
   accept: Accept,
   post: (line: Line, known: Known) => Promise<Post | undefined>,
 ): Promise<void> {
   const { call } = desk
+  // One batch is composed while another one comes to rest on the disk.
+  let accepting = Promise.resolve()
+  const begin = (posts: Post[]): void => {
+    accepting = accept(posts)
+    accepting.catch((error: unknown) => stopInput(error instanceof Error ? error : new Error(String(error))))
+  }
   try {
     for await (const batch of batches(lines(typed(call), LINE_MAX))) {
-      const posts: Post[] = []
-      let fatal: unknown
-      for (const line of batch) {
-        const known: Known = {}
-        try {
-          if (line.tooLong) throw new Failure(EX.DATA, `longer than ${LINE_MAX} bytes`)
-          const made = await post(line, known)
-          if (made !== undefined) posts.push(made)
-        } catch (error) {
-          if (!(error instanceof Failure) || error.exit === EX.IO) {
-            fatal = error // the next line would fare no better, those before it may
-            break
-          }
-          call.report(new Failure(error.exit, `line ${line.number}: ${error.message}`, error.hint))
-          const { exit, message } = error
-          await call.out.record(errorRecord({ line: line.number, exit, text: message, ...known }), () => '')
-        }
+      const { posts, broken, fatal } = await understand(batch, post)
+      await accepting.catch(async (error: unknown) => {
+        for (const { composed } of posts) await discard(desk.home, composed.staged)
+        throw error
+      })
+      for (const { line, failure, known } of broken) {
+        const { exit, message, hint } = failure
+        call.report(new Failure(exit, `line ${line.number}: ${message}`, hint))
+        await call.out.record(errorRecord({ line: line.number, exit, text: message, ...known }), () => '')
       }
-      await accept(posts)
-      if (fatal !== undefined) throw fatal
+      begin(posts)
+      if (fatal !== undefined) {
+        await accepting
+        throw fatal
+      }
       if (call.signal.aborted) break
     }
   } catch (error) {
     stopInput(new Error('no more input wanted'))
     throw error
+  } finally {
+    await accepting // if it failed, that is why there is no more input
   }
 }
 

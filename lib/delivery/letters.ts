@@ -126,6 +126,42 @@ function strings(object: Record<string, unknown>, key: string): string[] {
   return list as string[]
 }
 
+/** What is known of a line before it is understood. */
+export interface Known {
+  ref?: unknown
+}
+
+/** What the lines of a batch ask for. */
+export interface Understood<Post> {
+  posts: Post[]
+  /** What is wrong with which line. */
+  broken: { line: Line; failure: Failure; known: Known }[]
+  /** Why no further line is worth trying: an error of this side. */
+  fatal?: unknown
+}
+
+/** Lines, each as `post` understands it: undefined for one that asks for nothing. Throws nothing. */
+export async function understand<Post>(
+  batch: Line[],
+  post: (line: Line, known: Known) => Promise<Post | undefined>,
+): Promise<Understood<Post>> {
+  const posts: Post[] = []
+  const broken: Understood<Post>['broken'] = []
+  for (const line of batch) {
+    const known: Known = {}
+    try {
+      if (line.tooLong) throw new Failure(EX.DATA, `longer than ${LINE_MAX} bytes`)
+      const made = await post(line, known)
+      if (made !== undefined) posts.push(made)
+    } catch (failure) {
+      // The next line would fare no better, those before it may.
+      if (!(failure instanceof Failure) || failure.exit === EX.IO) return { posts, broken, fatal: failure }
+      broken.push({ line, failure, known })
+    }
+  }
+  return { posts, broken }
+}
+
 /** The lines of `source` in batches: whatever came while the consumer was busy, at once when it is idle. */
 export async function* batches(source: AsyncGenerator<Line>): AsyncGenerator<Line[]> {
   let held: Line[] = []

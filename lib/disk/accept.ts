@@ -19,9 +19,11 @@ import { stagedPart, type Staged } from './staging.ts'
 /** Files written at once: enough to keep the disk busy, few enough for any limit on descriptors. */
 const PARALLEL = 16
 
-/** Messages whose files are fsynced together, and how many such groups: one is written while others are fsynced. */
-const SLICE = 64
-const SLICES = 4
+/**
+ * Messages whose files are fsynced together. No file is made while others are fsynced: making one waits for the commit of
+ * the journal that these are about, and so would all else that this thread has to do.
+ */
+const SLICE = 256
 
 /** Random bytes of a message: the salt of its head, and the MIME boundary of its copy. Drawn for all at once. */
 const SALT = 16
@@ -88,13 +90,13 @@ export async function acceptAll(
     const keys = [...new Set(drafts.map((draft) => draft.to.key))]
     for (const key of keys) await makeQueue(home, key)
     const ancestorsOf = ancestry(home)
-    await forAll(slices(pending), SLICES, async (slice) => {
-      const small = await forAll(slice, PARALLEL, async (message) => {
+    for (let at = 0; at < pending.length; at += SLICE) {
+      const small = await forAll(pending.slice(at, at + SLICE), PARALLEL, async (message) => {
         const references = await ancestorsOf(message.draft.header.reply)
         return write(home, from, message, { ...options, references })
       })
       await createFiles(home.files, small.flat())
-    })
+    }
     await syncParents(home, pending)
     await refuseRetired(home.path, home.files) // moved elsewhere since this process began: nobody would ever send it
     for (const { queued } of pending) {
@@ -142,12 +144,6 @@ function prepare(hash: Hash, from: Party, draft: Draft, created: bigint, noise: 
   const { id } = head
   const queued: Queued = { id, key: to.key, file: queueName(created, id), state: 'new', created, size, opts }
   return { draft, head, queued, boundary: hex(noise.subarray(SALT)) }
-}
-
-function slices(pending: Pending[]): Pending[][] {
-  const found: Pending[][] = []
-  for (let at = 0; at < pending.length; at += SLICE) found.push(pending.slice(at, at + SLICE))
-  return found
 }
 
 /** The directories of a contact's queue. tmp/ comes last: where it is, everything else is there and durable. */

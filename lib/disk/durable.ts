@@ -7,8 +7,8 @@ import { forAll } from '../base/parallel.ts'
 import type { Random } from '../base/random.ts'
 import type { FileHandle, Files } from './files.ts'
 
-/** Files open at once while a group is written: well below the 1,024 descriptors that a process may have. */
-const GROUP = 256
+/** Files open at once while a group is written: below the 1,024 descriptors that a process may have. */
+const GROUP = 512
 
 /** A new file with these bytes, fsynced; its name is durable only after the directory is synced. Throws EEXIST. */
 export async function createFile(files: Files, path: string, bytes: Uint8Array): Promise<void> {

@@ -2,8 +2,8 @@
 // message is durable before anything is printed.
 
 import { EX, Failure } from '../lib/base/fail.ts'
+import { compileLate } from '../lib/base/garbage.ts'
 import { parseDuration, printable } from '../lib/base/text.ts'
-import { compileLate } from '../lib/base/tiers.ts'
 import { loadHash } from '../lib/crypto/suite.ts'
 import { aboutWhat, checkWish, type Recipient, type Wish } from '../lib/delivery/about.ts'
 import { compose, insideHook, limitFor, type Attachment, type Letter } from '../lib/delivery/compose.ts'

@@ -279,7 +279,8 @@ async function invoke(
   await call.out.flush()
   if (call.out.failure !== undefined) call.report(call.out.failure)
   end()
-  if (caught === undefined || command.signals === 'clean') process.nextTick(leave) // when all that could go on has
+  // When all that could go on has: what the last callback was called for counts as under way until it is over.
+  if (caught === undefined || command.signals === 'clean') setImmediate(leave)
   else leaveLater()
 }
 

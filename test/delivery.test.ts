@@ -21,7 +21,7 @@ import { listMaildir } from '../lib/disk/maildir.ts'
 import * as queue from '../lib/disk/queue.ts'
 import * as queueread from '../lib/disk/queueread.ts'
 import type { Queued } from '../lib/disk/queued.ts'
-import { BYE, type Frame, REFUSE } from '../lib/wire/frame.ts'
+import { BYE, DATA_LARGE, DATA_MAX, type Frame, LARGE, REFUSE } from '../lib/wire/frame.ts'
 import { FakeClock, settle } from './netkit.ts'
 import {
   ends, envelope, file, inboxOf, links, outcomes, pattern, pieces, send, sessions, short, type Side, text, until, waiting, wild,
@@ -168,6 +168,25 @@ test('bytes behind the end of a message end the session, not the process', async
       }
       const { error } = await within(5000, session.ended)
       assert.is(error, undefined)
+    }
+  })
+})
+
+test('large DATA frames are for large messages, and for who understands them', async () => {
+  await withPair(async (_, bob) => {
+    const [large] = await send(bob, [[file(pattern(200_000))]])
+    const [small] = await send(bob, [[text('x'.repeat(60_000))]])
+    assert.ok(large !== undefined && small !== undefined)
+    for (const features of [0, LARGE]) {
+      const { wild: peer, session } = await wild(bob, { features })
+      await peer.link.send({ type: 'want', items: [large, small].map(({ id }) => ({ id, offset: 0 })) })
+      const sent = (id: string): Uint8Array[] => peer.of('data').filter((frame) => frame.id === id).map(({ bytes }) => bytes)
+      for (const { id, size } of [large, small]) await until(() => Buffer.concat(sent(id)).length === size)
+      const most = (id: string): number => Math.max(...sent(id).map(({ length }) => length))
+      assert.is(most(large.id), features === LARGE ? DATA_LARGE : DATA_MAX)
+      assert.is(most(small.id), DATA_MAX)
+      session.abort()
+      await session.ended
     }
   })
 })

@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert'
 import { concat, hex } from '../lib/base/bytes.ts'
 import { Malformed } from '../lib/base/fail.ts'
 import {
+  DATA_LARGE,
   DATA_MAX,
   dataSize,
   decodeFrame,
@@ -45,7 +46,7 @@ const anyFrame: fc.Arbitrary<Frame> = fc.oneof(
     type: fc.constant('data'),
     id,
     offset: size,
-    bytes: fc.oneof(bytes(1, 700), fc.constantFrom(DATA_MAX - 1, DATA_MAX).map((n) => new Uint8Array(n).fill(7))),
+    bytes: fc.oneof(bytes(1, 700), fc.constantFrom(DATA_MAX - 1, DATA_MAX, DATA_LARGE).map((n) => new Uint8Array(n).fill(7))),
   }),
   record({ type: fc.constant('refuse'), id, code: u8, retry: u32 }),
   record({ type: fc.constant('cancel'), id }),
@@ -59,7 +60,7 @@ const anyFrame: fc.Arbitrary<Frame> = fc.oneof(
     type: fc.constant('stream'),
     id: pipe,
     offset: size,
-    bytes: fc.oneof(bytes(1, 700), fc.constantFrom(DATA_MAX - 1, DATA_MAX).map((n) => new Uint8Array(n).fill(7))),
+    bytes: fc.oneof(bytes(1, 700), fc.constantFrom(DATA_MAX - 1, DATA_MAX, DATA_LARGE).map((n) => new Uint8Array(n).fill(7))),
   }),
   record({ type: fc.constant('eof'), id: pipe, total: size }),
   record({ type: fc.constant('credit'), id: pipe, received: size, window: u32 }),
@@ -92,9 +93,9 @@ test('every frame decodes to what was encoded, in a whole number of blocks', () 
       assert.equal(decodeFrame(plaintext), frame)
       assert.is(hex(encodeFrame(frame, scratch.fill(0xff))), hex(plaintext))
       assert.ok(plaintext.length <= PLAINTEXT_MAX)
-      const full = (frame.type === 'data' || frame.type === 'stream') && frame.bytes.length === DATA_MAX
+      const full = (frame.type === 'data' || frame.type === 'stream') && [DATA_MAX, DATA_LARGE].includes(frame.bytes.length)
       const head = frame.type === 'stream' ? 27 : 43
-      assert.ok(full ? plaintext.length === head + DATA_MAX : plaintext.length % 256 === 0)
+      assert.ok(full ? plaintext.length === head + frame.bytes.length : plaintext.length % 256 === 0)
     }),
     { numRuns: 2000 },
   )
@@ -165,6 +166,7 @@ test('padding one block too long is refused', () => {
   refused(concat(BYE, new Uint8Array(256)))
   refused(concat(encodeFrame(DATA), new Uint8Array(256)))
   refused(concat(encodeFrame({ ...DATA, bytes: new Uint8Array(DATA_MAX) }), new Uint8Array(213)))
+  refused(concat(encodeFrame({ ...DATA, bytes: new Uint8Array(DATA_LARGE) }), new Uint8Array(1)))
 })
 
 test('limits: one more than allowed is refused, by the decoder and as a bug by the encoder', () => {
@@ -178,6 +180,13 @@ test('limits: one more than allowed is refused, by the decoder and as a bug by t
   refused(data)
   new DataView(data.buffer).setUint16(41, 0)
   refused(data.subarray(0, 256))
+  for (const size of [DATA_LARGE - 1, DATA_LARGE + 1]) {
+    const between = new Uint8Array(43 + size)
+    between[0] = 0x05
+    new DataView(between.buffer).setUint16(41, size)
+    refused(between)
+    refused(between.subarray(0, 65_280))
+  }
   const token = new Uint8Array(768)
   token[0] = 0x0a
   refused(token)
@@ -194,6 +203,8 @@ test('limits: one more than allowed is refused, by the decoder and as a bug by t
     { type: 'ack', ids: items(256).map(() => item.id) },
     { type: 'ack', ids: ['00'] },
     { type: 'data', id: item.id, offset: 0, bytes: new Uint8Array(DATA_MAX + 1) },
+    { type: 'data', id: item.id, offset: 0, bytes: new Uint8Array(DATA_LARGE - 1) },
+    { type: 'data', id: item.id, offset: 0, bytes: new Uint8Array(DATA_LARGE + 1) },
     { type: 'data', id: item.id, offset: 0, bytes: new Uint8Array(0) },
     { type: 'data', id: item.id, offset: -1, bytes: new Uint8Array(1) },
     { type: 'token', token: new Uint8Array(0) },

@@ -203,11 +203,11 @@ export class Wild {
 }
 
 /** Bob's session with a wild Alice. */
-export async function wild(bob: Side): Promise<{ wild: Wild; session: Session }> {
+export async function wild(bob: Side, settings: Partial<Frame & { type: 'settings' }> = {}): Promise<{ wild: Wild; session: Session }> {
   const pair = links()
   const session = await bob.station.session(pair.links[1], bob.contact, { oneShot: false, receive: true })
   const peer = new Wild(pair.links[0])
-  await peer.begin()
+  await peer.begin(settings)
   await until(() => peer.of('offer').length > 0)
   return { wild: peer, session }
 }

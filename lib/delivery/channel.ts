@@ -7,10 +7,13 @@ import type { Duplex } from 'node:stream'
 
 import { fromUtf8, Reader, utf8 } from '../base/bytes.ts'
 import { Malformed } from '../base/fail.ts'
-import { decodeFrame, encodeFrame, type PipeFrame } from '../wire/frame.ts'
+import { DATA_MAX, decodeFrame, encodeFrame, type PipeFrame } from '../wire/frame.ts'
 
-/** up, down: the session with the contact is there, or is not, for this reason. done: the pipe is. */
-export type Word = PipeFrame | { type: 'up' } | { type: 'down'; why: string } | { type: 'done' }
+/**
+ * up, down: the session with the contact is there (large: and takes frames of DATA_LARGE bytes), or is not, for this
+ * reason. done: the pipe is.
+ */
+export type Word = PipeFrame | { type: 'up'; large?: true } | { type: 'down'; why: string } | { type: 'done' }
 
 export interface Channel {
   /** Fires when the connection is gone. */
@@ -115,7 +118,10 @@ function sizeOf(word: Word): number {
   return word.type === 'stream' ? word.bytes.length : 0
 }
 
-/** On a socket each word has its length (u32) in front: a frame as it is on the wire, or a byte that is no frame's type. */
+/**
+ * On a socket each word has its length (u32) in front: a frame as it is on the wire, or a byte that is no frame's type.
+ * The other end may be of an older version: frames of more than DATA_MAX bytes become several.
+ */
 export class SocketChannel implements Channel {
   readonly #closing = new AbortController()
   readonly closed = this.#closing.signal
@@ -218,6 +224,10 @@ export class SocketChannel implements Channel {
 /** With its length in front. */
 function encodeWord(word: Word): Uint8Array {
   if (word.type !== 'stream') return framed(wordBytes(word))
+  if (word.bytes.length > DATA_MAX) {
+    const [head, rest] = [word.bytes.subarray(0, DATA_MAX), word.bytes.subarray(DATA_MAX)]
+    return Buffer.concat([encodeWord({ ...word, bytes: head }), encodeWord({ ...word, offset: word.offset + head.length, bytes: rest })])
+  }
   const out = Buffer.allocUnsafe(LENGTH_SIZE + word.bytes.length + BESIDE)
   const { length } = encodeFrame(word, out.subarray(LENGTH_SIZE))
   out.writeUInt32BE(length)

@@ -11,7 +11,7 @@ import { note } from '../disk/queuelog.ts'
 import { parseQueueName, type Queued } from '../disk/queued.ts'
 import type { Link } from '../net/link.ts'
 import type { Hash } from '../wire/envelope.ts'
-import { DATA_MAX, OFFER_MAX, padFrames, REFUSE } from '../wire/frame.ts'
+import { DATA_LARGE, DATA_MAX, OFFER_MAX, padFrames, REFUSE } from '../wire/frame.ts'
 import { EXPIRED } from './expiry.ts'
 import { Recent, SETTLED } from './limits.ts'
 
@@ -31,8 +31,8 @@ const RETRY_MIN_MS = 1000
 /** A message may be asked for again after a lost chunk or a cancelled transfer, not for ever. */
 const WANTS_MAX = 16
 
-/** Bytes read from disk at once for a large message. */
-const READ_AHEAD = 16 * DATA_MAX
+/** Bytes read from disk at once for a large message: whole frames of either size. */
+const READ_AHEAD = { large: 8 * DATA_LARGE, common: 16 * DATA_MAX }
 
 export interface OfferHooks {
   delivered(queued: Queued, elapsedMs: number): void
@@ -51,6 +51,8 @@ export interface OfferOptions {
   link: Link
   /** The largest message the other side takes; 0: it takes none in this session. */
   maxMessage: number
+  /** The other side understands large DATA frames. */
+  large: boolean
   hooks: OfferHooks
 }
 
@@ -72,6 +74,8 @@ export class Offering {
   readonly #key: string
   readonly #link: Link
   readonly #maxMessage: number
+  /** Bytes in a DATA frame of a large message. */
+  readonly #frames: number
   readonly #hooks: OfferHooks
   /** Names that wait, from #next on not offered yet. */
   #names: string[] = []
@@ -111,6 +115,7 @@ export class Offering {
     this.#key = options.key
     this.#link = options.link
     this.#maxMessage = options.maxMessage
+    this.#frames = options.large ? DATA_LARGE : DATA_MAX
     this.#hooks = options.hooks
   }
 
@@ -368,26 +373,29 @@ export class Offering {
   async #sendFrom(outgoing: Outgoing, wanted: Wanted): Promise<void> {
     const { queued } = wanted
     let { offset } = wanted
-    const room = queued.size <= SMALL ? 0 : Math.min(READ_AHEAD, queued.size)
+    const isSmall = queued.size <= SMALL
+    const ahead = this.#frames === DATA_LARGE ? READ_AHEAD.large : READ_AHEAD.common
+    const room = isSmall ? 0 : Math.min(ahead, queued.size)
     const buffers = [new Uint8Array(room), new Uint8Array(room)] // one is sealed while the other is filled
     const read = (from: number): Promise<Uint8Array> => {
-      const reading = outgoing.read(from, READ_AHEAD, buffers[0])
+      const reading = outgoing.read(from, ahead, buffers[0])
       buffers.reverse()
       reading.catch(() => undefined) // whoever awaits it is told
       return reading
     }
     let next = read(offset)
     try {
-      const isSmall = queued.size <= SMALL
       while (offset < outgoing.size) {
         if (!isSmall && this.#large[0] !== wanted) return // cancelled, or wanted from another offset
         const bytes = await next
         if (bytes.length === 0) throw new Malformed('message truncated on disk')
         next = read(offset + bytes.length) // while these are sealed
-        for (let at = 0; at < bytes.length; at += DATA_MAX) {
-          const piece = bytes.subarray(at, at + DATA_MAX)
+        for (let at = 0; at < bytes.length; ) {
+          const most = isSmall || bytes.length - at < this.#frames ? DATA_MAX : this.#frames
+          const piece = bytes.subarray(at, at + most)
           await this.#link.send({ type: 'data', id: queued.id, offset: offset + at, bytes: piece })
           this.moved += piece.length
+          at += piece.length
         }
         offset += bytes.length
         if (!isSmall) this.#hooks.progress?.(queued.id, offset, outgoing.size)

@@ -6,7 +6,7 @@ import { compare, hex } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
 import { EX, Failure } from '../base/fail.ts'
 import type { Random } from '../base/random.ts'
-import { DATA_MAX, type PipeFrame, RESET } from '../wire/frame.ts'
+import { DATA_LARGE, DATA_MAX, type PipeFrame, RESET } from '../wire/frame.ts'
 
 /** Bytes under way in one direction, and kept until they are acknowledged. */
 export const WINDOW = 4 << 20
@@ -16,10 +16,10 @@ const CREDIT_EVERY = WINDOW / 8
 const CREDIT_MS = 20
 
 /** Bytes read at once, and passed on at once: what comes in one turn of the loop goes on together. */
-const BLOCK = 256 * 1024
+const BLOCK = 4 * DATA_LARGE
 
-/** What is kept lies in a ring: it always has room for one block beside all that may be under way. */
-const RING = WINDOW + BLOCK
+/** What is kept lies in a ring of whole blocks: it always has room for one beside all that may be under way. */
+const RING = (Math.ceil(WINDOW / BLOCK) + 1) * BLOCK
 
 /** An OPEN is said again so often until the other side answers, and until it answers in a new session. */
 const OPEN_MS = 10_000
@@ -66,6 +66,7 @@ export class PipeEnd {
   /** Set at the end of the input. */
   #total: number | undefined
   #saidEnd = false
+  #large = false
   #endAcked = false
 
   #received = 0
@@ -122,9 +123,10 @@ export class PipeEnd {
     this.#settle(error)
   }
 
-  /** A session is there. */
-  up(): void {
+  /** A session is there; `large`: whoever sends for us, and the other side, take frames of DATA_LARGE bytes. */
+  up(large = false): void {
     this.#up = true
+    this.#large = large
     this.#ready = false
     this.#saidEnd = false
     this.#open()
@@ -319,10 +321,10 @@ export class PipeEnd {
    * is overwritten while it waits somewhere to be sent again was received already, and the other side leaves it out.
    */
   #nextBytes(): Uint8Array {
-    const end = Math.min(this.#read, this.#room, this.#next + DATA_MAX)
-    if (end <= this.#next) return EMPTY
     const at = this.#next % RING
-    return this.#ring.subarray(at, Math.min(at + end - this.#next, RING))
+    const size = Math.min(this.#read - this.#next, this.#room - this.#next, RING - at)
+    if (size <= 0) return EMPTY
+    return this.#ring.subarray(at, at + (this.#large && size >= DATA_LARGE ? DATA_LARGE : Math.min(size, DATA_MAX)))
   }
 
   /** From now on, unless it was so before: the other side must be there, or there again, before the time is over. */

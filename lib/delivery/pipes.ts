@@ -4,7 +4,7 @@
 
 import type { Clock } from '../base/clock.ts'
 import { Malformed } from '../base/fail.ts'
-import { type PipeFrame, RESET } from '../wire/frame.ts'
+import { DATA_MAX, type PipeFrame, RESET } from '../wire/frame.ts'
 import type { Channel } from './channel.ts'
 import type { Trouble } from './peers.ts'
 import type { Session } from './session.ts'
@@ -149,7 +149,10 @@ export class Pipes {
       local.matched = (local.id === frame.id && local.matched) || this.#forget(local.key, frame.id)
       local.id = frame.id
     }
-    await local.session?.sendPipe(frame).catch(() => undefined)
+    const { session } = local
+    // A large frame was made for an earlier session: from where this one goes on the command says all again.
+    if (session === undefined || (frame.type === 'stream' && frame.bytes.length > DATA_MAX && !session.large)) return
+    await session.sendPipe(frame).catch(() => undefined)
   }
 
   #reset(session: Session | undefined, id: string, code: number): void {
@@ -178,7 +181,7 @@ export class Pipes {
         continue
       }
       local.session = reached
-      void channel.send({ type: 'up' })
+      void channel.send(reached.large ? { type: 'up', large: true } : { type: 'up' })
       for (const { frame } of this.#held.get(key)?.values() ?? []) void channel.send(frame)
       await Promise.race([left, reached.ended])
       local.session = undefined

@@ -114,7 +114,7 @@ class Piping {
       const word = channel.next() ?? (await channel.receive())
       if (word === undefined) return
       if (word.type === 'up') {
-        this.#end.up()
+        this.#end.up(word.large)
       } else if (word.type === 'down') {
         this.#end.down(word.why)
       } else if (word.type !== 'done') {

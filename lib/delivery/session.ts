@@ -11,7 +11,7 @@ import type { Home } from '../disk/home.ts'
 import type { Link } from '../net/link.ts'
 import type { Address } from '../wire/address.ts'
 import type { Hash } from '../wire/envelope.ts'
-import { BYE, COPIES, type Frame, PASSING, type PipeFrame, PIPES, SEND_ONLY } from '../wire/frame.ts'
+import { BYE, COPIES, type Frame, LARGE, PASSING, type PipeFrame, PIPES, SEND_ONLY } from '../wire/frame.ts'
 import { type Admission, FrameMeter, SETTLED } from './limits.ts'
 import type { Greeting } from './meeting.ts'
 import { type OfferHooks, Offering } from './offer.ts'
@@ -94,6 +94,7 @@ export class Session {
   readonly #proofs = new Map<string, (alive: boolean) => void>()
   #told = ''
   #pipes = false
+  #large = false
   #begun: () => void = () => undefined
   /** Resolves when the other side's SETTINGS are here, or the session is over. */
   readonly ready: Promise<void> = new Promise((resolve) => (this.#begun = resolve))
@@ -193,6 +194,11 @@ export class Session {
     return this.#pipes
   }
 
+  /** Whether it may be sent STREAM frames of DATA_LARGE bytes; known once it is ready. */
+  get large(): boolean {
+    return this.#large
+  }
+
   /** Resolves when there is room for more. Throws Lost. */
   sendPipe(frame: PipeFrame): Promise<void> {
     return this.link.send(frame)
@@ -250,7 +256,7 @@ export class Session {
     const { inbox, instance, link, admission, hooks } = this.#options
     const flags = (inbox === undefined ? SEND_ONLY : 0) | ((await hooks.takesTurns()) ? COPIES : 0)
     const maxMessage = admission.largest(this.contact)
-    const features = (this.#options.pipe === undefined ? 0 : PIPES) | (this.#options.passing === undefined ? 0 : PASSING)
+    const features = LARGE | (this.#options.pipe === undefined ? 0 : PIPES) | (this.#options.passing === undefined ? 0 : PASSING)
     await link.send({ type: 'settings', features, flags, maxMessage, instance })
   }
 
@@ -259,6 +265,7 @@ export class Session {
     this.#cancelTimer()
     this.#watchPulse()
     this.#pipes = (settings.features & PIPES) !== 0 && this.#options.pipe !== undefined
+    this.#large = (settings.features & LARGE) !== 0
     this.#begun()
     hooks.learned({ instance: hex(settings.instance), takes: settings.maxMessage })
     if (inbox !== undefined) {
@@ -267,7 +274,7 @@ export class Session {
     }
     const takesNone = (settings.flags & SEND_ONLY) !== 0
     const maxMessage = takesNone ? 0 : settings.maxMessage
-    this.#offering = new Offering({ home, hash, key: contact().key, link, maxMessage, hooks })
+    this.#offering = new Offering({ home, hash, key: contact().key, link, maxMessage, large: this.#large, hooks })
     this.#offering.onProgress = () => this.#progress()
     this.tellPlace()
     if ((settings.features & PASSING) !== 0) this.#seek()

@@ -5,8 +5,11 @@
 import { type CipherState, TAG_LENGTH } from '../crypto/noisestate.ts'
 import { LENGTH_SIZE } from './inflow.ts'
 
-/** Bytes handed to the system in one write: eight full DATA frames, and as many in one slab. */
-export const BATCH = 8 * (LENGTH_SIZE + 32_811 + TAG_LENGTH)
+/** Bytes handed to the system in one write: four large DATA frames, or eight of the common size. */
+export const BATCH = 4 * (LENGTH_SIZE + 65_323 + TAG_LENGTH)
+
+/** As many fit into a slab. */
+const SLAB = 8 * (LENGTH_SIZE + 32_811 + TAG_LENGTH)
 
 const SMALL = 4096 // messages below this are gathered into one buffer: a copy is cheaper than a vector entry
 
@@ -57,7 +60,7 @@ export class Outflow {
 
   #place(size: number): Uint8Array {
     if (this.#slab.length - this.#fill < size) {
-      this.#slab = this.#free.pop() ?? Buffer.allocUnsafeSlow(Math.max(BATCH, size))
+      this.#slab = this.#free.pop() ?? Buffer.allocUnsafeSlow(Math.max(SLAB, size))
       this.#fill = 0
       this.#view = EMPTY
       this.#slabs.push(this.#slab)

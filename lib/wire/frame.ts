@@ -44,6 +44,8 @@ export type PipeFrame =
 export const PIPES = 2
 /** SETTINGS features: tokens of common contacts may be passed on, frames 80 and 81. */
 export const PASSING = 4
+/** SETTINGS features: DATA and STREAM frames of DATA_LARGE bytes are understood. */
+export const LARGE = 8
 
 /** SETTINGS flags: the sender takes no mail in this session. */
 export const SEND_ONLY = 1
@@ -62,6 +64,7 @@ export const RESET = { GONE: 1, ENDED: 2 } as const
 export const OFFER_MAX = 64 // entries of one OFFER
 export const LIST_MAX = 255 // entries of one WANT, HAVE or ACK: what their count byte can say
 export const DATA_MAX = 32_768 // near the knee of the throughput curve of ChaCha20-Poly1305
+export const DATA_LARGE = 65_280 // nothing in between: it is the most that fits, and costs half of what two frames do beside the cipher
 export const PLAINTEXT_MAX = 65_519 // Noise 3: 65535 with the 16-byte tag
 export const PADDED_MAX = 64 * 1024 // envelopes up to this size hide their exact size behind PAD frames
 
@@ -102,8 +105,8 @@ const TYPE = {
 } as const satisfies Record<Frame['type'], number>
 
 /**
- * The plaintext of one transport message, padded with zeros to a multiple of 256 bytes (a full DATA frame is not
- * padded). Throws RangeError if the frame breaks a limit of the format: a bug of the caller. `scratch` may be used for
+ * The plaintext of one transport message, padded with zeros to a multiple of 256 bytes (a DATA frame of DATA_MAX
+ * or DATA_LARGE bytes is not). Throws RangeError if the frame breaks a limit of the format: a bug of the caller. `scratch` may be used for
  * the result, which is then good until the next call; it must have room for it, which PLAINTEXT_MAX bytes have.
  */
 export function encodeFrame(frame: Frame, scratch?: Uint8Array): Uint8Array {
@@ -174,7 +177,8 @@ function writeBody(writer: Writer, frame: Exclude<Frame, { type: 'data' | 'strea
 
 /** One copy and no allocation: this is the path every byte of mail and of pipes takes. */
 function encodeData(frame: Frame & { type: 'data' | 'stream' }, scratch?: Uint8Array): Uint8Array {
-  const length = limited(frame.bytes.length, DATA_MAX, 1)
+  const { length } = frame.bytes
+  if (length !== DATA_LARGE) limited(length, DATA_MAX, 1)
   const id = frame.type === 'data' ? idBytes(frame.id) : pipeIdBytes(frame.id)
   const head = 1 + id.length + 8 + 2
   const size = chunkSize(head, length)
@@ -281,7 +285,7 @@ function readToken(reader: Reader): Uint8Array {
 function readChunk(reader: Reader, size: number): { offset: number; bytes: Uint8Array } {
   const offset = reader.size()
   const length = reader.u16()
-  if (length === 0 || length > DATA_MAX || size !== chunkSize(reader.offset, length)) {
+  if (length === 0 || (length > DATA_MAX && length !== DATA_LARGE) || size !== chunkSize(reader.offset, length)) {
     throw new Malformed('data of impossible length')
   }
   const bytes = reader.bytes(length)
@@ -295,7 +299,7 @@ export function dataSize(length: number): number {
 }
 
 function chunkSize(head: number, length: number): number {
-  return length === DATA_MAX ? head + length : blocks(head + length)
+  return length === DATA_MAX || length === DATA_LARGE ? head + length : blocks(head + length)
 }
 
 /**

@@ -18,6 +18,7 @@ const FULL = process.env['FLOOD'] === 'full'
 
 const CONNECTIONS = FULL ? 10_000 : 1500
 const DRIPS = FULL ? 2000 : 400
+const MUCH = FULL ? 1000 : 600 // connections that send a mebibyte at once
 const HELLOS = FULL ? 1000 : 200 // connections a second, each with a forged hello
 const UNKNOWN = FULL ? 300 : 100 // the same, each with a true hello of somebody unknown
 const DATAGRAMS = FULL ? 20_000 : 2000 // a second
@@ -38,6 +39,9 @@ const CALLS = 4
 
 /** MiB beyond what the listener had; V8 takes some before it collects. */
 const GROWTH_MAX = 160
+
+/** The same where strangers send as much as they can: nothing of it is kept. */
+const MUCH_GROWTH_MAX = 64
 
 const CROWD = fileURLToPath(new URL('flood/crowd.ts', import.meta.url))
 
@@ -159,6 +163,20 @@ for (const [mode, count] of [['hold', CONNECTIONS], ['drip', DRIPS]] as const) {
     })
   })
 }
+
+test(`${MUCH} connections that send a mebibyte at once`, async () => {
+  await siege(async (all) => {
+    const [strangers, done] = crowd(all.stage, 'much', portOf(all.bob), MUCH)
+    await until('all of them', () => done().opened === MUCH)
+    const told = await watched(all, SECONDS, async () => void (await strangers.kill()))
+    await until('all sockets are given back', () => sockets(all.listener.pid) < 24)
+    const left = memory(all.listener.pid) - all.had
+    tell(`${MUCH} connections that send a mebibyte at once`, told, `; ${left.toFixed(1)} MiB more when they had gone`)
+    bounded(told, done())
+    assert.ok(told.memory < MUCH_GROWTH_MAX, `${told.memory} MiB`)
+    assert.ok(left < MUCH_GROWTH_MAX, `${left} MiB are kept`)
+  })
+})
 
 test(`${HELLOS} forged hellos a second over TCP`, async () => {
   await siege(async (all) => {

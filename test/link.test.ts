@@ -11,8 +11,9 @@ import { serve, type Server } from '../lib/net/accept.ts'
 import { dial } from '../lib/net/dial.ts'
 import { Guard } from '../lib/net/guard.ts'
 import { Link } from '../lib/net/link.ts'
-import { Lost } from '../lib/net/stream.ts'
-import { connect } from '../lib/net/tcp.ts'
+import { Reads } from '../lib/net/reads.ts'
+import { type ByteStream, Lost } from '../lib/net/stream.ts'
+import { connect, intoBuffers, listen, throughNode } from '../lib/net/tcp.ts'
 import { DATA_MAX, encodeFrame, type Frame } from '../lib/wire/frame.ts'
 import { type Payload1, type Payload2 } from '../lib/wire/hello.ts'
 import { FakeClock, linkPair, type MemoryStream, type Person, person, pipe, responderFor, settle, stamp } from './netkit.ts'
@@ -22,8 +23,11 @@ const noble = await loadSuite({ P2P_CRYPTO: 'noble' })
 const PING: Frame = { type: 'ping', bytes: new Uint8Array(8) }
 const ID = 'ab'.repeat(32)
 
+/** As lib/net/tcp's, should node not let a connection be taken over. */
+const listenPlainly: typeof listen = (at, onStream) => listen(at, onStream, throughNode)
+
 /** A listener of bob who knows alice, on real TCP; `next()` is the next link he gets. */
-async function listener(suite: Suite, bob: Person, alice: Person) {
+async function listener(suite: Suite, bob: Person, alice: Person, door = listen) {
   const links: Link[] = []
   const waiting: ((link: Link) => void)[] = []
   const responder = responderFor(bob, [alice])
@@ -35,6 +39,7 @@ async function listener(suite: Suite, bob: Person, alice: Person) {
     responder,
     port: 0,
     hosts: ['127.0.0.1'],
+    listen: door,
     onLink: (link) => {
       const wake = waiting.shift()
       if (wake === undefined) links.push(link)
@@ -376,66 +381,146 @@ test('a frame flipped between two machines ends the link at the receiver, over T
   proxy.close()
 })
 
-test('64 MiB both ways at once past slow readers: all there, and never more than a few MiB in memory', async () => {
-  const [alice, bob] = [person(node), person(node)]
-  const { server, next } = await listener(node, bob, alice)
-  const caller = await call(node, server, alice, bob)
-  const total = 64 * 2 ** 20
-  const bytes = systemRandom.bytes(DATA_MAX)
-  const before = process.memoryUsage().arrayBuffers
-  let peak = 0
-  const inFlight = { sent: 0, received: 0, most: 0 }
-  const pour = async (link: Link): Promise<void> => {
-    for (let offset = 0; offset < total; offset += DATA_MAX) {
-      await link.send({ type: 'data', id: ID, offset, bytes })
-      inFlight.sent += DATA_MAX
-      inFlight.most = Math.max(inFlight.most, inFlight.sent - inFlight.received)
-    }
-  }
-  const drink = async (link: Link): Promise<void> => {
-    for (let offset = 0; offset < total; offset += DATA_MAX) {
-      const frame = await link.receive()
-      if (frame?.type !== 'data' || frame.offset !== offset) throw new Error(`at ${offset}: ${frame?.type}`)
-      inFlight.received += DATA_MAX
-      if (offset % (4 * 2 ** 20) === 0) {
-        await new Promise((resolve) => setTimeout(resolve, 20))
-        peak = Math.max(peak, process.memoryUsage().arrayBuffers - before)
+for (const [mebibytes, door, through] of [[64, listen, ''], [16, listenPlainly, ', through node\'s own buffers']] as const) {
+  test(`${mebibytes} MiB both ways at once past slow readers${through}: all there, and never more than a few MiB in memory`, async () => {
+    const [alice, bob] = [person(node), person(node)]
+    const { server, next } = await listener(node, bob, alice, door)
+    const caller = await call(node, server, alice, bob)
+    const total = mebibytes * 2 ** 20
+    const bytes = systemRandom.bytes(DATA_MAX)
+    const before = process.memoryUsage().arrayBuffers
+    let peak = 0
+    const inFlight = { sent: 0, received: 0, most: 0 }
+    const pour = async (link: Link): Promise<void> => {
+      for (let offset = 0; offset < total; offset += DATA_MAX) {
+        await link.send({ type: 'data', id: ID, offset, bytes })
+        inFlight.sent += DATA_MAX
+        inFlight.most = Math.max(inFlight.most, inFlight.sent - inFlight.received)
       }
     }
-  }
-  const outgoing = pour(caller)
-  const called = await next()
-  await Promise.all([outgoing, pour(called), drink(caller), drink(called)])
-  caller.close()
-  called.close()
-  await Promise.all([caller.closed, called.closed, server.close()])
-  // the system keeps up to some MiB per direction, a stream 512 KiB before it and 256 KiB behind it
-  assert.ok(inFlight.most < 32 * 2 ** 20, `${inFlight.most >> 20} MiB under way`)
-  assert.ok(peak < 100 * 2 ** 20, `${peak >> 20} MiB of buffers`) // garbage included: not collected at once
-})
-
-test('a sender whose peer does not read at all is stopped', async () => {
-  const [alice, bob] = [person(node), person(node)]
-  const { server, next } = await listener(node, bob, alice)
-  const caller = await call(node, server, alice, bob)
-  let sent = 0
-  const pour = async (): Promise<void> => {
-    for (;;) {
-      await caller.send({ type: 'data', id: ID, offset: 0, bytes: new Uint8Array(DATA_MAX) })
-      sent += DATA_MAX
+    const drink = async (link: Link): Promise<void> => {
+      for (let offset = 0; offset < total; offset += DATA_MAX) {
+        const frame = await link.receive()
+        if (frame?.type !== 'data' || frame.offset !== offset) throw new Error(`at ${offset}: ${frame?.type}`)
+        inFlight.received += DATA_MAX
+        if (offset % (4 * 2 ** 20) === 0) {
+          await new Promise((resolve) => setTimeout(resolve, 20))
+          peak = Math.max(peak, process.memoryUsage().arrayBuffers - before)
+        }
+      }
     }
+    const outgoing = pour(caller)
+    const called = await next()
+    await Promise.all([outgoing, pour(called), drink(caller), drink(called)])
+    caller.close()
+    called.close()
+    await Promise.all([caller.closed, called.closed, server.close()])
+    // the system keeps up to some MiB per direction, a stream 512 KiB before it and 256 KiB behind it
+    assert.ok(inFlight.most < 32 * 2 ** 20, `${inFlight.most >> 20} MiB under way`)
+    assert.ok(peak < 100 * 2 ** 20, `${peak >> 20} MiB of buffers`) // garbage included: not collected at once
+  })
+
+  test(`a sender whose peer does not read at all is stopped${through}`, async () => {
+    const [alice, bob] = [person(node), person(node)]
+    const { server, next } = await listener(node, bob, alice, door)
+    const caller = await call(node, server, alice, bob)
+    let sent = 0
+    const pour = async (): Promise<void> => {
+      for (;;) {
+        await caller.send({ type: 'data', id: ID, offset: 0, bytes: new Uint8Array(DATA_MAX) })
+        sent += DATA_MAX
+      }
+    }
+    const poured = pour().catch((error: unknown) => assert.ok(error instanceof Lost))
+    const called = await next()
+    let last = -1
+    while (sent !== last) {
+      last = sent
+      await new Promise((resolve) => setTimeout(resolve, 200))
+    }
+    assert.ok(sent > 0 && sent < 24 * 2 ** 20, `${sent >> 20} MiB`)
+    caller.close()
+    called.close()
+    await Promise.all([poured, caller.closed, called.closed, server.close()])
+  })
+}
+
+/** What a server that reads this way gets from somebody who sends so much at once: the stream, and that somebody. */
+async function pouring(read: typeof intoBuffers, size: number): Promise<{ stream: ByteStream; close: () => Promise<unknown> }> {
+  let came: (stream: ByteStream) => void
+  const stream = new Promise<ByteStream>((resolve) => (came = resolve))
+  const listening = await listen({ ip: '127.0.0.1', port: 0 }, (one) => came(one), read)
+  const socket = netConnect({ host: '127.0.0.1', port: listening.port }, () => socket.write(new Uint8Array(size).fill(7)))
+  socket.on('error', () => undefined)
+  return {
+    stream: await stream,
+    close: () => {
+      socket.destroy()
+      return listening.close()
+    },
   }
-  const poured = pour().catch((error: unknown) => assert.ok(error instanceof Lost))
-  const called = await next()
-  let last = -1
-  while (sent !== last) {
-    last = sent
-    await new Promise((resolve) => setTimeout(resolve, 200))
+}
+
+for (const read of [intoBuffers, throughNode]) {
+  test(`of who has not shown who it is little is kept (${read.name}), and nothing of what nobody will look at`, async () => {
+    const size = 2 ** 20
+    const { stream, close } = await pouring(read, size)
+    try {
+      const first = await stream.read()
+      await new Promise((resolve) => setTimeout(resolve, 100)) // it would read on, if it did
+      const ahead = [first]
+      for (let chunk = stream.take(); chunk !== undefined; chunk = stream.take()) ahead.push(chunk)
+      assert.ok(ahead.every((chunk) => chunk !== undefined && chunk.every((byte) => byte === 7)))
+      let got = ahead.reduce((sum, chunk) => sum + (chunk?.length ?? 0), 0)
+      if (read === intoBuffers) assert.ok(got <= 3 * 1024, `${got} bytes, the first read among them`)
+      stream.ignore?.()
+      const buffers = new Set<ArrayBufferLike>()
+      while (got < size) {
+        const chunk = await stream.read()
+        assert.ok(chunk)
+        got += chunk.length
+        if (chunk.length > 1024) buffers.add(chunk.buffer)
+      }
+      assert.is(got, size)
+      if (read === intoBuffers) assert.is(buffers.size, 1, 'one for all')
+    } finally {
+      stream.destroy()
+      await close()
+    }
+  })
+}
+
+test('what strangers and friends are read into does not get mixed up', () => {
+  const reads = new Reads()
+  const arrive = (text: string): boolean => {
+    const buffer = reads.options.buffer()
+    buffer.set(Buffer.from(text))
+    return reads.options.callback(text.length, buffer)
   }
-  assert.ok(sent > 0 && sent < 24 * 2 ** 20, `${sent >> 20} MiB`)
-  caller.close()
-  called.close()
-  await Promise.all([poured, caller.closed, called.closed, server.close()])
+  const taken = (): string => Buffer.from(reads.take() ?? new Uint8Array(0)).toString()
+  const shared = reads.options.buffer() // as the system has it before anything has come
+  assert.ok(shared.length <= 1024)
+  assert.equal([arrive('one'), arrive('two')], [true, false])
+  assert.is(taken(), 'one')
+  reads.become('friend')
+  shared.set(Buffer.from('three'))
+  reads.options.callback(5, shared)
+  shared.fill(0) // another stranger
+  assert.equal([arrive('four'), arrive('five')], [true, false])
+  assert.equal([taken(), taken(), taken(), taken(), taken()], ['two', 'three', 'four', 'five', ''])
+  const own = new Set<ArrayBufferLike>()
+  for (let turn = 0; turn < 100; turn++) {
+    const buffer = reads.options.buffer()
+    own.add(buffer.buffer)
+    reads.options.callback(buffer.length, buffer)
+    if (turn % 3 === 2) while (reads.take() !== undefined) continue
+  }
+  assert.ok(own.size <= 5, `${own.size} buffers`)
+  const given = Array.from({ length: 100 }, () => new Uint8Array(64 * 1024))
+  for (const chunk of given) reads.push(chunk) // as node's own buffers come
+  while (reads.take() !== undefined) continue
+  const again = Array.from({ length: 100 }, () => reads.options.buffer().buffer)
+  assert.ok(given.filter(({ buffer }) => again.includes(buffer)).length <= 4, 'few are kept')
 })
 
 test('a connection that was lost tells its readers and writers', async () => {

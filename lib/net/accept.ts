@@ -1,7 +1,7 @@
 // The listening side of TCP. It guarantees that nobody gets a byte, or learns from the way a connection ends, unless the
 // handshake (answer.ts) proved a contact. Every failure, whatever the step, takes the one silent path below.
 
-import { type Clock, sleep } from '../base/clock.ts'
+import { type Clock } from '../base/clock.ts'
 import { isCode, Malformed } from '../base/fail.ts'
 import { fraction, type Random } from '../base/random.ts'
 import { type Suite } from '../crypto/suite.ts'
@@ -17,7 +17,7 @@ const HELLO_MS = 10_000 // for the first 768 bytes, from the accept
 const SILENCE_MS = 20_000 // a failed connection is held open for this long, from the accept,
 const SILENCE_SPREAD_MS = 5_000 // and up to this much longer, the same for all connections of a process
 const AFTER_FIN_MS = 5_000 // then read for this much longer, so that no reset is sent over unread bytes
-const DISCARD_RATE = 64 * 1024 // bytes a second read from a failed connection
+const DISCARD_MS = 1000 // between two reads from a failed connection: whatever it sends costs no more than these
 
 const EVERYWHERE = ['0.0.0.0', '::']
 
@@ -83,8 +83,10 @@ export async function serve(options: ServeOptions): Promise<Server> {
 interface Guest {
   readonly stream: ByteStream
   readonly intake: Intake
-  /** Aborted once the connection is gone: nothing waits for the dead. */
-  readonly gone: AbortController
+  /** The connection is over: nothing waits for the dead. */
+  gone: boolean
+  /** Ends the one pause there may be. */
+  wake: () => void
 }
 
 class Door {
@@ -108,12 +110,15 @@ class Door {
     if (this.#closed) return stream.destroy()
     const { clock, guard } = this.#options
     const since = clock.monotonic()
-    const guest: Guest = { stream, intake: new Intake(stream, clock), gone: new AbortController() }
-    void stream.closed.then(() => guest.gone.abort())
+    const guest: Guest = { stream, intake: new Intake(stream, clock), gone: false, wake: () => undefined }
+    void stream.closed.then(() => {
+      guest.gone = true
+      guest.wake()
+    })
     this.#strangers.add(stream)
     const link = await this.#handshake(guest, since).catch((error: unknown) => this.#fault(error))
     if (link === undefined || this.#closed) {
-      await this.#fade(guest, since + this.#silence)
+      await this.#fade(guest, since)
       this.#strangers.delete(stream)
       return
     }
@@ -128,12 +133,25 @@ class Door {
     }
   }
 
+  /** By hand: AbortControllers and their listeners were a tenth of what a stranger costs. */
+  #pause(guest: Guest, ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      if (guest.gone) return resolve()
+      const cancel = this.#options.clock.after(ms, resolve)
+      guest.wake = () => {
+        cancel()
+        resolve()
+      }
+    })
+  }
+
   #fault(error: unknown): undefined {
     if (!(error instanceof Malformed || error instanceof Lost)) this.#options.onFault?.(error)
   }
 
   /** The eight steps of p2p-wire(7), HANDSHAKE; undefined, Malformed and Lost all mean silence. */
-  async #handshake({ stream, intake, gone }: Guest, since: number): Promise<Link | undefined> {
+  async #handshake(guest: Guest, since: number): Promise<Link | undefined> {
+    const { stream, intake } = guest
     const { clock, guard } = this.#options
     const { ip } = stream.remote
     // 1: the size, and a budget
@@ -142,7 +160,7 @@ class Door {
     if (typeof hello === 'string') return undefined
     const wait = guard.hello(ip)
     if (wait === undefined) return undefined
-    if (wait > 0) await sleep(clock, wait, gone.signal)
+    if (wait > 0) await this.#pause(guest, wait)
     const answer = await answerHello(this.#options, hello, stream, stream.remote, 0)
     if (answer === undefined) return undefined
     await stream.write([answer.message])
@@ -150,19 +168,24 @@ class Door {
   }
 
   /** The one end of all failures: read and discard until the hour, FIN, read a little longer. Never a byte. */
-  async #fade({ stream, intake, gone }: Guest, hour: number): Promise<void> {
+  async #fade(guest: Guest, since: number): Promise<void> {
+    const { stream, intake } = guest
     const { clock, guard } = this.#options
+    const hour = since + this.#silence
     guard.drain(stream, stream.remote.ip)?.destroy()
+    stream.ignore?.()
+    // At whole seconds since the accept: whose buffers begin to be emptied when does not tell how far it got.
     const discard = async (deadline: number): Promise<Outcome> => {
       for (;;) {
+        const now = clock.monotonic()
+        if (now >= deadline) return 'late'
+        await this.#pause(guest, Math.min(DISCARD_MS - ((now - since) % DISCARD_MS), deadline - now))
         const chunk = await intake.next(deadline)
         if (typeof chunk === 'string') return chunk
-        const pause = Math.min((chunk.length * 1000) / DISCARD_RATE, deadline - clock.monotonic())
-        if (pause > 0) await sleep(clock, pause, gone.signal)
       }
     }
     const outcome = await discard(hour)
-    if (outcome === 'eof') await sleep(clock, hour - clock.monotonic(), gone.signal)
+    if (outcome === 'eof') await this.#pause(guest, hour - clock.monotonic())
     if (outcome !== 'lost') {
       stream.end()
       if (outcome === 'late') await discard(clock.monotonic() + AFTER_FIN_MS)

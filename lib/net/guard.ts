@@ -138,13 +138,14 @@ class Room<T> {
   victim(source: string, random: Random): T | undefined {
     const own = this.#sources.get(source)
     if (own !== undefined && own.size >= this.#perSource) return pick(own, random)
-    return this.size >= this.#limit ? pick(this.#members.keys(), random) : undefined
+    return this.size >= this.#limit ? pick(this.#members, random) : undefined
   }
 }
 
-function pick<T>(items: Iterable<T>, random: Random): T | undefined {
-  const all = [...items]
-  return all[Math.floor(fraction(random) * all.length)]
+function pick<T>(items: ReadonlySet<T> | ReadonlyMap<T, unknown>, random: Random): T | undefined {
+  let passed = Math.floor(fraction(random) * items.size)
+  for (const item of items.keys()) if (passed-- === 0) return item
+  return undefined
 }
 
 /** One per listener. `T` is whatever the caller counts: it is only compared by identity. */

@@ -88,6 +88,7 @@ export class Link {
     this.#since = options.clock.monotonic()
     this.#first = options.first
     if (options.first !== undefined) this.#received++
+    options.stream.trust?.()
   }
 
   /** Where the other side is, as the system sees it; over UDP it may move. */

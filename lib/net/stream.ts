@@ -35,6 +35,10 @@ export interface ByteStream {
   take(): Uint8Array | undefined
   /** Puts bytes back in front of what read() and take() return next. Never while a read() is under way. */
   unread(bytes: Uint8Array): void
+  /** The other side has shown who it is: from now on more may be read ahead for it. */
+  trust?(): void
+  /** Nobody will look at what still comes: what read() gives from now on may hold anything, and no memory for it is kept. */
+  ignore?(): void
   /**
    * Sends all parts in one go; resolves when there is room for more. Throws Lost. The parts must not change until
    * `sent` is called, which may be never.

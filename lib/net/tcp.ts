@@ -2,64 +2,13 @@
 // moment, is read only while somebody reads (and a little ahead), and never closes by itself when the other side
 // does: who fails a handshake must not be able to tell when.
 
-import { connect as netConnect, createServer, type OnReadOpts, Socket } from 'node:net'
+import { connect as netConnect, createServer, Socket } from 'node:net'
 
 import { formatIp, parseIp } from '../wire/ip.ts'
+import { Reads } from './reads.ts'
 import { type ByteStream, type Endpoint, Lost } from './stream.ts'
 
-const BUFFER = 64 * 1024 // bytes read from the system at once
-const READ_AHEAD = 4 // buffers filled for a reader that is busy
 const WRITE_AHEAD = 512 * 1024 // bytes the system has not taken yet before write() makes its caller wait
-
-/**
- * What was read and not taken yet. The system reads into the same few buffers again and again: bytes that lie in fresh
- * memory each time cost twice as much, and another part for the garbage. Of a buffer only the pages are in memory that
- * ever had bytes.
- */
-class Reads {
-  #chunks: Uint8Array[] = []
-  #free: Uint8Array[] = []
-  /** The buffer whose bytes the reader has. */
-  #taken: Uint8Array | undefined
-  onChunk: () => void = () => undefined
-
-  /** For a socket of node. */
-  readonly options: OnReadOpts = {
-    buffer: () => this.#free.pop() ?? Buffer.allocUnsafeSlow(BUFFER),
-    callback: (size, buffer) => {
-      this.#chunks.push(new Uint8Array(buffer.buffer, 0, size))
-      this.onChunk()
-      return !this.full
-    },
-  }
-
-  get full(): boolean {
-    return this.#chunks.length >= READ_AHEAD
-  }
-
-  /** Half of what there may be is taken. */
-  get low(): boolean {
-    return this.#chunks.length < READ_AHEAD / 2
-  }
-
-  take(): Uint8Array | undefined {
-    const chunk = this.#chunks.shift()
-    if (chunk === undefined) return undefined
-    this.#recycle()
-    this.#taken = chunk
-    return chunk
-  }
-
-  /** Puts some of what was taken last back in front. */
-  putBack(bytes: Uint8Array): void {
-    if (bytes.buffer === this.#taken?.buffer) this.#taken = undefined
-    this.#chunks.unshift(bytes)
-  }
-
-  #recycle(): void {
-    if (this.#taken?.buffer.byteLength === BUFFER) this.#free.push(Buffer.from(this.#taken.buffer))
-  }
-}
 
 /** Node loads its sockets when they are first used; a caller with time to spare can have that done. */
 export function loadSockets(): boolean {
@@ -73,7 +22,8 @@ class TcpStream implements ByteStream {
   readonly #socket: Socket
   readonly #reads: Reads
   #ended = false
-  #lost: Lost | undefined
+  /** Why nothing more comes; an Error only for who asks, for making one takes long. */
+  #lost: { readonly message: string; readonly code: string | undefined } | undefined
   #reader: (() => void) | undefined
   #unsent = 0
   #writers: (() => void)[] = []
@@ -106,9 +56,14 @@ class TcpStream implements ByteStream {
   }
 
   #lose(message: string, code?: string): void {
-    this.#lost ??= new Lost(message, code)
+    this.#lost ??= { message, code }
     this.#wake()
     for (const wake of this.#writers.splice(0)) wake()
+  }
+
+  /** Throws Lost if it is. */
+  #check(): void {
+    if (this.#lost !== undefined) throw new Lost(this.#lost.message, this.#lost.code)
   }
 
   async read(): Promise<Uint8Array | undefined> {
@@ -116,7 +71,7 @@ class TcpStream implements ByteStream {
       const chunk = this.take()
       if (chunk !== undefined) return chunk
       if (this.#ended) return undefined
-      if (this.#lost !== undefined) throw this.#lost
+      this.#check()
       this.#socket.resume()
       await new Promise<void>((resolve) => (this.#reader = resolve))
     }
@@ -132,8 +87,16 @@ class TcpStream implements ByteStream {
     if (bytes.length > 0) this.#reads.putBack(bytes)
   }
 
+  trust(): void {
+    this.#reads.become('friend')
+  }
+
+  ignore(): void {
+    this.#reads.become('nobody')
+  }
+
   async write(parts: readonly Uint8Array[], sent?: () => void): Promise<void> {
-    if (this.#lost !== undefined) throw this.#lost
+    this.#check()
     let size = 0
     const done = (): void => {
       sent?.()
@@ -150,7 +113,7 @@ class TcpStream implements ByteStream {
     this.#socket.uncork()
     if (this.#unsent <= WRITE_AHEAD) return
     await new Promise<void>((resolve) => this.#writers.push(resolve))
-    if (this.#lost !== undefined) throw this.#lost
+    this.#check()
   }
 
   end(): void {
@@ -212,11 +175,14 @@ export interface Listening {
   close(): Promise<void>
 }
 
-/** Listens on one address, alone. Rejects with the system's error: EADDRINUSE, EAFNOSUPPORT, EADDRNOTAVAIL, EACCES. */
-export function listen(at: Endpoint, onStream: (stream: ByteStream) => void): Promise<Listening> {
+/**
+ * Listens on one address, alone; `read` is how its connections are. Rejects with the system's error: EADDRINUSE,
+ * EAFNOSUPPORT, EADDRNOTAVAIL, EACCES.
+ */
+export function listen(at: Endpoint, onStream: (stream: ByteStream) => void, read = intoBuffers): Promise<Listening> {
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
     const reads = new Reads()
-    onStream(new TcpStream(reading(socket, reads), reads))
+    onStream(new TcpStream(read(socket, reads), reads))
   })
   return new Promise((resolve, reject) => {
     server.once('error', reject)
@@ -238,17 +204,19 @@ export function listen(at: Endpoint, onStream: (stream: ByteStream) => void): Pr
  * A connection of a server that is read into these buffers. Node lets only those say where to read to who make the socket,
  * so another one takes the connection over; should it not be had one day, node's own buffers do.
  */
-function reading(accepted: Socket, reads: Reads): Socket {
+export function intoBuffers(accepted: Socket, reads: Reads): Socket {
   const bare = accepted as Socket & { _handle?: object | null }
   const { _handle: handle } = bare
-  if (handle === undefined || handle === null) {
-    accepted.on('data', (chunk: Buffer) => void reads.options.callback(chunk.length, Uint8Array.from(chunk)))
-    return accepted
-  }
+  if (handle === undefined || handle === null) return throughNode(accepted, reads)
   bare._handle = null
   accepted.destroy()
   const options = { handle, allowHalfOpen: true, pauseOnCreate: true, onread: reads.options }
   return new Socket(options)
+}
+
+/** The same by what node documents alone: what it reads ahead, up to 128 KiB, is its own affair. */
+export function throughNode(accepted: Socket, reads: Reads): Socket {
+  return accepted.on('data', (chunk: Buffer) => reads.push(new Uint8Array(chunk)))
 }
 
 /** server.close() waits for every connection, which is not what its callers need: the port is free at once. */

@@ -2,6 +2,7 @@
 //
 //   crowd.ts hold PORT COUNT         opens COUNT connections, each from an address of its own, and keeps them
 //   crowd.ts drip PORT COUNT         the same, a byte a second on each
+//   crowd.ts much PORT COUNT         the same, a mebibyte at once on each
 //   crowd.ts hello PORT RATE         as many connections a second with a forged hello each
 //   crowd.ts unknown PORT RATE TOKEN  as many a second, each with a true hello of somebody unknown to the token's owner
 //   crowd.ts knock PORT RATE TOKEN    the same, and each asks to be a contact
@@ -25,6 +26,7 @@ const OPENED_A_TICK = 10 // 2000 connections a second
 const SOURCES = 1024
 const FORGERIES = 2048
 const STRANGERS = 512
+const MUCH = Buffer.alloc(2 ** 20, 'x')
 
 const counts = { opened: 0, open: 0, bytes: 0, sent: 0, taken: 0, cpu: 0 }
 
@@ -63,10 +65,10 @@ function steadily(rate: number, work: (n: number) => void): void {
   }, TICK_MS)
 }
 
-function hold(count: number, drips: boolean): void {
+function hold(count: number, drips: boolean, says?: Buffer): void {
   const sockets: Socket[] = []
   const opening = setInterval(() => {
-    for (let n = 0; n < OPENED_A_TICK && sockets.length < count; n++) sockets.push(call(sockets.length))
+    for (let n = 0; n < OPENED_A_TICK && sockets.length < count; n++) sockets.push(call(sockets.length, says))
     if (sockets.length >= count) clearInterval(opening)
   }, TICK_MS)
   if (drips) setInterval(() => sockets.forEach((socket) => socket.writable && socket.write('x')), 1000)
@@ -74,6 +76,7 @@ function hold(count: number, drips: boolean): void {
 
 async function main(): Promise<void> {
   if (mode === 'hold' || mode === 'drip') hold(Number(number), mode === 'drip')
+  if (mode === 'much') hold(Number(number), false, MUCH)
   if (mode === 'hello') steadily(Number(number), (n) => void call(n % 60_000, forgery(n)))
   if (mode === 'unknown' || mode === 'knock') {
     const token = parseToken(text)

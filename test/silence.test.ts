@@ -189,19 +189,35 @@ test('a caller that breaks the connection leaves nothing behind', async () => {
   }
 })
 
-test('a failed caller is read at no more than 64 KiB/s', async () => {
-  const { clock, arrive } = await scene()
-  const [near, far] = arrive()
-  let taken = 0
-  const take = far.take.bind(far)
-  far.take = () => {
-    const chunk = take()
-    taken += chunk?.length ?? 0
-    return chunk
+test('a failed caller is read once a second, at times that do not tell how far it got', async () => {
+  let work = 0
+  const { clock, alice, bob, arrive } = await scene(node, {
+    admit: () => new Promise((resolve) => clock.after(work, () => resolve(undefined))),
+  })
+  const taken = async (first: Uint8Array): Promise<string[]> => {
+    const began = clock.time
+    const [near, far] = arrive()
+    const times: string[] = []
+    const take = far.take.bind(far)
+    far.take = () => {
+      const chunk = take()
+      if (chunk !== undefined) times.push(`${clock.time - began}: ${chunk.length}`)
+      return chunk
+    }
+    await near.write([first])
+    for (let n = 0; n < 50; n++) await near.write([new Uint8Array(65_536)])
+    await settle()
+    for (let step = 0; step < 350; step++) {
+      await clock.advance(100)
+      await settle() // decisions take turns of the real loop
+    }
+    return times
   }
-  for (let n = 0; n < 1000; n++) await near.write([new Uint8Array(16_384)])
-  await clock.advance(10_000)
-  assert.ok(taken > 9 * 65_536 && taken < 12 * 65_536, `${taken}`)
+  const times = await taken(systemRandom.bytes(HELLO_SIZE))
+  const hours = Array.from({ length: 22 }, (_, n) => 1000 * (n + 1))
+  const last = Array.from({ length: 5 }, (_, n) => 1000 * (n + 23))
+  assert.equal(times, ['0: 768', ...[...hours, ...last].map((at) => `${at}: 65536`)])
+  for (work of [0, 300, 700]) assert.equal(await taken(hello(node, alice, addressOf(bob)).message), times, `after ${work} ms`)
 })
 
 test('a hello that trickles in within ten seconds is answered, a later one is not', async () => {

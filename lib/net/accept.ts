@@ -178,8 +178,8 @@ class Door {
     const discard = async (deadline: number): Promise<Outcome> => {
       for (;;) {
         const now = clock.monotonic()
-        if (now >= deadline) return 'late'
         await this.#pause(guest, Math.min(DISCARD_MS - ((now - since) % DISCARD_MS), deadline - now))
+        if (clock.monotonic() >= deadline) return 'late'
         const chunk = await intake.next(deadline)
         if (typeof chunk === 'string') return chunk
       }

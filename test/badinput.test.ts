@@ -27,6 +27,7 @@ import { utf8 } from '../lib/base/bytes.ts'
 import { publicKeyOf, sign } from '../lib/crypto/ed25519.ts'
 import { nodeSuite } from '../lib/crypto/suite-node.ts'
 import { loadSelf } from '../lib/disk/self.ts'
+import type { Link } from '../lib/net/link.ts'
 import { ChunkHasher, encodeHead } from '../lib/wire/envelope.ts'
 import type { Frame } from '../lib/wire/frame.ts'
 import { encodeToken, formatToken, type TokenFields } from '../lib/wire/token.ts'
@@ -562,6 +563,22 @@ test('a contact that breaks off, sends garbage or frames out of turn: it is cut 
     const after = await hear(garbage)
     assert.ok(after.ended, 'garbage after the handshake')
     garbage.close()
+
+    // more sessions at a time than there may be, each in the middle of a message: p2p-wire(7), LIMITS
+    const many: Link[] = []
+    const first: unknown[] = []
+    for (let n = 0; n < 6; n++) {
+      const link = await callAs(eve, bob)
+      many.push(link)
+      await link.send(SETTINGS)
+      const frame = await link.receive()
+      first.push(frame?.type === 'bye' ? `bye ${frame.code}` : frame?.type)
+      if (frame?.type !== 'settings') continue
+      await link.send({ type: 'offer', items: [{ id: `${n}`.repeat(64), size: 1000 }] })
+      for (let next = await link.receive(); next?.type !== 'want'; next = await link.receive()) assert.ok(next)
+    }
+    assert.equal(first, ['settings', 'settings', 'settings', 'settings', 'bye 2', 'bye 2'])
+    for (const link of many) link.close()
 
     assert.equal(await bob.ids(), [], 'nothing of it arrived')
     assert.ok(!listener.over, listener.err)

@@ -54,6 +54,20 @@ test('package.json names every command and every page, and nothing to fetch but 
   assert.is(manifest.private, undefined)
 })
 
+test('every package is pinned to one version, and what npm ci brings to its hash', () => {
+  const { devDependencies, optionalDependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as Record<string, Record<string, string>>
+  const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8')) as { packages: Record<string, { version: string; integrity?: string }> }
+  const pins = Object.entries({ ...devDependencies, ...optionalDependencies })
+  assert.ok(pins.length > 20)
+  for (const [name, version] of pins) {
+    assert.match(version, /^\d+\.\d+\.\d+$/, name)
+    assert.is(packages[`node_modules/${name}`]?.version, version, name)
+  }
+  for (const [path, { integrity }] of Object.entries(packages)) {
+    if (path !== '') assert.match(integrity ?? '', /^sha512-/, path)
+  }
+})
+
 test('publishing needs a decision', async () => {
   const plain = await execa('npm', ['run', '--silent', 'prepublishOnly'], { env: { ...env, PUBLISH: '' }, reject: false })
   assert.is(plain.exitCode, 1)

@@ -155,7 +155,7 @@ async function join(start: string, pieces: Map<string, Piece>, own: (piece: stri
   const { outputFiles } = await build({ ...COMMON, format: 'cjs', supported, legalComments: 'inline', entryPoints: ['start'], plugins: [plugin], outdir: '.' })
   const text = `(function (exports, require, module, __filename) {\n${(outputFiles[0]?.text ?? '').replace(/^( *)\/\/! /gm, '$1// ')}})\n`
   const sum = createHash('sha256').update(text).digest('hex')
-  return `// ${sum}: remove the *.cache beside this file before you change it\n${text}`
+  return `// ${sum}: remove the *.cache beside this file before you change it\n${text}` // of LINE in start.cjs
 }
 
 const { pieces, inputs } = await cut()

@@ -40,12 +40,16 @@ function later(id) {
 /** The further files of the program. */
 const rest = new RegExp(`^\\./${name}\\.`)
 
+/** Characters of the first line of a program, as .ci/bundle.ts writes it. */
+const LINE = 126
+
 /** What V8 has kept of `code`, if it is of this very program: the first line of both files is the sum of it. */
 function kept(path, code) {
   try {
-    const cache = readFileSync(path.replace(/cjs$/, 'cache'))
-    const line = cache.indexOf(10) + 1
-    return line > 0 && code.compare(cache, 0, line, 0, line) === 0 ? cache.subarray(line) : undefined
+    const cache = readFileSync(path.slice(0, -'cjs'.length) + 'cache')
+    const [ours, its] = [code, cache].map((file) => file.toString('latin1', 0, LINE))
+    if (ours !== its || its[LINE - 1] !== '\n') return undefined
+    return new Uint8Array(cache.buffer, cache.byteOffset + LINE, cache.length - LINE)
   } catch {
     return undefined
   }

@@ -235,8 +235,11 @@ export class Session {
     if (first === undefined) return
     if (first.type === 'bye') return void (this.#end = 'done')
     if (first.type !== 'settings') return this.#offend(BYE.OUT_OF_TURN)
-    await this.#options.hooks.met({ instance: hex(first.instance), copies: (first.flags & COPIES) !== 0 })
-    if (!link.initiator) await this.#sendSettings()
+    const met = this.#options.hooks.met({ instance: hex(first.instance), copies: (first.flags & COPIES) !== 0 })
+    if (!link.initiator) {
+      await met // what this side says of copies depends on it
+      await this.#sendSettings()
+    }
     this.#begin(first)
     for (;;) {
       const frame = link.next() ?? (await link.receive())

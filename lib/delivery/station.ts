@@ -140,7 +140,7 @@ export class Station {
 
   static async open(home: Home, keyring: Keyring, options: StationOptions = {}): Promise<Station> {
     const suite = await loadSuite(process.env)
-    const keys = await loadTransportKeys(home, suite)
+    const keys = await loadTransportKeys(home, suite, keyring.self.token)
     return new Station(home, suite, keyring, keys, await instanceOf(home, suite), options)
   }
 

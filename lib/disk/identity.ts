@@ -32,10 +32,11 @@ export const OLD_KEY_MS = 30 * 86_400_000
 
 /**
  * The transport keys that contacts may use: the current one, then the one before it for 30 days (by the time stamp of
- * transport.old.key), or for as long as it is the one in the token: a rotation was interrupted. Throws Failure 77 if others can read one, 78 if one is damaged or does not belong to the token.
+ * transport.old.key), or for as long as it is the one in the token: a rotation was interrupted. Throws Failure 77 if others can read one, 78 if one is damaged or does not belong to the token,
+ * which is read unless it is `known`.
  */
-export async function loadTransportKeys(home: Home, suite: Suite): Promise<PrivateKey[]> {
-  const { token } = await loadSelf(home)
+export async function loadTransportKeys(home: Home, suite: Suite, known?: Token): Promise<PrivateKey[]> {
+  const token = known ?? (await loadSelf(home)).token
   const own = (key: PrivateKey): boolean => equal(key.publicKey, token.transport)
   const keys = [await loadTransportKey(home, suite, TRANSPORT)]
   const old = await home.files.stat(home.at(OLD_TRANSPORT))
@@ -43,6 +44,7 @@ export async function loadTransportKeys(home: Home, suite: Suite): Promise<Priva
     const key = await loadTransportKey(home, suite, OLD_TRANSPORT)
     if (own(key) || home.clock.now() - old.mtimeMs <= OLD_KEY_MS) keys.push(key)
   }
+  if (!keys.some(own) && known !== undefined) return loadTransportKeys(home, suite) // renewed meanwhile
   if (!keys.some(own)) throw new Failure(EX.CONFIG, `${home.at(TRANSPORT)} does not belong to ${home.at('token')}`)
   return keys
 }

@@ -287,6 +287,7 @@ async function invoke(
 /** What node would take apart now, with nothing left to come, the system takes away in a tenth of the time. */
 function leave(): void {
   if (process.getActiveResourcesInfo().length === 0) process.exit()
+  process.on('beforeExit', () => process.exit()) // a connection that is being closed, say
   leaveLater()
 }
 

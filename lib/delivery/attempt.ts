@@ -7,6 +7,7 @@ import type { Contact } from '../disk/contact.ts'
 import type { Home } from '../disk/home.ts'
 import { type LogEvent, note, readLog } from '../disk/queuelog.ts'
 import { queuePath } from '../disk/queued.ts'
+import type { CallAhead } from './ahead.ts'
 import { nextAttempt } from './schedule.ts'
 import type { Session, SessionEnd } from './session.ts'
 import type { CallingPort } from './reach.ts'
@@ -20,6 +21,8 @@ export interface AttemptOptions {
   signal: AbortSignal
   /** For UDP. */
   port?: CallingPort
+  /** A call that was begun before. */
+  ahead?: CallAhead | undefined
   /** Gets each session as it begins. */
   onSession?(session: Session): void
 }
@@ -33,7 +36,7 @@ export async function attempt(station: Station, contact: Contact, options: Attem
   const { home } = station
   await station.postmaster.expire(contact)
   for (;;) {
-    const outcome = await station.connect(contact, options)
+    const outcome = (await options.ahead?.take(contact, options.signal)) ?? (await station.connect(contact, options))
     if (!('link' in outcome)) return { reached: false, trouble: outcome, ...(await noteFailure(station, contact, outcome)) }
     if (options.signal.aborted) outcome.link.close()
     await noteReached(home, contact)

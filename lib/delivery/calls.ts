@@ -10,13 +10,14 @@ import type { Home } from '../disk/home.ts'
 import type { Delivered } from '../disk/inbox.ts'
 import type { Keyring } from '../disk/keyring.ts'
 import type { Held } from '../disk/lock.ts'
+import type { CallAhead } from './ahead.ts'
 import { attempt } from './attempt.ts'
 import type { Backoff } from './backoff.ts'
 import { CallPort } from './callport.ts'
 import type { Desk } from './desk.ts'
 import { DIAL_MS } from './reach.ts'
 import type { Session } from './session.ts'
-import { Station } from './station.ts'
+import { Station, type StationEvents } from './station.ts'
 import type { Transfer } from './transfer.ts'
 
 /** Contacts dialled at once; sessions last as long as they last. */
@@ -45,6 +46,8 @@ export interface CallOptions {
   onDialled?(): void
   onReceived?(message: Delivered, contact: Contact): void
   onProgress?: ((transfer: Transfer) => void) | undefined
+  /** A call that was begun before; whatever comes of it, it is over in the end. */
+  ahead?: CallAhead | undefined
   /** Something a person should know; the calls go on. */
   onNotice?(text: string): void
 }
@@ -65,7 +68,7 @@ export async function callContacts(
   desk: Desk,
   options: CallOptions,
 ): Promise<Called> {
-  const { waitMs, signal, receive, config, backoff } = options
+  const { waitMs, signal, receive, config, backoff, ahead } = options
   const sessions = new Map<string, Session>()
   const turns = new Turns(PARALLEL)
   let dialled = 0
@@ -74,28 +77,27 @@ export async function callContacts(
   const stopIfDone = (key: string): void => {
     if (over.signal.aborted || (!receive && desk.isDone(key))) sessions.get(key)?.stop()
   }
-  const station = await Station.open(home, keyring, {
-    ...(config !== undefined && { config }),
-    events: {
-      delivered(queued, contact) {
-        desk.tell(queued.id, { type: 'delivered' })
-        stopIfDone(contact.key)
-      },
-      deferred(queued, contact, reason, text, next) {
-        desk.tell(queued.id, { type: 'deferred', reason, text, next })
-        stopIfDone(contact.key)
-      },
-      failed(queued, contact, reason, text) {
-        desk.tell(queued.id, { type: 'refused', reason, text })
-        stopIfDone(contact.key)
-      },
-      received: (message, contact) => options.onReceived?.(message, contact),
-      progress: (transfer) => options.onProgress?.(transfer),
-      noticed: (text) => options.onNotice?.(text),
-      trouble: (error) => options.onNotice?.(error instanceof Error ? error.message : String(error)),
+  const events: StationEvents = {
+    delivered(queued, contact) {
+      desk.tell(queued.id, { type: 'delivered' })
+      stopIfDone(contact.key)
     },
-  })
-  const port = new CallPort(station)
+    deferred(queued, contact, reason, text, next) {
+      desk.tell(queued.id, { type: 'deferred', reason, text, next })
+      stopIfDone(contact.key)
+    },
+    failed(queued, contact, reason, text) {
+      desk.tell(queued.id, { type: 'refused', reason, text })
+      stopIfDone(contact.key)
+    },
+    received: (message, contact) => options.onReceived?.(message, contact),
+    progress: (transfer) => options.onProgress?.(transfer),
+    noticed: (text) => options.onNotice?.(text),
+    trouble: (error) => options.onNotice?.(error instanceof Error ? error.message : String(error)),
+  }
+  ahead?.tell(events)
+  const station = ahead?.station ?? (await Station.open(home, keyring, { ...(config !== undefined && { config }), events }))
+  const port = ahead?.port ?? new CallPort(station)
   port.wanted.addEventListener('abort', () => {
     for (const session of sessions.values()) if (session.link.carrier === 'udp') session.stop()
   })
@@ -117,6 +119,7 @@ export async function callContacts(
           timeoutMs: Math.min(waitMs, DIAL_MS),
           signal: AbortSignal.any([over.signal, port.wanted]),
           port,
+          ahead,
           onSession(session) {
             reached()
             sessions.set(contact.key, session)
@@ -162,6 +165,7 @@ export async function callContacts(
   } finally {
     cancel()
     signal.removeEventListener('abort', end)
+    await ahead?.drop()
     await port.close()
     await station.close()
   }

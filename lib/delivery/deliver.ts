@@ -2,15 +2,16 @@
 // Nothing here decides whether a message is safe: it was before, and it stays queued until its ACK.
 
 import { sleep } from '../base/clock.ts'
-import { loadSuite } from '../crypto/suite.ts'
 import type { Config } from '../disk/config.ts'
+import type { Contact } from '../disk/contact.ts'
 import type { Home } from '../disk/home.ts'
 import type { Keyring } from '../disk/keyring.ts'
 import type { AddressFailure } from '../disk/queuelog.ts'
 import { loadSockets } from '../net/tcp.ts'
+import { CallAhead } from './ahead.ts'
 import type { Backoff } from './backoff.ts'
 import { callContacts } from './calls.ts'
-import { ask, type Message } from './control.ts'
+import { ask, type Message, socketPath } from './control.ts'
 import { Desk, type Job, type Outcome } from './desk.ts'
 import type { News } from './fate.ts'
 import { type Transfer, transferOf } from './transfer.ts'
@@ -34,28 +35,26 @@ export interface DeliverOptions {
   config?: Config | undefined
   /** Contacts called in vain a moment ago. */
   backoff?: Backoff | undefined
+  /** See callAhead(); over in the end. */
+  ahead?: CallAhead | undefined
   onOutcome: (outcome: Outcome) => void
   onProgress?: ((transfer: Transfer) => void) | undefined
 }
 
-/**
- * Loads and tries what a call will need, one part a turn: what waits for the disk meanwhile goes on in between. Without
- * effect but on time.
- */
-export async function prepare(home: Home, waitMs: number): Promise<void> {
-  loadSockets()
-  if (waitMs === 0 || (await home.files.stat(home.at('listen.sock'))) !== undefined) return // the listener will do it
-  await nextTurn()
-  await loadSuite(process.env)
+/** Begins to call a contact for whom something will be queued, unless it is a listener's work. */
+export async function callAhead(home: Home, keyring: Keyring, contact: Contact, config: Config, waitMs: number): Promise<CallAhead | undefined> {
+  if (waitMs === 0 || (await home.files.stat(await socketPath(home))) !== undefined) {
+    loadSockets()
+    return undefined
+  }
+  return CallAhead.begin(home, keyring, contact, config, waitMs)
 }
-
-const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 /** Tells one outcome for every job. Resolves when all have theirs or the wait is over. */
 export async function deliverNow(home: Home, keyring: Keyring, jobs: Job[], options: DeliverOptions): Promise<void> {
   if (jobs.length === 0) return
   const desk = new Desk(home.clock, jobs, (outcome) => options.onOutcome(outcome))
-  const { waitMs, signal, config, backoff, onProgress } = options
+  const { waitMs, signal, config, backoff, ahead, onProgress } = options
   const request = {
     op: 'deliver',
     ids: jobs.map((job) => job.queued.id),
@@ -64,10 +63,15 @@ export async function deliverNow(home: Home, keyring: Keyring, jobs: Job[], opti
   }
   const limits = { signal, timeoutMs: waitMs + GRACE_MS }
   const tell = (record: Message): void => tellNews(desk, record, onProgress)
-  const taken = await ask(home, request, limits, tell)
+  let taken = true
+  try {
+    taken = await ask(home, request, limits, tell)
+  } finally {
+    if (taken || waitMs === 0) await ahead?.close()
+  }
   if (!taken && waitMs > 0) {
     const contacts = [...new Map(jobs.map(({ contact }) => [contact.key, contact])).values()]
-    const how = { waitMs, signal, config, backoff, onProgress, receive: false }
+    const how = { waitMs, signal, config, backoff, ahead, onProgress, receive: false }
     const { handedOver } = await callContacts(home, keyring, contacts, desk, how)
     if (handedOver) await askSoon(home, request, limits, tell)
   }

@@ -12,6 +12,7 @@ import type { Queued } from '../disk/queued.ts'
 import { replaceOlder } from '../disk/replace.ts'
 import { discard } from '../disk/staging.ts'
 import type { Hash, Header } from '../wire/envelope.ts'
+import type { CallAhead } from './ahead.ts'
 import { Backoff } from './backoff.ts'
 import type { Composed } from './compose.ts'
 import type { Outcome } from './desk.ts'
@@ -59,7 +60,8 @@ export class Outbox {
   /** Ids of the pass under way: their outcomes are its to tell. */
   #offered: ReadonlySet<string> = new Set()
   #pass: Promise<void> | undefined
-  #prepared = false
+  /** The first contact is called while the first messages come to rest on the disk. */
+  #ahead: Promise<CallAhead | undefined> | undefined
   #error: unknown
 
   constructor(options: OutboxOptions) {
@@ -84,7 +86,7 @@ export class Outbox {
         }
       }
       const drafts = meant.map(({ draft }) => draft)
-      if (drafts.length > 0) this.#prepare()
+      if (meant[0] !== undefined) await this.#callAhead(meant[0].contact)
       const all = await acceptAll(home, hash, keyring.self, drafts, { chatThreads }).catch(malformed)
       for (const [at, queued] of all.entries()) {
         const { contact, draft, ref } = meant[at] as (typeof meant)[number]
@@ -101,18 +103,20 @@ export class Outbox {
           await teller.noted(note, composed.header, ref)
         }
       }
+    } catch (error) {
+      await this.#hangUp()
+      throw error
     } finally {
       for (const { composed } of posts) await discard(home, composed.staged)
     }
   }
 
-  /** While the disk makes the first messages durable, what offering them takes is loaded. */
-  #prepare(): void {
-    const { home, waitMs } = this.#options
-    if (waitMs === undefined || this.#prepared) return
-    this.#prepared = true
-    // What goes wrong here goes wrong again where it is used, and is told there.
-    setImmediate(() => void import('./deliver.ts').then(({ prepare }) => prepare(home, waitMs)).catch(() => undefined))
+  /** Resolves when the call is under way, before anybody has answered. */
+  async #callAhead(contact: Contact): Promise<void> {
+    const { home, keyring, config, waitMs } = this.#options
+    if (waitMs === undefined || this.#ahead !== undefined) return
+    this.#ahead = import('./deliver.ts').then(({ callAhead }) => callAhead(home, keyring, contact, config, waitMs)).catch(() => undefined)
+    if ((await this.#ahead) !== undefined) await nextTurn() // a connection within the machine or the house stands then
   }
 
   /** What older messages these take the place of is told, unless this process waits for it and tells it then. */
@@ -139,8 +143,21 @@ export class Outbox {
   async finish(begin?: () => () => void): Promise<void> {
     const end = this.#pass === undefined ? undefined : begin?.()
     while (this.#pass !== undefined) await this.#pass
+    await this.#hangUp()
     end?.()
     if (this.#error !== undefined) throw this.#error
+  }
+
+  /** What was called in vain. */
+  async #hangUp(): Promise<void> {
+    await (await this.#taken())?.close()
+  }
+
+  /** The call, once. */
+  #taken(): Promise<CallAhead | undefined> {
+    const ahead = this.#ahead
+    if (ahead !== undefined) this.#ahead = Promise.resolve(undefined)
+    return ahead ?? Promise.resolve(undefined)
   }
 
   #offer(): void {
@@ -168,6 +185,7 @@ export class Outbox {
       signal,
       config,
       backoff: this.#backoff,
+      ahead: await this.#taken(),
       onProgress: (transfer) => this.#options.teller.progress?.(transfer),
       onOutcome: (outcome) => {
         told = told.then(() => this.#tell(outcome))
@@ -176,6 +194,8 @@ export class Outbox {
     await told
   }
 }
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 function malformed(error: unknown): never {
   if (error instanceof Malformed) throw new Failure(EX.DATA, `cannot send this: ${error.message}`)

@@ -5,7 +5,6 @@ import { EX, Failure, ioFailure } from '../base/fail.ts'
 import type { PrivateKey, Suite } from '../crypto/suite.ts'
 import type { Config } from '../disk/config.ts'
 import type { Contact } from '../disk/contact.ts'
-import { nextHelloTime } from '../disk/hellos.ts'
 import type { Home } from '../disk/home.ts'
 import type { Self } from '../disk/self.ts'
 import { dial, type UdpCaller } from '../net/dial.ts'
@@ -29,6 +28,8 @@ export interface ReachOptions {
   /** Where a contact (KEY) was heard in the own network. */
   neighbour: (key: string) => Address | undefined
   config: () => Config
+  /** A fresh time stamp for a hello, durably noted. */
+  stamp: () => Promise<bigint>
 }
 
 export interface ConnectOptions {
@@ -74,7 +75,7 @@ export class Reach {
 
   /** What a hello to this contact says; `forget` what is secret in it once the calls are over. */
   async greeting(contact: Contact): Promise<{ greeting: GreetOptions; forget: () => void }> {
-    const { home, suite, self, ownKey } = this.#options
+    const { home, suite, self, ownKey, stamp } = this.#options
     const { identity, token } = self()
     const { occasion, forget } = await occasionFor(home, suite, self(), contact)
     const greeting = {
@@ -84,7 +85,7 @@ export class Reach {
       peer: { identity: contact.identity, transport: contact.transport },
       seqHeld: contact.seq,
       occasion,
-      stamp: () => nextHelloTime(home),
+      stamp,
     }
     return { greeting, forget }
   }

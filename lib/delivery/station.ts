@@ -7,6 +7,7 @@ import { EX, Failure } from '../base/fail.ts'
 import { loadSuite, type PrivateKey, type Suite } from '../crypto/suite.ts'
 import { Config } from '../disk/config.ts'
 import type { Contact } from '../disk/contact.ts'
+import { nextHelloTime } from '../disk/hellos.ts'
 import type { Home } from '../disk/home.ts'
 import { instanceOf } from '../disk/instance.ts'
 import { loadTransportKeys } from '../disk/identity.ts'
@@ -125,6 +126,7 @@ export class Station {
       ownKey: () => this.ownKey,
       neighbour: (key) => this.neighbour(key),
       config: () => this.#config,
+      stamp: options.stamp ?? (() => nextHelloTime(home)),
     })
     this.#door = new Door({
       home,
@@ -325,4 +327,6 @@ export interface StationOptions {
   /** Whether mail of this contact (KEY) is linked into hooks/pending; as the configuration says without. */
   hooks?: (key: string) => boolean
   events?: StationEvents
+  /** See ReachOptions; drawn when a hello needs it without. */
+  stamp?: () => Promise<bigint>
 }

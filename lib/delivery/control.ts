@@ -140,6 +140,11 @@ export async function tellListener(home: Home, op: 'reload' | 'queue', keys: str
   await ask(home, { op, keys }, { timeoutMs: GREETING_MS }, () => undefined)
 }
 
+/** False if nobody can be listening for this home; who is asked may still not answer. */
+export async function mayListen(home: Home): Promise<boolean> {
+  return (await home.files.stat(await socketPath(home))) !== undefined
+}
+
 /** Undefined if nobody listens, or if what lies there is another user's. */
 async function reach(home: Home): Promise<Socket | undefined> {
   const path = await socketPath(home)

@@ -11,7 +11,7 @@ import { loadSockets } from '../net/tcp.ts'
 import { CallAhead } from './ahead.ts'
 import type { Backoff } from './backoff.ts'
 import { callContacts } from './calls.ts'
-import { ask, type Message, socketPath } from './control.ts'
+import { ask, mayListen, type Message } from './control.ts'
 import { Desk, type Job, type Outcome } from './desk.ts'
 import type { News } from './fate.ts'
 import { type Transfer, transferOf } from './transfer.ts'
@@ -43,7 +43,7 @@ export interface DeliverOptions {
 
 /** Begins to call a contact for whom something will be queued, unless it is a listener's work. */
 export async function callAhead(home: Home, keyring: Keyring, contact: Contact, config: Config, waitMs: number): Promise<CallAhead | undefined> {
-  if (waitMs === 0 || (await home.files.stat(await socketPath(home))) !== undefined) {
+  if (waitMs === 0 || (await mayListen(home))) {
     loadSockets()
     return undefined
   }

@@ -28,6 +28,10 @@ export function openControl(home: Home, serve: Serve): Promise<{ close(): Promis
   })
 }
 
+export async function mayListen(home: Home): Promise<boolean> {
+  return listeners.get(processOf(home).machine)?.process.alive === true
+}
+
 export async function ask(
   home: Home,
   request: Message,

@@ -24,22 +24,31 @@ interface Tried {
 /** Those of the addresses that may be called now; each of them counts as called. */
 export async function mayTry(home: Home, key: string, told: readonly Address[]): Promise<Address[]> {
   if (told.length === 0) return []
-  const lately = await load(home, key, home.clock.now()) // the file is replaced as a whole: looking takes no lock
-  if (told.every((address) => lately.answered.includes(formatAddress(address)))) return [...told]
+  // The file is replaced as a whole: looking takes no lock, and where nothing is to be counted that is all.
+  const lately = choose(await load(home, key, home.clock.now()), told, home.clock.now())
+  if (!lately.counted) return lately.good
   return alone(home, async () => {
     const now = home.clock.now()
-    const { answered, tried } = await load(home, key, now)
-    const good = told.filter((address) => {
-      const text = formatAddress(address)
-      if (answered.includes(text)) return true
-      const times = tried.get(text)
-      if (times === undefined ? tried.size >= ADDRESSES_MAX : times.length >= TRIES_MAX) return false
-      tried.set(text, [...(times ?? []), now])
-      return true
-    })
-    if (good.some((address) => !answered.includes(formatAddress(address)))) await store(home, key, { answered, tried })
+    const tried = await load(home, key, now)
+    const { good, counted } = choose(tried, told, now)
+    if (counted) await store(home, key, tried)
     return good
   })
+}
+
+/** Which may be called, and whether that has changed what was tried. */
+function choose({ answered, tried }: Tried, told: readonly Address[], now: number): { good: Address[]; counted: boolean } {
+  let counted = false
+  const good = told.filter((address) => {
+    const text = formatAddress(address)
+    if (answered.includes(text)) return true
+    const times = tried.get(text)
+    if (times === undefined ? tried.size >= ADDRESSES_MAX : times.length >= TRIES_MAX) return false
+    tried.set(text, [...(times ?? []), now])
+    counted = true
+    return true
+  })
+  return { good, counted }
 }
 
 /** The contact has answered at these: they are called as often as there is reason to. */

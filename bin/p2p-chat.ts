@@ -23,12 +23,19 @@ import { lines, stdinChunks, stdinIsTerminal, stopInput } from '../lib/edge/inpu
 const LINE_MAX = 1 << 20
 
 const KEYS = [
-  'Enter sends; Alt-Enter, Ctrl-J or \\ at the end of a line begins a new one; Tab completes',
-  'Ctrl-N and Ctrl-P (or Alt with the arrows): the next and the previous contact',
-  'PgUp and PgDn scroll; Ctrl-Shift-F searches what is shown',
-  'Up, where nothing is typed: choose a message; then r replies, e puts an emoji on it, s saves its files, o opens its picture,',
-  '  c changes an own one, d takes it back, Esc leaves it',
-  'F1 this page; Ctrl-Z sleeps; Ctrl-C, or Ctrl-D where nothing is typed, leaves',
+  '  Enter               send',
+  '  Alt-Enter, Ctrl-J   a new line, as Enter makes behind \\',
+  '  Tab                 complete a command, a name, a path, an emoji',
+  '  Ctrl-N, Ctrl-P      the next, the previous contact',
+  '  PgUp, PgDn          scroll; Ctrl-Shift-F searches what is shown',
+  '  Up                  choose a message, if nothing is typed; then',
+  '  r, e                reply, put an emoji on it',
+  '  s, o                save its files, open its picture',
+  '  c, d                an own one: change it, take it back',
+  '  Esc                 leave it',
+  '  F1                  this page',
+  '  Ctrl-Z              sleep until fg',
+  '  Ctrl-C              leave, or Ctrl-D where nothing is typed',
 ]
 
 const first = (): Promise<typeof import('../lib/chat/welcome.ts')> => import('../lib/chat/welcome.ts')

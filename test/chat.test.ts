@@ -117,7 +117,7 @@ test('days and people take one line of the width there is', () => {
   assert.match(dayLine(at, at + 60_000, LOOK), /^─+ today ─+$/)
   assert.match(dayLine(at, at + 86_400_000, LOOK), /^─+ yesterday ─+$/)
   assert.match(dayLine(at, at + 9 * 86_400_000, LOOK), /^─+ Sunday, 2026-11-29 ─+$/)
-  const person = { key: 'K', name: 'bob', me: false, verified: true, online: true, seen: at, unread: 12, last: at, moved: false }
+  const person = { key: 'K', name: 'bob', me: false, verified: true, online: true, seen: at, unread: 12, last: at }
   assert.is(transferLine({ id: ID, name: 'bob', direction: 'out', done: 1_234_567, size: 5e6 }), 'to bob: 1.2 MB of 5.0 MB, 24 %')
   assert.is(personLine(person, { ...LOOK, width: 12 }, false), '● bob     12')
 })
@@ -196,6 +196,7 @@ test('two people talk line by line without a listener of their own, answer, reac
     await said(a, /^-- 👍 from you: the message of bob yes\?$/m)
     await bob.send('alice', ['-r', '@1', '-m', 'that soon?'])
     await said(a, /^ {3}answers you: 👍\n\d\d:\d\d bob: that soon\?$/m)
+    await said(b, /you: that soon\?/)
     type(b, '/edit 2 yes, at 9')
     await said(a, /^-- edited: the message of bob yes, at 9$/m)
     const path = alice.file('a photo.txt', 'hello')
@@ -314,6 +315,18 @@ test('who is invited inside the conversation is a contact when the line was take
     type(b, 'hello')
     type(a, '/to bob')
     await said(a, /^\d\d:\d\d bob: hello$/m)
+    b.child.stdin?.end()
+    await b.ended
+    // Another address than one that was known, which a session brings, is told, calmly.
+    for (const host of ['192.0.2.77', '192.0.2.78']) {
+      assert.not.match(a.out, /another address/)
+      await bob.good('p2p-id', ['token', '--addr', host])
+      const listener = await bob.listen()
+      await bob.send('alice', ['-m', host])
+      await said(a, new RegExp(`bob: ${host}$`, 'm'))
+      await listener.stop()
+    }
+    await said(a, /^-- bob has another address now, which came by a call that only bob could make$/m)
     for (const chat of [a, b]) chat.child.stdin?.end()
     assert.equal([(await a.ended).code, (await b.ended).code], [0, 0])
   })

@@ -3,8 +3,8 @@
 // test timeout: 400 s
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 import { visibleWidth } from '@earendil-works/pi-tui'
@@ -15,7 +15,7 @@ import * as assert from 'uvu/assert'
 import { Emoji, isAlone, Pattern, Segmenter } from '../.ci/terminal.ts'
 import { qrPng } from '../lib/edge/qrcode.ts'
 import { hanging, lookOf, painter } from '../lib/chat/look.ts'
-import { onScreen } from './bench/onscreen.ts'
+import { onScreen, type Shown } from './bench/onscreen.ts'
 import { argvOf, NEIGHBOURLESS } from './command.ts'
 import { pause, type Peer, Stage, until } from './peer.ts'
 import { checkPictures, holds } from './screenshot.ts'
@@ -24,9 +24,18 @@ import { skipped } from './vectors.ts'
 
 const TMUX = spawnSync('tmux', ['-V']).status === 0
 if (!TMUX) skipped('tmux: not installed: nobody looks at the screen of p2p-chat')
+const ZBAR = spawnSync('zbarimg', ['--version']).status === 0
+if (!ZBAR) skipped('zbarimg: not installed: nobody reads the QR code of p2p-chat')
 
 function open(stage: Stage, peer: Peer, args: string[], size: { columns: number; rows: number }, env: Record<string, string> = {}): Terminal {
   return new Terminal(stage, [...argvOf('p2p-chat'), ...args], { env: { P2P_HOME: peer.path, ...peer.env, ...env }, cwd: stage.dir, ...size })
+}
+
+/** The same with all that it has written, not only what stands there in the end. */
+async function watched(stage: Stage, name: string, env: Record<string, string>, seen: string): Promise<Shown> {
+  const screen = await onScreen([...argvOf('p2p-chat'), name], env, [seen])
+  stage.onClose(() => void (existsSync(`/proc/${screen.pid}`) && process.kill(screen.pid, 'SIGKILL')))
+  return screen
 }
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -38,6 +47,9 @@ function lineOf(screen: string): string {
   const end = lines.findIndex((line, row) => row > at && !/^[0-9A-Za-z]+$/.test(line))
   return lines.slice(at, end < 0 ? undefined : end).join('')
 }
+
+/** What was typed for somebody and not sent. */
+const draft = (self: Peer, other: Peer): string => readFileSync(self.at('chat', `${other.key}.draft`), 'utf8')
 
 /** The process that a process started, or that one did, and so on. */
 function youngest(pid: number): number {
@@ -117,9 +129,9 @@ if (TMUX) {
       order(a, '/to bob')
       await a.see(/bob {2}online/)
       order(b, '/words')
-      await b.see(/^ +1 {2}\w+ +\w+\n[^]*any other key goes back/m)
-      b.press('NPage', 'NPage')
-      await b.see(/^ +12 {2}\w+ +\w+$/m)
+      await b.see(/^ +1 {2}\w+ +\w+\n[^]*^ +12 {2}\w+ +\w+\nPgDn 3 more lines {2}any other key goes back/m)
+      b.press('NPage')
+      await b.see(/\n\n?Both the same there: \/verify\.[^]*\nany other key goes back/)
       b.press('q')
       order(b, '/to me')
       await b.see(/If it is not alice: p2p-id remove alice/)
@@ -233,9 +245,19 @@ if (TMUX) {
       await b.see((screen) => !screen.includes('│') && /line 230 of it/.test(screen))
       b.resize(120, 40)
       await b.see((screen) => screen.split('\n').length >= 39 && /line 200 of it/.test(screen) && /○ alice|● alice/.test(screen))
-      b.press('C-d')
+      // What is long and pasted shows as one mark, and is kept as it is, in another conversation too.
+      const pasted = Array.from({ length: 20 }, (_, i) => `pasted ${i}`)
+      b.paste(`${pasted.join('\n')}\n`)
+      await b.see(/\[paste #1 \+21 lines\]/)
+      b.type('and typed')
+      b.press('C-n')
+      await b.see(/nothing yet/)
+      b.press('C-p')
+      await b.see(/pasted 19\n.*and typed/)
+      b.press('C-c')
       assert.is(await b.ended(), 0)
       assert.is((await bob.good('p2p-inbox', ['list', '--new'])).length, 0)
+      assert.is(draft(bob, alice), [...pasted, 'and typed'].join('\n'))
     })
   })
 
@@ -267,6 +289,93 @@ if (TMUX) {
       const kitty = await shown({ TERM: 'xterm-kitty', KITTY_WINDOW_ID: '1' })
       assert.equal([...new Set(sent(kitty))], [Buffer.from(png).toString('base64')], 'the sound one alone')
       assert.not.match(await shown({ TERM: 'xterm', TERM_PROGRAM: 'iTerm.app' }), /\u001b_G|\u001b\]1337;File/)
+    })
+  })
+
+  test('the own token is a code that a camera reads, where the window has room for it', async () => {
+    await Stage.with(async (stage) => {
+      const [alice] = await stage.pair()
+      const token = readFileSync(alice.at('token'), 'utf8').trim()
+      const a = open(stage, alice, ['bob'], { columns: 80, rows: 24 })
+      await a.see(/nothing yet/)
+      a.type('/token')
+      a.press('Enter')
+      const [, columns = '', lines = ''] = /needs a window of (\d+)\s+columns and (\d+) lines/.exec((await a.see(/--qr-file FILE\.png/)).replace(/ *\n *│?/g, ' ')) ?? []
+      a.resize(80, 40)
+      const code = (screen: string): string[] => screen.split('\n').filter((line) => /[▀▄█]{2}/.test(line))
+      const screen = await a.see((text) => code(text).length > 20)
+      assert.not.match(screen, /--qr-file|○ bob/)
+      assert.ok(Number(columns) <= 80 && code(screen).length <= Number(lines), `${columns} ${lines}`)
+      a.press('C-c')
+      assert.is(await a.ended(), 0)
+      if (!ZBAR) return
+      const edged = ['', '', ...code(screen), '', ''].map((line) => line.padEnd(80))
+      const path = join(stage.dir, 'token.png')
+      writeFileSync(path, qrPng(edged.flatMap((line) => ['▀█', '▄█'].map((dark) => [...line].map((char) => dark.includes(char))))))
+      assert.is(spawnSync('zbarimg', ['--quiet', '--raw', path], { encoding: 'utf8' }).stdout.trim(), token)
+    })
+  })
+
+  test('how far a large file is stands on both screens', async () => {
+    await Stage.with(async (stage) => {
+      const [alice, bob] = await stage.pair()
+      const path = join(stage.dir, 'big.bin')
+      writeFileSync(path, new Uint8Array(160 << 20))
+      const shown = (peer: Peer, name: string): Promise<Shown> => watched(stage, name, { P2P_HOME: peer.path, ...peer.env }, 'nothing yet')
+      const [a, b] = [await shown(alice, 'bob'), await shown(bob, 'alice')]
+      const sees = (screen: Shown, what: RegExp): Promise<void> => until(String(what), () => what.test(screen.output()))
+      await sees(a, /bob[^\n]{0,40}online/)
+      a.type(`/file ${path}\r`)
+      await Promise.all([sees(a, /to bob: [0-9.]+ MB of 168 MB, [1-9]\d? %/), sees(b, /from alice: [0-9.]+ MB of 168 MB, [1-9]\d? %/)])
+      await Promise.all([sees(b, /\[big\.bin\]/), sees(a, /168 MB[^\n]{0,40}✓/)])
+      await Promise.all([a.leave(), b.leave()])
+    })
+  })
+
+  test('a bell, OSC 9 and the desktop say who wrote where nobody looks, and nothing in quiet hours', async () => {
+    await Stage.with(async (stage) => {
+      const [alice, bob] = await stage.pair()
+      const carol = await stage.peer('carol')
+      await alice.meet(carol)
+      const listener = await alice.listen()
+      const recorder = alice.file('notify-send', '#!/bin/sh\nprintf "%s\\n" "$*" >>"$0.args"\n')
+      chmodSync(recorder, 0o755)
+      const noticed = (): string => (existsSync(`${recorder}.args`) ? readFileSync(`${recorder}.args`, 'utf8') : '')
+      const hour = (from: number): string => `${String(new Date(Date.now() + from * 3_600_000).getHours()).padStart(2, '0')}:00`
+      const during = async (quiet: string): Promise<Shown & { rings: () => string[] }> => {
+        const notify = `[notify]\nby = "bell osc9 desktop"\nquiet = "${quiet}"\n[contact.bob]\nnotify = "bell"\n`
+        writeFileSync(alice.at('config.toml'), notify, { mode: 0o600 })
+        const env = { P2P_HOME: alice.path, ...alice.env, PATH: `${dirname(recorder)}:${process.env['PATH']}` }
+        const screen = await watched(stage, 'bob', env, 'F1 help')
+        await until('it has found the listener', () => /(?<!not listening {2})Enter send/.test(screen.output()))
+        const rings = (): string[] => screen.output().replace(/\u001b\](?!9;)[^\u0007\u001b]*\u0007/g, '').match(/\u001b\]9;[^\u0007]*\u0007|\u0007/g) ?? []
+        return { ...screen, rings }
+      }
+      const told = (screen: Shown, what: RegExp): Promise<void> => until(String(what), () => what.test(screen.output()))
+      const loud = await during(`${hour(2)}-${hour(4)}`)
+      await bob.send('alice', ['-m', 'looked at'])
+      await told(loud, /looked at/)
+      assert.equal(loud.rings(), [])
+      await carol.send('alice', ['-m', 'psst'])
+      await until('two rings', () => loud.rings().length > 1)
+      assert.equal(loud.rings(), ['\u0007', '\u001b]9;p2p: carol wrote\u0007'])
+      await until('a notice', () => noticed().endsWith('\n'))
+      assert.match(noticed(), /^[^\n]* p2p carol wrote\n$/)
+      loud.type('\u001b[O') // the window is not looked at
+      await bob.send('alice', ['-m', 'not looked at'])
+      await until('one more', () => loud.rings().length > 2)
+      assert.equal(loud.rings().slice(2), ['\u0007'], 'as it is wanted of bob')
+      const unseen = async (): Promise<number> => (await alice.good('p2p-inbox', ['list', '--from', 'bob', '--new'])).length
+      assert.is(await unseen(), 1)
+      loud.type('\u001b[I')
+      await until('it is seen', async () => (await unseen()) === 0)
+      await loud.leave()
+      const quiet = await during(`${hour(-2)}-${hour(2)}`)
+      for (const words of ['one', 'two']) await carol.send('alice', ['-m', words]) // the second after all that the first does
+      await told(quiet, /carol wrote[^]*carol wrote/)
+      assert.equal([quiet.rings(), noticed().split('\n').length], [[], 2])
+      await quiet.leave()
+      await listener.stop()
     })
   })
 

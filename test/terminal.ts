@@ -79,6 +79,12 @@ export class Terminal {
     this.#run('send-keys', '-l', '--', text)
   }
 
+  /** As a terminal gives what is pasted. */
+  paste(text: string): void {
+    this.#run('set-buffer', '--', text)
+    this.#run('paste-buffer', '-p')
+  }
+
   /** Presses keys by tmux's names: Enter, Escape, C-x, or letters. */
   press(...keys: string[]): void {
     this.#run('send-keys', '--', ...keys)

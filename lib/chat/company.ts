@@ -93,7 +93,7 @@ export class Company {
       signal,
       ...UNTOLD,
       onProgress,
-      onNotice,
+      onNotice: (text) => onNotice(text.replace(/; compare words: p2p-id verify \S+$/, '')), // here /words does that
     })
     this.#reload = () => listener.reload()
     await listener.run()

@@ -10,13 +10,15 @@ import type { Home } from '../disk/home.ts'
 import { readDraft, writeDraft } from './drafts.ts'
 import { type Found, fit } from './history.ts'
 import { quoteOf, type ChatMessage } from './message.ts'
-import { hour, presence } from './lines.ts'
+import { bytes, hour, presence } from './lines.ts'
 import type { Newcomer } from './welcome.ts'
 import { numbered, parseOrder, WORDS } from './order.ts'
 import type { Room } from './room.ts'
 
 /** After the last key a draft is written. */
 const DRAFT_MS = 500
+/** Bytes of a file that is not there at once. */
+const LARGE = 100_000_000
 
 export interface Surface {
   /** A page of lines. */
@@ -118,7 +120,7 @@ export class Doing {
   }
 
   async #do(text: string, target?: string): Promise<void> {
-    const { room, surface, emojify, welcome } = this.#options
+    const { home, room, surface, emojify, welcome } = this.#options
     const order = parseOrder(text)
     const { key } = room.current // whoever is shown when the line is typed, whatever is shown when it goes
     if (order.do === 'say') {
@@ -154,8 +156,12 @@ export class Doing {
       }
       case 'recall':
         return room.say(key, { recall: (await pick(({ mine }) => mine)).id, text: utf8(RECALLED) })
-      case 'file':
-        return room.say(key, { attachments: [{ path: pathOf(order.rest) }] })
+      case 'file': {
+        const path = pathOf(order.rest)
+        const { size } = (await home.files.stat(path).catch(() => undefined)) ?? { size: 0 }
+        if (size >= LARGE) surface.tell(`reading ${bytes(size)}, which takes a moment`)
+        return room.say(key, { attachments: [{ path }] })
+      }
       case 'save': {
         const paths = await room.save(await pick(({ files }) => files.length > 0), rest === '' ? '.' : pathOf(rest))
         return surface.tell(`saved: ${paths.join('  ')}`)

@@ -20,9 +20,10 @@ export async function emojify(text: string): Promise<string> {
   return text.replace(/:([a-z0-9_+-]+):/g, (whole, name: string) => (Object.hasOwn(known, name) ? (known[name] as string) : whole))
 }
 
-/** Emoji whose names begin so, then those that contain it. */
+/** Emoji whose names begin so, the shortest name first, then those that contain it. */
 export async function suggest(start: string): Promise<{ name: string; emoji: string }[]> {
   const all = Object.entries(await loadEmoji())
-  const found = [...all.filter(([name]) => name.startsWith(start)), ...all.filter(([name]) => name.includes(start, 1) && !name.startsWith(start))]
+  const first = all.filter(([name]) => name.startsWith(start)).sort(([a], [b]) => a.length - b.length)
+  const found = [...first, ...all.filter(([name]) => name.includes(start, 1) && !name.startsWith(start))]
   return found.slice(0, SHOWN).map(([name, emoji]) => ({ name, emoji }))
 }

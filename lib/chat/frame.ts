@@ -52,8 +52,10 @@ export function headLines(room: Room, now: number, width: number, paint: Paint):
 }
 
 export interface Footing {
-  /** A page stands in place of the conversation. */
-  page: boolean
+  /** Lines that are left of the page that stands in place of the conversation, so wide; undefined where none does. */
+  left: ((width: number) => number) | undefined
+  /** Lines of the screen. */
+  rows: number
   /** The message that was chosen. */
   chosen: ChatMessage | undefined
   /** Sentences that stand for a while. */
@@ -61,20 +63,27 @@ export interface Footing {
 }
 
 /** What moves, what was told, what the keys do. */
-export function footLines(room: Room, { page, chosen, told }: Footing, width: number, paint: Paint): string[] {
-  const own = chosen?.mine === true ? '  c change  d take back' : ''
-  const hint = page
-    ? 'PgUp PgDn scroll  any other key goes back'
-    : chosen !== undefined
-      ? `r reply  e emoji  s save  o open${own}  Esc`
-      : `${room.listener === undefined ? 'not listening  ' : ''}Enter send  ↑ messages  Ctrl-N next  F1 help  Ctrl-C leave`
+export function footLines(room: Room, { left, rows, chosen, told }: Footing, width: number, paint: Paint): string[] {
   const moving = room.transfers.slice(-2).map((transfer) => paint('quiet', truncateToWidth(transferLine(transfer), width, '…')))
   const lines: string[] = [] // whole sentences, the latest in any case
   for (const text of [...told].reverse()) {
     const some = wrapTextWithAnsi(text, width).slice(0, TOLD_LINES)
     if (lines.length + some.length <= TOLD_LINES) lines.unshift(...some)
   }
-  return [...moving, ...lines.map((text) => paint('alert', truncateToWidth(text, width, '…'))), paint('quiet', truncateToWidth(hint, width, '…'))]
+  const above = [...moving, ...lines.map((text) => paint('alert', truncateToWidth(text, width, '…')))]
+  const below = left === undefined ? undefined : left(width) - (rows - 1 - above.length - 1)
+  const hint = below !== undefined
+    ? `${below > 0 ? `PgDn ${below} more ${below === 1 ? 'line' : 'lines'}  ` : ''}any other key goes back`
+    : chosen !== undefined
+      ? choices(chosen)
+      : `${room.listener === undefined ? 'not listening  ' : ''}Enter send  ↑ messages  Ctrl-N next  F1 help  Ctrl-C leave`
+  return [...above, paint('quiet', truncateToWidth(hint, width, '…'))]
+}
+
+/** What may be done with a message that was chosen. */
+function choices({ mine, files }: ChatMessage): string {
+  const open = files.some(({ type }) => type.startsWith('image/')) ? '  o open' : ''
+  return `r reply  e emoji${files.length > 0 ? '  s save' : ''}${open}${mine ? '  c change  d take back' : ''}  Esc`
 }
 
 /** What the window of the terminal is called. */

@@ -24,7 +24,6 @@ export function lookOf(width: number, paint: Look['paint']): Look {
 
 /** Wrapped, further lines below the text of the first. */
 export function hanging(line: string, width: number): string[] {
-  if (line.startsWith('\u001b')) return [truncateToWidth(line, width, '')] // a picture made of characters
   const indent = /^ *\S+(?: \S+)* {2,}(?=\S)/.exec(line)?.[0].length ?? 0
   const [first = '', ...rest] = wrapTextWithAnsi(line, width)
   if (rest.length === 0) return [first]

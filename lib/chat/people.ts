@@ -20,8 +20,6 @@ export interface Person {
   readonly unread: number
   /** Unix ms of the latest message either way; 0 if there is none. */
   readonly last: number
-  /** The present addresses came in a session: no person has seen them. */
-  readonly moved: boolean
 }
 
 export class People {
@@ -80,7 +78,6 @@ export class People {
       seen: this.#met.get(key),
       unread,
       last,
-      moved: !me && one.sessionAddresses.length > 0,
     }
   }
 

@@ -9,6 +9,7 @@ import type { Doing } from './doing.ts'
 import { Completion, type Suggest } from './completion.ts'
 import { Drawn, type Footing, footLines, headLines, LIST_FROM, LIST_WIDTH, peopleLines, titleOf } from './frame.ts'
 import { painter } from './look.ts'
+import { needsAll, pageLines } from './page.ts'
 import { Reaching } from './reaching.ts'
 import { Scroll, Talk, type TalkOptions } from './talkview.ts'
 
@@ -16,6 +17,8 @@ const TOLD_MS = 8000
 /** The terminal tells when it is looked at and when not (xterm's mode 1004). */
 const FOCUS_ON = '\u001b[?1004h'
 const FOCUS_OFF = '\u001b[?1004l'
+const LOOKED_AT = '\u001b[I'
+const LEFT = '\u001b[O'
 
 export interface ScreenOptions extends TalkOptions {
   doing: Doing
@@ -29,6 +32,23 @@ export interface ScreenOptions extends TalkOptions {
 
 /** What the keys do now. */
 type Mode = { readonly kind: 'type' } | { readonly kind: 'choose'; readonly id: string }
+
+/** Where keys come from; the library keeps to itself whether somebody looks. */
+class Keys extends ProcessTerminal {
+  readonly #looked: (looked: boolean) => void
+
+  constructor(looked: (looked: boolean) => void) {
+    super()
+    this.#looked = looked
+  }
+
+  override start(onInput: (data: string) => void, onResize: () => void): void {
+    super.start((data) => {
+      if (data === LOOKED_AT || data === LEFT) this.#looked(data === LOOKED_AT)
+      onInput(data)
+    }, onResize)
+  }
+}
 
 /** The screen of the library; nothing is drawn before it is ready. */
 class Terminal extends TuiAltScreen {
@@ -57,7 +77,7 @@ export class Screen {
     this.#options = options
     const { room, folder } = options
     const paint = painter(options.colour)
-    this.#tui = new Terminal(new ProcessTerminal(), true, folder, {
+    this.#tui = new Terminal(new Keys((looked) => this.#look(looked)), true, folder, {
       mouse: true,
       scrollToEndIndicator: () => (this.#page === undefined ? paint('chosen', ' to the latest ') : ''),
       copyOnSelect: true,
@@ -70,11 +90,17 @@ export class Screen {
     })
     this.#editor.setAutocompleteProvider(new Completion(room, options.emoji))
     this.#editor.onSubmit = (text) => this.#submit(text)
-    this.#editor.onChange = (text) => {
-      if (!this.#clearing) options.doing.draft(text)
+    this.#editor.onChange = () => {
+      if (!this.#clearing) options.doing.draft(this.#editor.getExpandedText()) // long pastes show as one mark
     }
     this.#talk = new Talk(this, options, paint)
-    this.#scroll = new Scroll(this.#talk, { top: () => reaching.back(), end: () => reaching.on() })
+    this.#scroll = new Scroll(this.#talk, {
+      top: () => reaching.back(),
+      end: () => reaching.on(),
+      place: () => {
+        if (this.#page !== undefined) this.redraw() // how much is left of it
+      },
+    })
     const reaching = new Reaching({
       room,
       talk: this.#talk,
@@ -94,11 +120,11 @@ export class Screen {
       { component: new Drawn((width) => headLines(room, options.clock.now(), width, paint)) },
       { component: this.#scroll, basis: 0, grow: 1, minSize: 1 },
       { component: new Drawn((width) => footLines(room, this.#footing, width, paint)) },
-      { component: this.#editor, basis: 'auto', shrink: 1, minSize: 3 },
+      { component: this.#editor, basis: 'auto', shrink: 1, minSize: 3, visible: () => this.#page === undefined },
     ])
     this.#tui.setLayoutRoot(
       new HStack([
-        { component: list, basis: LIST_WIDTH, visible: ({ width }) => width >= LIST_FROM },
+        { component: list, basis: LIST_WIDTH, visible: ({ width }) => width >= LIST_FROM && !needsAll(this.#page ?? [], width, this.rows, LIST_WIDTH) },
         { component: right, basis: 0, grow: 1 },
       ]),
     )
@@ -128,7 +154,9 @@ export class Screen {
 
   get #footing(): Footing {
     const chosen = this.chosen === undefined ? undefined : this.#options.room.byId(this.chosen)
-    return { page: this.#page !== undefined, chosen, told: this.#told }
+    const page = this.#page
+    const left = page === undefined ? undefined : (width: number): number => pageLines(page, width, this.rows).length - this.#scroll.scrollTop
+    return { left, rows: this.rows, chosen, told: this.#told }
   }
 
   get chosen(): string | undefined {
@@ -145,7 +173,7 @@ export class Screen {
       this.#scroll.scrollToEnd()
     }
     this.#tui.terminal.setTitle(titleOf(room))
-    if (this.#scroll.isFollowingEnd && this.#page === undefined) this.run(() => room.markSeen())
+    if (this.#scroll.isFollowingEnd && this.#page === undefined && this.#looked) this.run(() => room.markSeen())
     this.#tui.requestRender()
   }
 
@@ -167,6 +195,10 @@ export class Screen {
     this.#tui.requestRender()
   }
 
+  get rows(): number {
+    return this.#tui.terminal.rows
+  }
+
   get page(): readonly string[] | undefined {
     return this.#page
   }
@@ -174,6 +206,11 @@ export class Screen {
   /** False once the terminal has said that it lost the focus. */
   get looked(): boolean {
     return this.#looked
+  }
+
+  #look(looked: boolean): void {
+    this.#looked = looked
+    if (looked) this.changed() // what came meanwhile is seen now
   }
 
   ring(bytes: string): void {
@@ -193,9 +230,10 @@ export class Screen {
     const target = this.chosen
     const { key } = room.current
     this.#mode = { kind: 'type' }
-    this.#clearing = true // it stays the draft until it is safe
+    this.#clearing = true
     this.#editor.setText('')
     this.#clearing = false
+    if (!/^\/[^/re]/.test(text)) doing.draft(text) // what was written stays the draft until it is safe
     this.run(async () => {
       try {
         await doing.line(text, target)
@@ -211,10 +249,6 @@ export class Screen {
   #onKey(data: string): boolean {
     const { doing, leave } = this.#options
     const is = (key: Parameters<typeof matchesKey>[1]): boolean => matchesKey(data, key)
-    if (data === '\u001b[I' || data === '\u001b[O') {
-      this.#looked = data.endsWith('I')
-      return true
-    }
     if (is('ctrl+c')) {
       leave()
       return true

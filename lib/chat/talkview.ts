@@ -6,6 +6,7 @@ import { type Component, getCapabilities, getImageDimensions, Image, ScrollView 
 import type { Clock } from '../base/clock.ts'
 import { dayLine, dayName, type Look, messageLines } from './lines.ts'
 import { hanging, lookOf } from './look.ts'
+import { pageLines } from './page.ts'
 import type { ChatMessage } from './message.ts'
 import type { Picture } from './pictures.ts'
 import type { Room } from './room.ts'
@@ -38,6 +39,8 @@ export interface TalkState {
   readonly chosen: string | undefined
   /** A page that is shown in place of the messages. */
   readonly page: readonly string[] | undefined
+  /** Lines of the screen. */
+  readonly rows: number
   run: (work: () => Promise<unknown>) => void
   redraw: () => void
 }
@@ -70,7 +73,7 @@ export class Talk implements Component {
     const { room, clock } = this.#options
     const { page } = this.#state
     const look = lookOf(width, this.#paint)
-    if (page !== undefined) return page.flatMap((line) => hanging(line, width))
+    if (page !== undefined) return pageLines(page, width, this.#state.rows)
     const lines: string[] = []
     this.#rows.clear()
     if (room.earlier > 0) lines.push(this.#paint('quiet', look.fit(`${room.earlier} earlier`, width)))
@@ -128,31 +131,35 @@ export class Talk implements Component {
   }
 }
 
+
 /** Bytes of a peer go on to the terminal's decoder only if they are the beginning of such a picture, of a sane size. */
 function isSound({ base64, type }: Picture): boolean {
   const size = getImageDimensions(base64, type)
   return size !== null && size.widthPx > 0 && size.heightPx > 0 && size.widthPx * size.heightPx <= PIXELS_MAX
 }
 
-export interface Ends {
+export interface Reached {
   top: () => void
   end: () => void
+  /** Some other place than before. */
+  place: () => void
 }
 
 /** The conversation, at its end unless somebody scrolls; tells when its top or its end is reached. */
 export class Scroll extends ScrollView {
-  readonly #reached: Ends
+  readonly #reached: Reached
 
-  constructor(talk: Component, reached: Ends) {
+  constructor(talk: Component, reached: Reached) {
     super(talk, { follow: 'end', primary: true, scrollbar: 'auto' })
     this.#reached = reached
   }
 
   override scrollBy(lines: number): number {
-    const moved = super.scrollBy(lines)
+    const rest = super.scrollBy(lines)
+    this.#reached.place()
     if (lines < 0 && this.scrollTop === 0) this.#reached.top()
     if (lines > 0 && this.isFollowingEnd) this.#reached.end()
-    return moved
+    return rest
   }
 
   override scrollToStart(): void {

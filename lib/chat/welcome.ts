@@ -82,8 +82,7 @@ export async function wordsPage(own: Uint8Array, contact: Contact, env: NodeJS.P
   const rows = theirs.map((word, at) => `  ${String(at + 1).padStart(2)}  ${word.padEnd(12)}  ${mine[at] ?? ''}`)
   const name = printable(contact.name)
   return [
-    `Read these to each other by telephone, ${name} those on the left and you those on the right.`,
-    '',
+    `By telephone ${name} reads the left ones, you the right ones:`, // all of them show in 16 lines
     `      ${name.slice(0, 12).padEnd(12)}  you`,
     ...rows,
     '',

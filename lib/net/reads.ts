@@ -2,8 +2,8 @@
 // KiB read ahead and no more, whatever it sends, and that what nobody looks at needs no memory at all; a friend gets a
 // few large buffers. It trusts nobody: who is what the floors above say.
 
-const BUFFER = 64 * 1024 // bytes read from the system at once
-const READ_AHEAD = 4 // buffers filled for a reader that is busy
+const BUFFER = 256 * 1024 // bytes read from the system at once
+const READ_AHEAD = 2 // buffers filled for a reader that is busy
 const STRANGER = 1024 // bytes read at once from somebody who has not shown who it is: more than a hello
 const STRANGER_AHEAD = 2 // such reads
 

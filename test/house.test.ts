@@ -34,6 +34,7 @@ const DOORS: [RegExp, RegExp][] = [
   [/^node:http$/, /^lib\/net\/igd\.ts$/], // to the own router alone
   [/^node:(?:dns|dns\/promises)$/, /^lib\/net\//],
   [/^node:child_process$/, /^lib\/(?:delivery\/(?:background|hooks?\w*|portmapping)|edge\/manual)\.ts$/],
+  [/^node:worker_threads$/, /^lib\/crypto\/hashthread\.ts$/],
   [/^node:v8$/, /^lib\/base\/garbage\.ts$/],
   [/^node:module$/, /^lib\/edge\/dispatch\.ts$/],
   [/^node:(?:tty)$/, /^lib\/edge\//],

@@ -6,7 +6,10 @@ import { readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
+import { hex } from '../lib/base/bytes.ts'
+import { HashThread } from '../lib/crypto/hashthread.ts'
 import { nodeSuite } from '../lib/crypto/suite-node.ts'
+import { ChunkStream } from '../lib/disk/chunkstream.ts'
 import { nodeFiles } from '../lib/disk/files.ts'
 import type { Home } from '../lib/disk/home.ts'
 import { LargeArrival } from '../lib/disk/largearrival.ts'
@@ -158,6 +161,40 @@ test('a chunk that changed on disk after its checkpoint is found, too, and only 
       assert.is(Buffer.compare(await readFile(`${path}/0`), message.bytes.subarray(message.head)), 0)
     })
   })
+})
+
+test('chunks of a very large body are hashed by a thread, to the same hashes, and written as they came', async () => {
+  for (const [size, threads] of [[127 * MIB, 0], [128 * MIB, 1]] as const) {
+    const made: HashThread[] = []
+    const hash = { ...nodeSuite, hashThread: () => made[made.push(new HashThread()) - 1] as HashThread }
+    const written: Uint8Array[] = []
+    const stream = new ChunkStream(hash, [], size, async (at, bytes) => {
+      assert.is(at, written.length * MIB)
+      written.push(Uint8Array.from(bytes))
+    })
+    const body = pattern(6 * MIB + 1000)
+    for (let at = 0; at < body.length; at += 65_280) {
+      const piece = body.subarray(at, at + 65_280)
+      if (!stream.takesNow(piece)) await stream.take(piece)
+    }
+    const chunks = Array.from({ length: 7 }, (_, i) => body.subarray(i * MIB, (i + 1) * MIB))
+    const sums = [...(await stream.hashes()), ...stream.tail()]
+    assert.equal(sums.map(hex), chunks.map((chunk) => hex(nodeSuite.hash(chunk))))
+    await stream.flush()
+    assert.ok(Buffer.concat(written).equals(body))
+    assert.is(made.length, threads)
+    await stream.close()
+  }
+})
+
+test('a thread that hashes answers what it was asked also when it ends', async () => {
+  const thread = new HashThread()
+  const room = thread.room(3 * MIB).fill(pattern(3 * MIB))
+  const parts = [0, 1, 2].map((i) => room.subarray(i * MIB, (i + 1) * MIB))
+  const asked = parts.map((part) => thread.hash(part))
+  thread.close()
+  asked.push(thread.hash(room))
+  assert.equal((await Promise.all(asked)).map(hex), [...parts, room].map((part) => hex(nodeSuite.hash(part))))
 })
 
 test.run()

@@ -17,6 +17,7 @@ import {
 import { isZero } from '../base/bytes.ts'
 import { Malformed } from '../base/fail.ts'
 import { type Random } from '../base/random.ts'
+import { HashThread } from './hashthread.ts'
 
 const CIPHER = 'chacha20-poly1305'
 const TAG = 16 // bytes; always given, or node would accept shorter tags
@@ -147,6 +148,10 @@ export const nodeSuite = {
 
   async hashApart(bytes: Uint8Array): Promise<Uint8Array> {
     return new Uint8Array(await webcrypto.subtle.digest('SHA-256', bytes))
+  },
+
+  hashThread(): HashThread {
+    return new HashThread()
   },
 
   hmac(key: Uint8Array, ...parts: Uint8Array[]): Uint8Array {

@@ -5,6 +5,7 @@
 import { compare, concat, fromHex } from '../base/bytes.ts'
 import { EX, Failure } from '../base/fail.ts'
 import { type Random } from '../base/random.ts'
+import type { HashThread } from './hashthread.ts'
 import { sha256 } from './sha256.ts'
 import { nodeSuite } from './suite-node.ts'
 
@@ -39,6 +40,8 @@ export interface Suite {
   hash(...parts: Uint8Array[]): Uint8Array
   /** The same of one array, which must not change meanwhile, in another thread: for 1 MiB and such. */
   hashApart?(bytes: Uint8Array): Promise<Uint8Array>
+  /** The same in a thread of its own, without a copy, for a body of many MiB. */
+  hashThread?(): HashThread
   /** HMAC (RFC 2104) of the parts, one after the other. */
   hmac(key: Uint8Array, ...parts: Uint8Array[]): Uint8Array
 }
@@ -85,7 +88,7 @@ export async function loadSuite(env: Record<string, string | undefined>): Promis
  * The hash of the back end that loadSuite() would use, for whoever needs no more: SHA-256 works wherever node does, so
  * nothing is tried first, and for a few hundred bytes node:crypto is not loaded. Throws as loadSuite does.
  */
-export async function loadHash(env: Record<string, string | undefined>): Promise<Pick<Suite, 'hash' | 'hashApart'>> {
+export async function loadHash(env: Record<string, string | undefined>): Promise<Pick<Suite, 'hash' | 'hashApart' | 'hashThread'>> {
   return (env['P2P_CRYPTO'] ?? '') === '' ? { ...nodeSuite, hash: sha256 } : loadSuite(env)
 }
 

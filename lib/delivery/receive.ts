@@ -145,8 +145,8 @@ export class Receiving {
     return true
   }
 
-  /** False: out of turn. Resolves when the bytes are taken. */
-  async data(id: string, offset: number, bytes: Uint8Array): Promise<boolean> {
+  /** False: out of turn. A promise, which resolves when the bytes are taken, if that takes time. */
+  data(id: string, offset: number, bytes: Uint8Array): boolean | Promise<boolean> {
     if (!this.#offered.has(id) && !this.#answered.has(id)) return false
     this.pads++
     const incoming = this.#open.get(id)
@@ -155,10 +155,21 @@ export class Receiving {
     if (arrival.full) return false // it is being committed: nothing may touch it any more
     if (offset !== arrival.offset) return incoming.stale
     incoming.stale = false
+    if (!arrival.takesNow(bytes)) return this.#store(incoming, bytes)
+    this.#took(arrival, bytes.length)
+    return true
+  }
+
+  #took(arrival: Arrival, size: number): void {
+    this.moved += size
+    if (arrival.size > SMALL) this.#progress?.(arrival.id, arrival.offset, arrival.size)
+  }
+
+  async #store(incoming: Incoming, bytes: Uint8Array): Promise<true> {
+    const { arrival } = incoming
     try {
       await this.#onDisk(arrival.write(bytes))
-      this.moved += bytes.length
-      if (arrival.size > SMALL) this.#progress?.(id, arrival.offset, arrival.size)
+      this.#took(arrival, bytes.length)
       if (arrival.full) await this.#complete(incoming)
     } catch (error) {
       await this.#reject(incoming, error)

@@ -78,6 +78,14 @@ export abstract class Arrival {
     return this.home.at('part', this.key, `${this.id}.${this.tag}`)
   }
 
+  /**
+   * Takes the next bytes of the envelope if they only go into memory and are not the last; false: nothing was done, and
+   * write() is to be called. Most bytes of a large body, without the cost of a promise.
+   */
+  takesNow(_bytes: Uint8Array): boolean {
+    return false
+  }
+
   /** The next bytes of the envelope. Throws Malformed if they cannot belong to this id, sender and receiver. */
   async write(bytes: Uint8Array): Promise<void> {
     if (bytes.length > this.size - this.offset) throw new Malformed('more bytes than offered')

@@ -7,25 +7,33 @@ import { CHUNK, type Hash } from '../wire/envelope.ts'
 /** Chunks under way at once. */
 const UNDER_WAY = 4
 
+/** From so many bytes on a thread that only hashes saves more than it costs. */
+const THREAD_FROM = 128 * CHUNK
+
 export class ChunkStream {
   readonly #hash: Hash
+  readonly #thread: ReturnType<NonNullable<Hash['hashThread']>> | undefined
   readonly #write: (position: number, bytes: Uint8Array) => Promise<void>
   /** Hashes of whole chunks; the last ones may still be missing. */
   readonly #hashes: Uint8Array[]
   /** Whole chunks taken in. */
   #count: number
   /** The chunk that comes in, and how much of it is here. */
-  #chunk: Uint8Array = new Uint8Array(0)
+  #chunk: Buffer = Buffer.alloc(0)
   #fill = 0
-  readonly #free: Uint8Array[] = []
+  readonly #free: Buffer[] = []
   #underWay = 0
   #writing: Promise<void> = Promise.resolve()
   #working: Promise<unknown> = Promise.resolve()
   #wake: (() => void)[] = []
 
-  /** Goes on behind chunks whose hashes are known. `write` puts bytes of the body to their place. */
-  constructor(hash: Hash, known: Uint8Array[], write: (position: number, bytes: Uint8Array) => Promise<void>) {
+  /**
+   * Goes on behind chunks whose hashes are known, to a body of about `size` bytes. `write` puts bytes of it to their
+   * place. To be closed.
+   */
+  constructor(hash: Hash, known: Uint8Array[], size: number, write: (position: number, bytes: Uint8Array) => Promise<void>) {
     this.#hash = hash
+    if (size - known.length * CHUNK >= THREAD_FROM) this.#thread = hash.hashThread?.()
     this.#hashes = [...known]
     this.#count = known.length
     this.#write = write
@@ -36,18 +44,30 @@ export class ChunkStream {
     return this.#count * CHUNK
   }
 
+  /** Takes in the next bytes, copying them, if no chunk becomes whole by them; false: take() is to be called. */
+  takesNow(bytes: Uint8Array): boolean {
+    if (this.#chunk.length === 0 || this.#fill + bytes.length >= CHUNK) return false
+    this.#put(bytes)
+    return true
+  }
+
   /** Takes in the next bytes, copying them. `stored`: they are on disk already. Rejects if an earlier write failed. */
   async take(bytes: Uint8Array, stored = false): Promise<void> {
     for (let rest = bytes; rest.length > 0; ) {
-      if (this.#chunk.length === 0) this.#chunk = this.#free.pop() ?? Buffer.allocUnsafeSlow(CHUNK)
+      if (this.#chunk.length === 0) this.#chunk = this.#free.pop() ?? this.#thread?.room(CHUNK) ?? Buffer.allocUnsafeSlow(CHUNK)
       const piece = rest.subarray(0, CHUNK - this.#fill)
-      this.#chunk.set(piece, this.#fill)
-      this.#fill += piece.length
+      this.#put(piece)
       rest = rest.subarray(piece.length)
       if (this.#fill < CHUNK) continue
       if (this.#underWay >= UNDER_WAY) await this.#room()
       this.#handOn(stored)
     }
+  }
+
+  /** fill(), since set() is slow where two threads see the memory. */
+  #put(piece: Uint8Array): void {
+    this.#chunk.fill(piece, this.#fill, this.#fill + piece.length)
+    this.#fill += piece.length
   }
 
   async #room(): Promise<void> {
@@ -57,10 +77,11 @@ export class ChunkStream {
   #handOn(stored: boolean): void {
     const chunk = this.#chunk
     const index = this.#count++
-    this.#chunk = new Uint8Array(0)
+    this.#chunk = Buffer.alloc(0)
     this.#fill = 0
     this.#underWay++
-    const hashing = this.#hash.hashApart?.(chunk) ?? Promise.resolve(this.#hash.hash(chunk))
+    const apart = this.#thread?.hash(chunk) ?? this.#hash.hashApart?.(chunk)
+    const hashing = apart ?? Promise.resolve(this.#hash.hash(chunk))
     const done = Promise.all([hashing, stored ? undefined : this.#writeAfter(index * CHUNK, chunk)]).then(([hash]) => {
       this.#hashes[index] = hash
       this.#underWay--
@@ -94,8 +115,9 @@ export class ChunkStream {
     return this.#fill === 0 ? [] : [this.#hash.hash(this.#chunk.subarray(0, this.#fill))]
   }
 
-  /** Resolves when nothing is under way, whatever became of it. */
-  async settled(): Promise<void> {
+  /** Resolves when nothing is under way, whatever became of it. Twice is fine. */
+  async close(): Promise<void> {
     await Promise.allSettled([this.#working, this.#writing])
+    this.#thread?.close()
   }
 }

@@ -121,6 +121,12 @@ export class LargeArrival extends Arrival {
     }
   }
 
+  override takesNow(bytes: Uint8Array): boolean {
+    const now = this.head !== undefined && bytes.length < this.size - this.offset && this.#stream.takesNow(bytes)
+    if (now) this.offset += bytes.length
+    return now
+  }
+
   protected override async take(bytes: Uint8Array): Promise<void> {
     await this.#orBroken(this.#stream.take(bytes))
     if (this.#stream.size - this.#begun >= CHECKPOINT) await this.#orBroken(this.#beginCheckpoint())
@@ -136,7 +142,7 @@ export class LargeArrival extends Arrival {
   }
 
   #streamBehind(hashes: Uint8Array[]): ChunkStream {
-    return new ChunkStream(this.hash, hashes, (at, bytes) => this.#writeAt(this.head as Head, at, bytes))
+    return new ChunkStream(this.hash, hashes, this.size, (at, bytes) => this.#writeAt(this.head as Head, at, bytes))
   }
 
   async #writeAt(head: Head, position: number, bytes: Uint8Array): Promise<void> {
@@ -210,6 +216,7 @@ export class LargeArrival extends Arrival {
     const first = await this.#firstWrong(head)
     if (first === undefined) return 'bad'
     await this.#cut(head, first * CHUNK)
+    await this.#stream.close()
     this.#stream = this.#streamBehind(await this.#hashes(first))
     this.#checked = first
     this.#doubtful = undefined
@@ -289,7 +296,7 @@ export class LargeArrival extends Arrival {
   }
 
   async #close(): Promise<void> {
-    await this.#stream.settled() // it may be about to open another file
+    await this.#stream.close() // it may be about to open another file
     await this.#checkpoint.catch(() => undefined)
     const open = [...this.#files.values()]
     this.#files.clear()

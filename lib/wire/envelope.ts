@@ -41,7 +41,7 @@ const ID = /^[0-9a-f]{64}$/
 export const OCTETS = 'application/octet-stream'
 
 /** The one function of a Suite that this file needs. */
-export type Hash = Pick<Suite, 'hash' | 'hashApart'>
+export type Hash = Pick<Suite, 'hash' | 'hashApart' | 'hashThread'>
 
 /** One piece of the body. `type` is what the sender claims: see mediaType(). */
 export interface Part {

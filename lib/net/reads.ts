@@ -4,6 +4,7 @@
 
 const BUFFER = 256 * 1024 // bytes read from the system at once
 const READ_AHEAD = 2 // buffers filled for a reader that is busy
+const KEPT = 4 // buffers that are read into again: one that is read, one that is filled, and these
 const STRANGER = 1024 // bytes read at once from somebody who has not shown who it is: more than a hello
 const STRANGER_AHEAD = 2 // such reads
 
@@ -79,7 +80,7 @@ export class Reads {
 
   #recycle(): void {
     const buffer = this.#taken?.buffer
-    if (buffer?.byteLength !== BUFFER || buffer === abyss?.buffer || this.#free.length >= READ_AHEAD) return
+    if (buffer?.byteLength !== BUFFER || buffer === abyss?.buffer || this.#free.length >= KEPT) return
     this.#free.push(Buffer.from(buffer))
   }
 }

@@ -208,8 +208,7 @@ export function intoBuffers(accepted: Socket, reads: Reads): Socket {
   const bare = accepted as Socket & { _handle?: object | null }
   const { _handle: handle } = bare
   if (handle === undefined || handle === null) return throughNode(accepted, reads)
-  bare._handle = null
-  accepted.destroy()
+  bare._handle = null // nothing else of it needs an end, which would be a tenth of what a stranger costs
   const options = { handle, allowHalfOpen: true, pauseOnCreate: true, onread: reads.options }
   return new Socket(options)
 }

@@ -32,7 +32,7 @@ const KEYS = [
   '  r, e                reply, put an emoji on it',
   '  s, o                save its files, open its picture',
   '  c, d                an own one: change it, take it back',
-  '  Esc                 leave it',
+  '  Esc                 leave it; the latest message',
   '  F1                  this page',
   '  Ctrl-Z              sleep until fg',
   '  Ctrl-C              leave, or Ctrl-D where nothing is typed',
@@ -77,9 +77,19 @@ async function chat(call: Call): Promise<void> {
       if (isQuiet(settings, home.clock.now())) return
       screen?.ring(ringing(settings, person.name, message))
       const notice = onDesktop(settings, person.name, message)
-      if (notice !== undefined) void import('../lib/delivery/hookdesktop.ts').then(({ notifyDesktop }) => notifyDesktop(notice))
+      if (notice !== undefined) void onTheDesktop(notice)
     },
     told: (text) => show.tell(text),
+  }
+  /** Where that fails the bell rings, which is said once. */
+  let failed = false
+  const onTheDesktop = async (notice: string): Promise<void> => {
+    const { notifyDesktop } = await import('../lib/delivery/hookdesktop.ts')
+    const trouble = await notifyDesktop(home.clock, notice)
+    if (trouble === undefined) return
+    screen?.ring('\u0007')
+    if (!failed) show.tell(`no notice on the desktop: ${trouble}`)
+    failed = true
   }
   room = await Room.open(options, call.args[0])
   const doing = new Doing({
@@ -91,8 +101,7 @@ async function chat(call: Call): Promise<void> {
     openPicture: async (message) => {
       const { openOnDesktop } = await import('../lib/delivery/hookdesktop.ts')
       const path = await picturePath(home, room, message, tmpdir())
-      openOnDesktop(path)
-      return path
+      return { path, trouble: await openOnDesktop(home.clock, path) }
     },
     welcome: {
       token: async () => (await first()).tokenPage(room.self.tokenText, full),

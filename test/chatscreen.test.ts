@@ -236,6 +236,8 @@ if (TMUX) {
         await pause(50)
       }
       await b.see(/line 1 of it/)
+      b.press('Escape')
+      await b.see(/line 230 of it/)
       b.type('/search line 77')
       b.press('Enter')
       await b.see(/154 {2}.*alice: line 77 of it/)
@@ -342,8 +344,8 @@ if (TMUX) {
       chmodSync(recorder, 0o755)
       const noticed = (): string => (existsSync(`${recorder}.args`) ? readFileSync(`${recorder}.args`, 'utf8') : '')
       const hour = (from: number): string => `${String(new Date(Date.now() + from * 3_600_000).getHours()).padStart(2, '0')}:00`
-      const during = async (quiet: string): Promise<Shown & { rings: () => string[] }> => {
-        const notify = `[notify]\nby = "bell osc9 desktop"\nquiet = "${quiet}"\n[contact.bob]\nnotify = "bell"\n`
+      const during = async (quiet: string | undefined): Promise<Shown & { rings: () => string[] }> => {
+        const notify = quiet === undefined ? '[notify]\nby = "desktop"\n' : `[notify]\nby = "bell osc9 desktop"\nquiet = "${quiet}"\n[contact.bob]\nnotify = "bell"\n`
         writeFileSync(alice.at('config.toml'), notify, { mode: 0o600 })
         const env = { P2P_HOME: alice.path, ...alice.env, PATH: `${dirname(recorder)}:${process.env['PATH']}` }
         const screen = await watched(stage, 'bob', env, 'F1 help')
@@ -370,6 +372,13 @@ if (TMUX) {
       loud.type('\u001b[I')
       await until('it is seen', async () => (await unseen()) === 0)
       await loud.leave()
+      // Where the desktop shows nothing, as over ssh, the bell rings instead.
+      writeFileSync(recorder, '#!/bin/sh\nexit 1\n')
+      const bare = await during(undefined)
+      await carol.send('alice', ['-m', 'psst'])
+      await told(bare, /no notice on the desktop: notify-send finds no desktop/)
+      assert.equal(bare.rings(), ['\u0007'])
+      await bare.leave()
       const quiet = await during(`${hour(-2)}-${hour(2)}`)
       for (const words of ['one', 'two']) await carol.send('alice', ['-m', words]) // the second after all that the first does
       await told(quiet, /carol wrote[^]*carol wrote/)

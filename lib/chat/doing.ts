@@ -44,8 +44,8 @@ export interface DoingOptions {
   /** `:name:` for emoji. */
   emojify: (text: string) => Promise<string>
   welcome: Welcome
-  /** Shows the first picture of a message; the file that it is in now. */
-  openPicture: (message: ChatMessage) => Promise<string>
+  /** Shows the first picture of a message; the file that it is in now, and why it is not shown, if it is not. */
+  openPicture: (message: ChatMessage) => Promise<{ path: string; trouble: string | undefined }>
   /** Keys, if there are any. */
   keys: readonly string[]
 }
@@ -167,8 +167,8 @@ export class Doing {
         return surface.tell(`saved: ${paths.join('  ')}`)
       }
       case 'open': {
-        const path = await this.#options.openPicture(await pick(({ files }) => files.some(({ type }) => type.startsWith('image/'))))
-        return surface.tell(`shown: ${path}`)
+        const { path, trouble } = await this.#options.openPicture(await pick(({ files }) => files.some(({ type }) => type.startsWith('image/'))))
+        return surface.tell(trouble === undefined ? `shown: ${path}` : `not shown, ${trouble}: ${path}`)
       }
       case 'search':
         return surface.show(this.#found(order.rest, await room.search(order.rest)))

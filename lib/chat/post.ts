@@ -28,6 +28,8 @@ export class Post {
   /** The own copy of a message may say something new. */
   readonly #copied: (copy: Named) => Promise<void>
   #sender: Promise<Sender> | undefined
+  /** Contacts of whom it was told that they are not there. */
+  readonly #away = new Set<string>()
   readonly #transfers = new Map<string, Transfer>()
 
   constructor(options: PostOptions, people: People, copied: (copy: Named) => Promise<void>) {
@@ -51,7 +53,9 @@ export class Post {
   }
 
   async #outcome({ type, contact, queued, text = '' }: Outcome): Promise<void> {
-    if (type === 'deferred') this.#options.told(`${contact.name} is not there: it waits here until both are (${text})`)
+    if (type === 'deferred' && !this.#away.has(contact.key)) this.#options.told(`${contact.name} is not there: it waits here until both are (${text})`)
+    if (type === 'deferred') this.#away.add(contact.key)
+    if (type === 'delivered') this.#away.delete(contact.key)
     if (type === 'refused') this.#options.told(`${contact.name} did not take it: ${text}`)
     await this.#copied(queued)
   }

@@ -2,7 +2,7 @@
 // what there is comes from the Room, and what a typed line does from the Doing. The terminal library is loaded with
 // this file and nothing else of the program.
 
-import { Editor, HStack, matchesKey, MouseRegion, ProcessTerminal, TuiAltScreen, VStack } from '@earendil-works/pi-tui'
+import { Editor, HStack, matchesKey, MouseRegion, VStack } from '@earendil-works/pi-tui'
 
 import { printable } from '../base/text.ts'
 import type { Doing } from './doing.ts'
@@ -12,13 +12,9 @@ import { painter } from './look.ts'
 import { needsAll, pageLines } from './page.ts'
 import { Reaching } from './reaching.ts'
 import { Scroll, Talk, type TalkOptions } from './talkview.ts'
+import { Keys, Terminal } from './window.ts'
 
 const TOLD_MS = 8000
-/** The terminal tells when it is looked at and when not (xterm's mode 1004). */
-const FOCUS_ON = '\u001b[?1004h'
-const FOCUS_OFF = '\u001b[?1004l'
-const LOOKED_AT = '\u001b[I'
-const LEFT = '\u001b[O'
 
 export interface ScreenOptions extends TalkOptions {
   doing: Doing
@@ -32,32 +28,6 @@ export interface ScreenOptions extends TalkOptions {
 
 /** What the keys do now. */
 type Mode = { readonly kind: 'type' } | { readonly kind: 'choose'; readonly id: string }
-
-/** Where keys come from; the library keeps to itself whether somebody looks. */
-class Keys extends ProcessTerminal {
-  readonly #looked: (looked: boolean) => void
-
-  constructor(looked: (looked: boolean) => void) {
-    super()
-    this.#looked = looked
-  }
-
-  override start(onInput: (data: string) => void, onResize: () => void): void {
-    super.start((data) => {
-      if (data === LOOKED_AT || data === LEFT) this.#looked(data === LOOKED_AT)
-      onInput(data)
-    }, onResize)
-  }
-}
-
-/** The screen of the library; nothing is drawn before it is ready. */
-class Terminal extends TuiAltScreen {
-  ready = false
-
-  override requestRender(force?: boolean): void {
-    if (this.ready) super.requestRender(force)
-  }
-}
 
 export class Screen {
   readonly #options: ScreenOptions
@@ -135,7 +105,6 @@ export class Screen {
   async start(): Promise<void> {
     this.#tui.ready = false
     this.#tui.start()
-    this.#tui.terminal.write(FOCUS_ON)
     this.#tui.setFocus(this.#editor)
     this.#tui.setSuspendSignalHandler(undefined)
     this.changed()
@@ -147,7 +116,6 @@ export class Screen {
   /** Gives the terminal back as it was. */
   async stop(): Promise<void> {
     this.#stopTold()
-    this.#tui.terminal.write(FOCUS_OFF)
     await this.#tui.terminal.drainInput(200, 20)
     this.#tui.stop({ preserveScreen: true })
   }
@@ -280,6 +248,10 @@ export class Screen {
     }
     const empty = text === ''
     if (empty && is('up')) return this.#choose(-1)
+    if (empty && is('escape') && !this.#scroll.isFollowingEnd) {
+      this.run(() => this.#toLatest())
+      return true
+    }
     if (empty && is('ctrl+d')) {
       leave()
       return true
@@ -349,7 +321,6 @@ export class Screen {
   }
 
   #suspend(): void {
-    this.#tui.terminal.write(FOCUS_OFF)
     this.#tui.stop({ preserveScreen: true })
     process.once('SIGCONT', () => this.run(() => this.start()))
     process.kill(process.pid, 'SIGTSTP')

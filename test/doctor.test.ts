@@ -25,6 +25,13 @@ import type { Link } from '../lib/net/link.ts'
 import { type Peer, Stage } from './peer.ts'
 import { records } from './records.ts'
 
+/** Noted and written down; what a person is told of it. */
+async function noted(...meeting: Parameters<typeof noteMeeting>): Promise<string[]> {
+  const { news, written } = await noteMeeting(...meeting)
+  await written
+  return news
+}
+
 async function checks(peer: Peer, doors = realDoors): Promise<Check[]> {
   const found: Check[] = []
   for await (const check of examine({ flag: peer.path, env: {} }, doors)) found.push(check)
@@ -270,7 +277,7 @@ test('copies take turns when one comes back after another; a home that moves or 
       rmSync(alice.at('hello', `${bob.key}.met`), { force: true })
       let news: string[] = []
       for (const instance of instances) {
-        news = await noteMeeting(alice.home, { key: bob.key, name: 'bob' }, link, 10n, { instance, copies: false })
+        news = await noted(alice.home, { key: bob.key, name: 'bob' }, link, 10n, { instance, copies: false })
       }
       assert.equal(news, (await takeTurns(alice.home, bob.key)) ? ['two copies of the home of bob are in use at once'] : [])
       return news.length > 0
@@ -286,9 +293,9 @@ test('copies take turns when one comes back after another; a home that moves or 
     const days = Array.from({ length: 12 }, (_, i) => `${two}${String(i).padStart(8, '0')}`)
     assert.ok(await meet(`${one}${a}`, ...days, `${one}${a}`), 'one of them seldom')
     await meet(`${one}${a}`, `${two}${b}`, `${one}${a}`)
-    const again = await noteMeeting(alice.home, { key: bob.key, name: 'bob' }, link, 10n, { instance: `${two}${b}`, copies: true })
+    const again = await noted(alice.home, { key: bob.key, name: 'bob' }, link, 10n, { instance: `${two}${b}`, copies: true })
     assert.equal(again, ['bob has met two copies of this home in turns'], 'what was told is not told again')
-    await noteMeeting(alice.home, { key: bob.key, name: 'bob' }, link, 10n, { instance: `${two}${b}`, copies: false })
+    await noted(alice.home, { key: bob.key, name: 'bob' }, link, 10n, { instance: `${two}${b}`, copies: false })
     assert.is((await readMeeting(alice.home, bob.key))?.told, undefined, 'until the contact says so no more')
   })
 })
@@ -339,7 +346,7 @@ test('what a caller tells: from where it came, a newer token, another home', asy
     const link = (ip: string, hello: object, initiator = false): Link =>
       ({ initiator, age: 5000, remote: { ip, port: 4242 }, hello: { seqHeld: 0n, ts: 0n, clock: 0n, ...hello } }) as unknown as Link
     const note = async (made: Link, instance = 'aa'): Promise<Meeting | undefined> => {
-      await noteMeeting(home, { key: bob.key, name: 'bob' }, made, 10n, { instance, copies: false })
+      await noted(home, { key: bob.key, name: 'bob' }, made, 10n, { instance, copies: false })
       return readMeeting(home, bob.key)
     }
     for (const ip of ['127.0.0.1', '192.168.7.7', '10.0.0.1', 'fe80::1', '100.64.0.9', '::1']) {
@@ -357,7 +364,7 @@ test('what a caller tells: from where it came, a newer token, another home', asy
     assert.is((await note(link('127.0.0.1', { seqHeld: 11n })))?.newerToken, '11')
     assert.is((await note(link('127.0.0.1', {}, true)))?.newerToken, '11', 'kept until the own token is newer')
     const greeting = { instance: 'aa', copies: false }
-    await noteMeeting(home, { key: bob.key, name: 'bob' }, link('127.0.0.1', {}), 12n, greeting)
+    await noted(home, { key: bob.key, name: 'bob' }, link('127.0.0.1', {}), 12n, greeting)
     assert.is((await readMeeting(home, bob.key))?.newerToken, undefined)
     for (const instance of ['bb', 'bb', 'aa', 'cc', 'dd']) await note(link('127.0.0.1', {}), instance)
     assert.equal((await readMeeting(home, bob.key))?.instances, ['0102030405060708', 'aa', 'bb', 'aa', 'cc', 'dd'])

@@ -24,14 +24,24 @@ export interface Greeting {
   copies: boolean
 }
 
-/** Notes a session with a contact; `ownSeq` is the number of the own token. Returns what a person should know of it. */
+/** What a session tells at its beginning. */
+export interface Noted {
+  /** What a person should know of it. */
+  news: string[]
+  /** Whether two copies of the contact's home take turns: what SETTINGS tell it. */
+  takesTurns: boolean
+  /** Resolves when it is written down; rejects if it cannot be. */
+  written: Promise<void>
+}
+
+/** Notes a session with a contact; `ownSeq` is the number of the own token. One at a time for each contact. */
 export async function noteMeeting(
   home: Home,
   { key, name }: Pick<Contact, 'key' | 'name'>,
   link: Link,
   ownSeq: bigint,
   { instance, copies }: Greeting,
-): Promise<string[]> {
+): Promise<Noted> {
   const held = await readMeeting(home, key)
   const now = home.clock.now()
   const { ip: host, port } = link.remote
@@ -52,11 +62,11 @@ export async function noteMeeting(
     ...(copies && { told: now }),
     ...(link.found && { found: true }),
   }
-  await writeMeeting(home, key, meeting)
+  const written = writeMeeting(home, key, meeting)
   const news: string[] = []
   if (turns === now && !isRecent(held?.turns, now)) news.push(`two copies of the home of ${name} are in use at once`)
   if (copies && !isRecent(held?.told, now)) news.push(`${name} has met two copies of this home in turns`)
-  return news
+  return { news, takesTurns: isRecent(turns, now), written }
 }
 
 /** Whether two copies of the home of the contact `key` take turns: what SETTINGS tell both of them. */

@@ -124,6 +124,12 @@ export class Offering {
     return this.#saidAll && !this.#rescan && !this.busy
   }
 
+  /** The other side is to do nothing more for this one: all is said, and what it has acknowledged is settled here. */
+  get needless(): boolean {
+    const inHand = this.#filling !== undefined || this.#sending !== undefined || this.#refusing.size > 0
+    return this.#saidAll && !this.#rescan && this.#open.size === 0 && !inHand
+  }
+
   /** Something is offered, being sent, or being settled. */
   get busy(): boolean {
     return this.#open.size > 0 || this.#filling !== undefined || this.sending

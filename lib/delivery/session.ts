@@ -370,7 +370,8 @@ export class Session {
       this.#settled.clear()
     }
     const inHand = offering.sending || receiving?.inFlight === true
-    if (this.#stopping ? inHand : !(this.#options.oneShot && nothingLeft)) return
+    const over = nothingLeft || (receiving === undefined && offering.needless) // who only sends settles without a link
+    if (this.#stopping ? inHand : !(this.#options.oneShot && over)) return
     this.#end ??= this.link.worn ? 'worn' : 'done'
     this.#say({ type: 'bye', code: this.#end === 'worn' ? BYE.RENEW : BYE.DONE })
     this.link.close()

@@ -78,7 +78,8 @@ export class Station {
   readonly #news: NewsDesk
   readonly #reach: Reach
   readonly #door: Door
-  readonly #noting = new Set<Promise<void>>()
+  /** Notes of meetings that are being made, by KEY. */
+  readonly #noting = new Map<string, Promise<void>>()
 
   private constructor(
     home: Home,
@@ -147,7 +148,7 @@ export class Station {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#news.close(), this.postmaster.idle(), ...this.#noting])
+    await Promise.all([this.#news.close(), this.postmaster.idle(), ...this.#noting.values()])
     await (await this.#inbox)?.close()
   }
 
@@ -251,6 +252,7 @@ export class Station {
     const now = (): Contact => this.#keyring.byKey(contact.key) ?? contact
     this.postmaster.introduce(now())
     const far = new Thinner(this.home.clock, (transfer) => events.progress?.(transfer, now()))
+    let turns: boolean | undefined // what the meeting that is being noted says of it
     return new Session({
       home: this.home,
       instance: this.#instance,
@@ -276,8 +278,8 @@ export class Station {
         progress: (id, done, size) => far.note({ id, key: contact.key, direction: 'out', done, size }),
         arriving: (id, done, size) => far.note({ id, key: contact.key, direction: 'in', done, size }),
         learned: (news) => this.#news.learn(contact, { ...news, link }),
-        met: (greeting) => this.#note(now(), link, greeting),
-        takesTurns: () => takeTurns(this.home, contact.key),
+        met: async (greeting) => void (turns = await this.#note(now(), link, greeting)),
+        takesTurns: async () => turns ?? takeTurns(this.home, contact.key),
       },
     })
   }
@@ -287,16 +289,23 @@ export class Station {
     return new Passing({ suite: this.suite, link, keyring: () => this.#keyring, now: () => this.home.clock.now(), take })
   }
 
-  /** For doctor; a note that cannot be written is nobody's trouble. */
-  #note(contact: Contact, link: Link, greeting: Greeting): Promise<void> {
-    const { seq } = this.#keyring.self.token
-    const noted = noteMeeting(this.home, contact, link, seq, greeting).then(
-      (news) => news.forEach((text) => this.#events.noticed?.(text, contact)),
-      () => undefined,
-    )
-    this.#noting.add(noted)
-    void noted.then(() => this.#noting.delete(noted))
-    return noted
+  /**
+   * For doctor; a note that cannot be written is nobody's trouble. Resolves when it is known what the note says, with
+   * whether two copies of the contact's home take turns.
+   */
+  async #note(contact: Contact, link: Link, greeting: Greeting): Promise<boolean | undefined> {
+    const { key } = contact
+    await this.#noting.get(key)
+    const noting = noteMeeting(this.home, contact, link, this.#keyring.self.token.seq, greeting)
+    const told = noting.then(async ({ news, written }) => {
+      await written
+      for (const text of news) this.#events.noticed?.(text, contact)
+    })
+    const over: Promise<void> = told.catch(() => undefined).then(() => {
+      if (this.#noting.get(key) === over) this.#noting.delete(key)
+    })
+    this.#noting.set(key, over)
+    return noting.then(({ takesTurns }) => takesTurns, () => undefined)
   }
 
   /** See Door.contactOf. */

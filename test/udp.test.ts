@@ -1,5 +1,6 @@
 // The UDP port: hellos, answers, silence, retransmission, moving, in memory and on a virtual clock.
 
+import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
@@ -7,6 +8,7 @@ import { hex } from '../lib/base/bytes.ts'
 import { systemRandom } from '../lib/base/random.ts'
 import { loadSuite } from '../lib/crypto/suite.ts'
 import { type Responder } from '../lib/net/answer.ts'
+import { Gathered } from '../lib/net/gathered.ts'
 import type { GreetOptions } from '../lib/net/greeting.ts'
 import { Guard } from '../lib/net/guard.ts'
 import { type Link } from '../lib/net/link.ts'
@@ -448,6 +450,42 @@ test('a port with a link that does not end closes all the same', async () => {
   await closing
   assert.is(await far.receive().then((frame) => frame?.type), 'ping')
   assert.is(await far.receive(), undefined)
+})
+
+test('packets of several connections are gathered in memory that they share one after the other, and stay what they were', () => {
+  const step = fc.record({
+    which: fc.nat(2),
+    push: fc.oneof(fc.nat({ max: 1400 }), fc.nat({ max: 90_000 })),
+    takes: fc.nat(4),
+    back: fc.nat({ max: 70_000 }),
+  })
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 20, maxLength: 120 }), (steps) => {
+      const all = [0, 1, 2].map(() => ({ gathered: new Gathered(), in: 0, out: 0, held: new Uint8Array(0) }))
+      const right = ({ held, out }: (typeof all)[number]): boolean => held.every((byte, i) => byte === (out - held.length + i) % 251)
+      for (const { which, push, takes, back } of steps) {
+        const one = all[which] as (typeof all)[number]
+        one.gathered.push(Uint8Array.from({ length: push }, (_, i) => (one.in + i) % 251))
+        one.in += push
+        for (let turn = 0; turn < takes; turn++) {
+          assert.ok(right(one)) // until the next is taken
+          const taken = one.gathered.take()
+          if (taken === undefined) {
+            assert.is(one.out, one.in)
+            break
+          }
+          one.held = taken
+          one.out += taken.length
+          assert.ok(all.every(right))
+          if (turn > 0 || back >= taken.length) continue
+          one.gathered.putBack(taken.subarray(taken.length - back))
+          one.held = taken.subarray(0, taken.length - back)
+          one.out -= back
+        }
+      }
+    }),
+    { numRuns: 60 },
+  )
 })
 
 test.run()

@@ -4,6 +4,7 @@
 
 import { Lost, type ByteStream, type Endpoint } from './stream.ts'
 import type { Pipe } from './datagram.ts'
+import { Gathered } from './gathered.ts'
 
 /** Bytes each side may send at first, and at most has under way: 400 Mbit/s at 80 ms. */
 export const WINDOW = 4 * 1024 * 1024
@@ -12,7 +13,6 @@ const GRANT_MIN = WINDOW / 4 // used up before more is granted
 const HEADER = 4
 const CREDIT = 0x8000_0000
 const RECORD_MAX = 1 << 20 // bytes of a data record this side makes
-const CHUNKS_MAX = 32_768 // kept for our reader: an honest side fills its window with half as many
 
 export class UdpStream implements ByteStream {
   readonly carrier = 'udp'
@@ -23,7 +23,7 @@ export class UdpStream implements ByteStream {
   #redirecting = Promise.resolve()
   #displaced = false
 
-  #chunks: Uint8Array[] = []
+  readonly #gathered = new Gathered()
   #buffered = 0
   #granted = WINDOW // what the other side may still send
   #used = 0 // read by our reader since the last grant
@@ -31,6 +31,7 @@ export class UdpStream implements ByteStream {
   #ending = false // we have said ours
   #lost: Lost | undefined
   #reader: (() => void) | undefined
+  #waking = false
 
   #allowed = WINDOW // what we may still send
   #full = false
@@ -96,7 +97,7 @@ export class UdpStream implements ByteStream {
         const part = bytes.subarray(at, at + this.#record)
         this.#record -= part.length
         at += part.length
-        this.#chunks.push(part)
+        this.#gathered.push(part)
         this.#buffered += part.length
         continue
       }
@@ -107,8 +108,7 @@ export class UdpStream implements ByteStream {
       if (value >= CREDIT) this.#credit(value - CREDIT)
       else this.#begin(value)
     }
-    if (this.#chunks.length > CHUNKS_MAX) this.#cut()
-    if (this.#buffered > 0) this.#wakeReader()
+    if (this.#buffered > 0) this.#wakeSoon()
   }
 
   #begin(size: number): void {
@@ -139,6 +139,16 @@ export class UdpStream implements ByteStream {
     this.#wakeWriters()
   }
 
+  /** Once for all packets that the system has: a reader that is woken for each of them costs as much as the packets do. */
+  #wakeSoon(): void {
+    if (this.#waking) return
+    this.#waking = true
+    setImmediate(() => {
+      this.#waking = false
+      this.#wakeReader()
+    })
+  }
+
   #wakeReader(): void {
     this.#reader?.()
     this.#reader = undefined
@@ -159,7 +169,7 @@ export class UdpStream implements ByteStream {
   }
 
   take(): Uint8Array | undefined {
-    const chunk = this.#chunks.shift()
+    const chunk = this.#gathered.take()
     if (chunk === undefined) return undefined
     this.#buffered -= chunk.length
     this.#used += chunk.length
@@ -173,7 +183,7 @@ export class UdpStream implements ByteStream {
 
   unread(bytes: Uint8Array): void {
     if (bytes.length === 0) return
-    this.#chunks.unshift(bytes)
+    this.#gathered.putBack(bytes)
     this.#buffered += bytes.length
     this.#used -= bytes.length
   }

@@ -461,7 +461,7 @@ test('packets of several connections are gathered in memory that they share one 
   })
   fc.assert(
     fc.property(fc.array(step, { minLength: 20, maxLength: 120 }), (steps) => {
-      const all = [0, 1, 2].map(() => ({ gathered: new Gathered(), in: 0, out: 0, held: new Uint8Array(0) }))
+      const all = [0, 1, 2].map(() => ({ gathered: new Gathered(), in: 0, out: 0, held: new Uint8Array(0) as Uint8Array }))
       const right = ({ held, out }: (typeof all)[number]): boolean => held.every((byte, i) => byte === (out - held.length + i) % 251)
       for (const { which, push, takes, back } of steps) {
         const one = all[which] as (typeof all)[number]

@@ -16,7 +16,7 @@ export const MESSAGE_MIN = 17 // a type byte and the tag
 
 const AGE_MAX_MS = 3600 * 1000 // sessions are renewed for fresh keys: p2p-wire(7), LIFE OF A SESSION
 const FRAMES_MAX = 2 ** 24 // in either direction, for the same reason
-const MUCH = 1024 // frames in either direction after which this is a large transfer
+const MUCH = 256 // frames in either direction after which this is a large transfer: before the first 32 MiB of them
 const LINGER_MS = 2000 // what the other side still sends is read for this long, so that no reset eats our last words
 
 const EMPTY = new Uint8Array(0)

@@ -70,7 +70,7 @@ async function chat(call: Call): Promise<void> {
       else if (!full) plain.changed(room)
     },
     arrived(message, person) {
-      const shown = person.key === room?.current.key
+      const shown = person.key === room?.current.key && screen?.atEnd !== false
       if (!shown) show.tell(`${person.name} wrote${message.files.length > 0 ? ' and sent a file' : ''}`)
       if (shown && screen?.looked !== false) return // line by line it is read as it comes
       const settings = config.notify(person.me ? undefined : person)

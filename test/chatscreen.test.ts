@@ -363,10 +363,16 @@ if (TMUX) {
       assert.equal(loud.rings(), ['\u0007', '\u001b]9;p2p: carol wrote\u0007'])
       await until('a notice', () => noticed().endsWith('\n'))
       assert.match(noticed(), /^[^\n]* p2p carol wrote\n$/)
+      loud.type('\u001bOP') // a page is in front of it
+      await told(loud, /any other key goes back/)
+      await bob.send('alice', ['-m', 'behind the page'])
+      await told(loud, /bob wrote/)
+      loud.type('q')
+      await told(loud, /behind the page/)
       loud.type('\u001b[O') // the window is not looked at
       await bob.send('alice', ['-m', 'not looked at'])
-      await until('one more', () => loud.rings().length > 2)
-      assert.equal(loud.rings().slice(2), ['\u0007'], 'as it is wanted of bob')
+      await until('two more', () => loud.rings().length > 3)
+      assert.equal(loud.rings().slice(2), ['\u0007', '\u0007'], 'as it is wanted of bob')
       const unseen = async (): Promise<number> => (await alice.good('p2p-inbox', ['list', '--from', 'bob', '--new'])).length
       assert.is(await unseen(), 1)
       loud.type('\u001b[I')

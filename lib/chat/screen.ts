@@ -141,7 +141,7 @@ export class Screen {
       this.#scroll.scrollToEnd()
     }
     this.#tui.terminal.setTitle(titleOf(room))
-    if (this.#scroll.isFollowingEnd && this.#page === undefined && this.#looked) this.run(() => room.markSeen())
+    if (this.atEnd && this.#looked) this.run(() => room.markSeen())
     this.#tui.requestRender()
   }
 
@@ -169,6 +169,11 @@ export class Screen {
 
   get page(): readonly string[] | undefined {
     return this.#page
+  }
+
+  /** What comes now is in sight: no page stands there, and nobody has scrolled back. */
+  get atEnd(): boolean {
+    return this.#page === undefined && this.#scroll.isFollowingEnd
   }
 
   /** False once the terminal has said that it lost the focus. */

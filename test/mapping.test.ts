@@ -16,6 +16,13 @@ import { encodeMapRequest, parseAddressResponse, parseMapResponse } from '../lib
 import { encodePcpMap, type MapRequest, parsePcpMap, speaksNatPmp } from '../lib/wire/pcp.ts'
 import { addMappingCall, gatewayUrl, parseCallAnswer, parseSearchAnswer, servicesOf } from '../lib/wire/upnp.ts'
 import { childText, type Element, parseXml } from '../lib/wire/xml.ts'
+import { loadConfig } from '../lib/disk/config.ts'
+import type { Home } from '../lib/disk/home.ts'
+import type { Peers } from '../lib/delivery/peers.ts'
+import { Station } from '../lib/delivery/station.ts'
+import { Vicinity } from '../lib/delivery/vicinity.ts'
+import { FakeClock } from './netkit.ts'
+import { withPair } from './pair.ts'
 import { until } from './peer.ts'
 
 const REQUEST: MapRequest = {
@@ -225,6 +232,44 @@ test('who ends before the router has answered takes back what it was asked for',
     },
     true,
   )
+})
+
+test('who wants to meet one contact asks the router only when nobody has been there for a second', async () => {
+  await withPair(async (alice) => {
+    const clock = new FakeClock()
+    let looks = 0
+    const read: Home['files']['read'] = (path) => {
+      if (path === '/proc/net/route') looks++ // that there is no router: nothing is sent here
+      return path === '/proc/net/route' ? Promise.resolve(new Uint8Array(0)) : alice.home.files.read(path)
+    }
+    const home = Object.create(alice.home, { clock: { value: clock }, files: { value: { ...alice.home.files, read } } }) as Home
+    const config = await loadConfig(home, { P2P_LAN: 'false' })
+    const station = await Station.open(home, alice.keyring, { config })
+    let there: string[] = []
+    const peers = { up: () => there, tellPlace: () => undefined } as unknown as Peers
+    const usual = new Vicinity(station, peers, false, () => undefined)
+    await usual.start()
+    await usual.stop()
+    assert.is(looks, 1)
+
+    const patient = new Vicinity(station, peers, true, () => undefined)
+    await patient.start()
+    await clock.advance(999)
+    there = ['somebody']
+    await clock.advance(5000)
+    assert.is(looks, 1, 'nobody is there too briefly, then somebody is')
+    there = []
+    await clock.advance(1000)
+    assert.is(looks, 2)
+    await patient.stop()
+
+    const brief = new Vicinity(station, peers, true, () => undefined)
+    await brief.start()
+    await brief.stop()
+    await clock.advance(5000)
+    assert.is(looks, 2)
+    await station.close()
+  })
 })
 
 test('a port that a router behind a NAT opens is no address, and is taken away at the end', async () => {

@@ -59,6 +59,8 @@ export interface ListenerOptions {
   stun?: 'contacts' | 'any' | undefined
   /** False: nobody is called because the listener begins; what waits goes when its time has come. */
   call?: boolean
+  /** The own router is asked for the port only when no contact has been there for a second. */
+  patient?: boolean
   /** Holes are held towards this KEY alone. */
   only?: string
   /** A command that listens for a while: it gives way to a listener that is there to stay. */
@@ -292,7 +294,7 @@ export class Listener {
       onLink: (link) => void peers.adopt(link).catch(fail),
       fail,
     })
-    const vicinity = new Vicinity(station, peers, (text) => onNotice(text))
+    const vicinity = new Vicinity(station, peers, this.#options.patient === true, (text) => onNotice(text))
     const hurry = (key: string): Promise<void> => udp.hurry(key)
     const pipes = new Pipes({ clock: home.clock, reach: (key) => peers.reach(key), arrival: (key, signal) => peers.arrival(key, signal) })
     const punches = new Punches({

@@ -160,6 +160,7 @@ class Piping {
       once: false,
       exec: undefined,
       call: false,
+      patient: true, // what is asked of a router is to be taken back, which takes its time if that one does not answer
       guest: true,
       signal: new AbortController().signal,
       ...UNTOLD,

@@ -39,7 +39,7 @@ export class PortMapping {
     this.#options = options
   }
 
-  /** Undefined while the settings forbid it. */
+  /** Undefined while the settings forbid it, and before it has begun. */
   get state(): MappingState | undefined {
     return this.#mapping?.state
   }

@@ -6,11 +6,22 @@ import type { Peers } from './peers.ts'
 import { PortMapping } from './portmapping.ts'
 import type { Station } from './station.ts'
 
+/** Whoever is patient asks the router when nobody has been there for so long: most meet without it. */
+const PATIENCE_MS = 1000
+
 export class Vicinity {
   readonly mapping: PortMapping
   readonly #neighbours: Neighbours
+  readonly #station: Station
+  readonly #peers: Peers
+  #patient: boolean
+  #cancel: () => void = () => undefined
 
-  constructor(station: Station, peers: Peers, notice: (text: string) => void) {
+  /** `patient`: see ListenerOptions. */
+  constructor(station: Station, peers: Peers, patient: boolean, notice: (text: string) => void) {
+    this.#station = station
+    this.#peers = peers
+    this.#patient = patient
     this.mapping = new PortMapping({ station, changed: () => peers.tellPlace(), notice })
     this.#neighbours = new Neighbours({ station, found: (key) => peers.isUp(key) || peers.retry([key]) })
     station.mapped = () => this.mapping.addresses
@@ -19,8 +30,19 @@ export class Vicinity {
 
   /** Begins, or takes in that the keyring or the settings are others now. */
   async start(): Promise<void> {
-    await this.mapping.start()
+    if (this.#patient) this.#askLater()
+    else await this.mapping.start()
     await this.#neighbours.start()
+  }
+
+  #askLater(): void {
+    this.#cancel()
+    const ask = (): void => {
+      if (this.#peers.up().length > 0) return this.#askLater()
+      this.#patient = false
+      void this.mapping.start()
+    }
+    this.#cancel = this.#station.home.clock.after(PATIENCE_MS, ask, true)
   }
 
   /** This machine has moved or woken. */
@@ -31,6 +53,7 @@ export class Vicinity {
 
   /** The router is told that it is over. */
   async stop(): Promise<void> {
+    this.#cancel()
     this.#neighbours.stop()
     await this.mapping.close()
   }

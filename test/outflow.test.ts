@@ -12,7 +12,7 @@ import { Inflow } from '../lib/net/inflow.ts'
 import { BATCH, Outflow } from '../lib/net/outflow.ts'
 
 const EMPTY = new Uint8Array(0)
-const FULL = 32_811 // a full DATA frame
+const FULL = 65_323 // a full DATA frame
 
 function pair(): { out: Outflow; open: (bytes: Uint8Array) => Uint8Array[] } {
   const [send, receive] = [new CipherState(nodeSuite), new CipherState(nodeSuite)]

@@ -176,13 +176,13 @@ export class Requests {
       if (!('contact' in reached)) return reached
       peers.poke(key)
       const { end } = await reached.ended
-      // Of two sessions one ends, and an old one is renewed: neither is a loss. One that ends at once would end again.
+      // Of two sessions one ends, and an old one is renewed: neither is a loss. What broke is called once more: one of the
+      // two may have moved, or each has dropped a session for one that the other was dropping. Then it would break again.
       const broke = end === 'lost' || end === 'offended' || reached.link.age < YOUNG_MS
-      if (end === 'lost' && !lost && reached.link.age >= YOUNG_MS && !over.aborted) {
-        lost = true // one of the two may have moved
-      } else if (over.aborted || (broke && !peers.isUp(key))) {
+      if (over.aborted || (broke && !peers.isUp(key) && (lost || end === 'offended'))) {
         return { reason: 'lost', text: `the connection to ${reached.contact.name} broke`, addresses: [] }
       }
+      lost ||= broke
     }
   }
 

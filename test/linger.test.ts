@@ -148,6 +148,22 @@ test('a contact that keeps a pass for itself does not keep it from the others', 
   })
 })
 
+test('a contact with whom every session breaks at once is called once more for a message, and not for ever', async () => {
+  await Stage.with(async (stage) => {
+    const [alice, bob] = await stage.pair()
+    const listener = await alice.listen() // which finds nobody yet
+    let calls = 0
+    stage.onClose(await answerAs(bob, (link) => {
+      calls++
+      void link.receive().then(() => link.close())
+    }))
+    const { code, out } = await alice.run('p2p-send', ['bob', '-m', 'one', '-w', '20s', '--json'])
+    const [, outcome] = records(out)
+    assert.equal([code, outcome?.['reason'], calls], [75, 'lost', 2])
+    await listener.stop()
+  })
+})
+
 test('a port that is taken: the pass is done, then 78', async () => {
   await Stage.with(async (stage) => {
     const [alice, bob] = await stage.pair()

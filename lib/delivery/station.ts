@@ -293,10 +293,10 @@ export class Station {
    * For doctor; a note that cannot be written is nobody's trouble. Resolves when it is known what the note says, with
    * whether two copies of the contact's home take turns.
    */
-  async #note(contact: Contact, link: Link, greeting: Greeting): Promise<boolean | undefined> {
+  #note(contact: Contact, link: Link, greeting: Greeting): Promise<boolean | undefined> {
     const { key } = contact
-    await this.#noting.get(key)
-    const noting = noteMeeting(this.home, contact, link, this.#keyring.self.token.seq, greeting)
+    const before = this.#noting.get(key) ?? Promise.resolve() // each waits for the one before it, however many begin at once
+    const noting = before.then(() => noteMeeting(this.home, contact, link, this.#keyring.self.token.seq, greeting))
     const told = noting.then(async ({ news, written }) => {
       await written
       for (const text of news) this.#events.noticed?.(text, contact)

@@ -12,6 +12,7 @@ import { nextHelloTime } from '../lib/disk/hellos.ts'
 import type { Home } from '../lib/disk/home.ts'
 import { Inbox } from '../lib/disk/inbox.ts'
 import { openOutgoing } from '../lib/disk/outgoing.ts'
+import { listMaildir } from '../lib/disk/maildir.ts'
 import { drop } from '../lib/disk/queue.ts'
 import { list } from '../lib/disk/queueread.ts'
 import { sweep } from '../lib/disk/sweep.ts'
@@ -163,28 +164,41 @@ function later(home: Home): Home {
   return Object.create(home, { files: { value: files }, clock: { value: clock } }) as Home
 }
 
-for (const [shape, sources, opts] of [
+/** The same home where the clock is ten years behind: its messages look as old as that, its files do not. */
+function behind(home: Home): Home {
+  const { clock } = home
+  const early = { ...clock, now: () => clock.now() - DECADE_MS, micros: () => clock.micros() - BigInt(DECADE_MS) * 1000n }
+  return Object.create(home, { clock: { value: early } }) as Home
+}
+
+for (const [shape, sources, opts, slow = false] of [
   ['a small text', [text('hello\n')], {}],
+  ['a small text', [text('hello\n')], {}, true],
   ['a small text that expires', [text('hello\n')], { tag: 'x', expires: 4e12 }],
   ['a body of its own', [text('look\n'), file(pattern(70_000))], { tag: 'x' }],
   ['a file of more than 10 MiB', [file(pattern((10 << 20) + 1))], {}],
+  ['a file of more than 10 MiB', [file(pattern((10 << 20) + 1))], {}, true],
 ] as const) {
-  test(`${shape}: a sender is stopped at any operation, the clock is set ten years ahead, another sweeps: whole or not accepted`, async () => {
+  const clock = slow ? 'its clock ten years behind' : 'the clock is set ten years ahead'
+  test(`${shape}: a sender is stopped at any operation, ${clock}, another sweeps: whole or not accepted`, async () => {
     await withPair(async (alice) => {
       const { home, contact } = alice
       let accepted = 0
       for (let n = 1; ; n++) {
         const disk = new Stopped(n)
-        const sender = Object.create(home, { files: { value: disk.files } }) as Home
+        const sender = Object.create(slow ? behind(home) : home, { files: { value: disk.files } }) as Home
         const sending = send({ ...alice, home: sender }, [[...sources]], opts).catch(() => undefined)
         if ((await Promise.race([disk.stopped, sending])) !== undefined) break
-        await sweep(later(home))
+        await sweep(slow ? home : later(home))
         disk.go()
         const queued = (await sending)?.[0]
         const names = await list(home, contact.key)
         assert.equal(names.map(({ id }) => id), queued === undefined ? [] : [queued.id], `stopped at ${n}`)
         if (queued === undefined) continue
         accepted++
+        assert.equal(names[0]?.opts, opts, `stopped at ${n}`)
+        const copies = (await listMaildir(home, 'sent')).filter(({ id32 }) => id32 !== undefined && queued.id.startsWith(id32))
+        assert.equal(copies.map(({ flags }) => flags), ['FS'], `stopped at ${n}: copies in sent/`)
         const outgoing = await openOutgoing(home, nodeSuite, queued)
         assert.ok(outgoing, `stopped at ${n}`)
         let size = 0

@@ -9,7 +9,7 @@ import { ioFailure } from '../base/fail.ts'
 import { forAll } from '../base/parallel.ts'
 import { encodeHead, type Hash, type Head, type Header } from '../wire/envelope.ts'
 import { ancestry } from './ancestors.ts'
-import { createFiles, type NewFile, removeTree } from './durable.ts'
+import { createFiles, type NewFile, removeTree, replaceFile } from './durable.ts'
 import { type Home, refuseRetired } from './home.ts'
 import { bodyPath, headPath, optionsPath, queueName, queuePath, type Queued, type QueuedOptions, STATES } from './queued.ts'
 import { markDelivered, preparedPath, prepareSent, publishSent, type PreparedCopy, type SentPart } from './sent.ts'
@@ -102,6 +102,7 @@ export async function acceptAll(
     for (const { queued } of pending) {
       await home.files.rename(queuePath(home, queued.key, 'tmp', queued.file), headPath(home, queued))
     }
+    await keepOptions(home, pending)
     await forAll(keys, PARALLEL, (key) => home.files.syncDir(queuePath(home, key, 'new')))
   } catch (error) {
     await forAll(pending, PARALLEL, (message) => takeBack(home, message))
@@ -114,6 +115,15 @@ export async function acceptAll(
     throw ioFailure(error, 'the message is queued, but its copy in sent/ is lost') // taking it back would race delivery
   }
   return pending.map((message) => message.queued)
+}
+
+/** Options that a sweep took, because the clock was set before their head was there, are written again. */
+async function keepOptions(home: Home, pending: Pending[]): Promise<void> {
+  for (const { queued } of pending) {
+    if (Object.keys(queued.opts).length === 0 || (await home.files.stat(optionsPath(home, queued))) !== undefined) continue
+    if ((await home.files.stat(headPath(home, queued))) === undefined) continue // delivered meanwhile
+    await replaceFile(home.files, home.random, optionsPath(home, queued), optionBytes(queued))
+  }
 }
 
 /** Those that a listener has delivered already, before it could find their copies in sent/. */
@@ -175,7 +185,7 @@ async function write(
     await files.syncDir(body)
   }
   if (Object.keys(queued.opts).length > 0) {
-    small.push({ path: optionsPath(home, queued), bytes: utf8(JSON.stringify(queued.opts)) })
+    small.push({ path: optionsPath(home, queued), bytes: optionBytes(queued) })
   }
   const bytes = staged.inline === undefined ? head.bytes : concat(head.bytes, staged.inline)
   small.push({ path: queuePath(home, queued.key, 'tmp', queued.file), bytes })
@@ -185,6 +195,8 @@ async function write(
   if (pending.copy.file !== undefined) small.push(pending.copy.file)
   return small
 }
+
+const optionBytes = ({ opts }: Queued): Uint8Array => utf8(JSON.stringify(opts))
 
 function sentParts(home: Home, staged: Staged): SentPart[] {
   const { directory } = staged

@@ -6,7 +6,7 @@ import { hex } from '../base/bytes.ts'
 import { isCode } from '../base/fail.ts'
 import { composeMail, externalPath, hasText, isExternal, mailFromHead, type MailHead, type Party } from '../wire/mail.ts'
 import { collect } from '../wire/mailread.ts'
-import type { NewFile } from './durable.ts'
+import { createFiles, type NewFile } from './durable.ts'
 import type { Home } from './home.ts'
 import { listMaildir, mailName, removeMail, setFlags, writeMail, writeNew, type MailEntry } from './maildir.ts'
 
@@ -26,6 +26,8 @@ export interface PreparedCopy {
   path: string
   /** A small one is still to be written, with others: see createFiles(). Without, it is durable. */
   file?: NewFile
+  /** Writes it once more, durably. */
+  again: () => Promise<void>
 }
 
 export interface SentCopy {
@@ -64,14 +66,18 @@ export async function prepareSent(
   const path = home.at('sent', 'cur', `${mailName(head.created, head.id)}:2,${UNDELIVERED}`)
   if (small) {
     const bytes = await collect(composeMail(mail))
-    return { prepared, path, file: { path: prepared, bytes, mtime: mail.created } }
+    const file = { path: prepared, bytes, mtime: mail.created }
+    return { prepared, path, file, again: () => createFiles(home.files, [file]) }
   }
-  await writeMail(home.files, prepared, mail)
-  await home.files.utimes(prepared, mail.created)
-  // By what a dead one left in sent/tmp the sweep knows its files: that must be there as long as they are.
-  if (head.header.parts.some(isExternal)) await home.files.syncDir(home.at('sent', 'tmp'))
-  await keepLargeParts(home, head, parts)
-  return { prepared, path }
+  const again = async (): Promise<void> => {
+    await writeMail(home.files, prepared, mail)
+    await home.files.utimes(prepared, mail.created)
+    // By what a dead one left in sent/tmp the sweep knows its files: that must be there as long as they are.
+    if (head.header.parts.some(isExternal)) await home.files.syncDir(home.at('sent', 'tmp'))
+    await keepLargeParts(home, head, parts)
+  }
+  await again()
+  return { prepared, path, again }
 }
 
 /** Where the copy of a message waits until the message is accepted. */
@@ -79,10 +85,21 @@ export function preparedPath(home: Home, { created, id }: { created: bigint; id:
   return home.at('sent', 'tmp', mailName(created, id))
 }
 
-/** Makes prepared copies visible in sent/cur/, durably; the folder is synced once for all. */
+/**
+ * Makes prepared copies visible in sent/cur/, durably; the folder is synced once for all. One that is not there was made
+ * visible by whoever delivered the message meanwhile, or a sweep after the clock was set took it for old: that is
+ * written again.
+ */
 export async function publishSent(home: Home, copies: PreparedCopy[]): Promise<void> {
-  // Not there: whoever delivered the message meanwhile has done it.
-  for (const { prepared, path } of copies) await renamed(home, prepared, path)
+  const missing: PreparedCopy[] = []
+  for (const copy of copies) if (!(await renamed(home, copy.prepared, copy.path))) missing.push(copy)
+  if (missing.length > 0) {
+    const visible = new Set((await listMaildir(home, 'sent')).map(({ base }) => home.at('sent', 'tmp', base)))
+    for (const { prepared, path, again } of missing.filter((copy) => !visible.has(copy.prepared))) {
+      await again()
+      await home.files.rename(prepared, path)
+    }
+  }
   if (copies.length > 0) await home.files.syncDir(home.at('sent', 'cur'))
 }
 

@@ -28,7 +28,7 @@ const FLOORS: Record<string, number> = {
 
 /** Who may import a package or a part of node that touches the world. What is not listed is for nobody. */
 const DOORS: [RegExp, RegExp][] = [
-  [/^node:fs(?:\/promises)?$/, /^lib\/(?:disk\/files|base\/random|edge\/(?:prompt|descriptor|readers|output|sealed))\.ts$/], // what the user gives: terminal, files, fds 0 and 1; /proc/self, /dev/random
+  [/^node:fs(?:\/promises)?$/, /^lib\/(?:disk\/file(?:s|handle)|base\/random|edge\/(?:prompt|descriptor|readers|output|sealed))\.ts$/], // what the user gives: terminal, files, fds 0 and 1; /proc/self, /dev/random
   [/^node:net$/, /^lib\/(?:net\/(?:tcp|freeport)|delivery\/control\w*)\.ts$/],
   [/^node:dgram$/, /^lib\/net\/(?:question|freeport|multicast)\.ts$/],
   [/^node:http$/, /^lib\/net\/igd\.ts$/], // to the own router alone

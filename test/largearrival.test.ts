@@ -1,7 +1,8 @@
 // A large message on its way in through many lives of its receiver: what a checkpoint covers is never read again, and
 // what lay on disk beyond one is never believed before the root of the whole is right.
 
-import { readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { open, readdir, readFile, readlink, stat, truncate, writeFile } from 'node:fs/promises'
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -195,6 +196,48 @@ test('a thread that hashes answers what it was asked also when it ends', async (
   thread.close()
   asked.push(thread.hash(room))
   assert.equal((await Promise.all(asked)).map(hex), [...parts, room].map((part) => hex(nodeSuite.hash(part))))
+})
+
+/** open(2) flags of all descriptors of this process that are this file. */
+async function flagsOf(path: string): Promise<number[]> {
+  const flags: number[] = []
+  for (const fd of await readdir('/proc/self/fd')) {
+    if ((await readlink(`/proc/self/fd/${fd}`).catch(() => '')) !== path) continue
+    flags.push(Number.parseInt(/^flags:\s+(\d+)$/m.exec(await readFile(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1] ?? '', 8))
+  }
+  return flags
+}
+
+test('chunks are written past the page cache where that is possible, and all bytes are in the file wherever it is not', async () => {
+  await withPair(async (_, bob) => {
+    const path = bob.home.at('direct')
+    const has = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_DIRECT).then((file) => file.close().then(() => true), () => false)
+    let handle = await nodeFiles.open(path, 'update')
+    const bytes = pattern(8 * MIB)
+    const chunk = new HashThread().room(MIB)
+    const put = async (room: Uint8Array, at: number, size: number): Promise<boolean> => {
+      Buffer.from(room.buffer, room.byteOffset, size).fill(bytes.subarray(at, at + size))
+      await handle.write(room.subarray(0, size), at)
+      return (await flagsOf(path)).some((flags) => (flags & constants.O_DIRECT) !== 0)
+    }
+    assert.is(await put(Buffer.allocUnsafeSlow(MIB), 0, MIB), false, 'memory of malloc')
+    assert.is(await put(chunk, MIB + 1, MIB), false, 'not at the border of a page')
+    assert.is(await put(chunk, MIB, MIB), has)
+    assert.is(await put(chunk, 2 * MIB, MIB - 1), has, 'a tail')
+    assert.is(await put(chunk.subarray(1), 3 * MIB - 1, 8192), has)
+    assert.is(await put(chunk, 3 * MIB, MIB), has)
+    await handle.close()
+    assert.equal(await flagsOf(path), [])
+    handle = await nodeFiles.open(path, 'update')
+    const liar = Buffer.allocUnsafeSlow(MIB) // the system refuses it, and from then on nothing is tried
+    Object.defineProperty(liar.buffer, 'growable', { value: true })
+    await put(liar, 4 * MIB, MIB)
+    for (const at of [5, 6, 7]) await put(chunk, at * MIB, MIB)
+    await handle.sync()
+    await handle.close()
+    assert.equal(await flagsOf(path), [])
+    assert.is(Buffer.compare(await readFile(path), bytes), 0)
+  })
 })
 
 test.run()

@@ -2,7 +2,8 @@
 // disk; what is done by halves is a write of which the first half is there. What is on disk after a death is what a
 // crash leaves. (Not a power cut: nothing that was written without fsync is lost.)
 
-import { type FileHandle, type Files, nodeFiles } from '../lib/disk/files.ts'
+import type { FileHandle } from '../lib/disk/filehandle.ts'
+import { type Files, nodeFiles } from '../lib/disk/files.ts'
 
 export class Killed extends Error {}
 

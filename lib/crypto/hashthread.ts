@@ -14,6 +14,9 @@ parentPort.on('message', (bytes) => parentPort.postMessage(createHash('sha256').
 /** MiB; what it works on lies elsewhere. */
 const LIMITS = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 16 }
 
+/** As of ES2024. */
+const Shared = SharedArrayBuffer as new (size: number, options: { maxByteLength: number }) => SharedArrayBuffer
+
 interface Asked {
   bytes: Uint8Array
   answer: (hash: Uint8Array) => void
@@ -25,9 +28,12 @@ export class HashThread {
   #asked: Asked[] = []
   #over = false
 
-  /** Memory that hash() takes. To be filled by fill(): what set() of such an array does takes ten times as long. */
+  /**
+   * Memory that hash() takes, in pages of its own, which a disk can read (FileHandle.write). To be filled by fill(): what
+   * set() of such an array does takes ten times as long.
+   */
   room(size: number): Buffer {
-    return Buffer.from(new SharedArrayBuffer(size))
+    return Buffer.from(new Shared(size, { maxByteLength: size }), 0, size)
   }
 
   /** Of bytes in such memory, which must not change meanwhile. Never rejects. */

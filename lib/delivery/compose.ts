@@ -10,7 +10,7 @@ import type { Config } from '../disk/config.ts'
 import type { Contact } from '../disk/contact.ts'
 import type { Self } from '../disk/self.ts'
 import type { QueuedOptions } from '../disk/queued.ts'
-import type { FileHandle } from '../disk/files.ts'
+import type { FileHandle } from '../disk/filehandle.ts'
 import type { Home } from '../disk/home.ts'
 import { type Limit, overLimit, stageBody, type PartSource, type Staged } from '../disk/staging.ts'
 import {

@@ -19,7 +19,8 @@ import { LEFTOVER_MS } from './staging.ts'
 import type { Suite } from '../crypto/suite.ts'
 import type { TarItem } from '../wire/tar.ts'
 import type { Contents } from './archivewrite.ts'
-import type { FileHandle, Files } from './files.ts'
+import type { FileHandle } from './filehandle.ts'
+import type { Files } from './files.ts'
 import type { Doors, Home, HomeFile, Location } from './home.ts'
 
 /** Files up to this size are written side by side: their fsyncs then cost less. */

@@ -15,7 +15,7 @@ import { settleParts } from './settleparts.ts'
 
 import type { Hash } from '../wire/envelope.ts'
 import type { TarFile } from '../wire/tar.ts'
-import type { FileHandle } from './files.ts'
+import type { FileHandle } from './filehandle.ts'
 import type { Home } from './home.ts'
 
 /** Bytes read at once. */

@@ -5,7 +5,8 @@ import { fromUtf8, hex, utf8 } from '../base/bytes.ts'
 import { isCode } from '../base/fail.ts'
 import { forAll } from '../base/parallel.ts'
 import type { Random } from '../base/random.ts'
-import type { FileHandle, Files } from './files.ts'
+import type { FileHandle } from './filehandle.ts'
+import type { Files } from './files.ts'
 
 /** Files open at once while a group is written: below the 1,024 descriptors that a process may have. */
 const GROUP = 512

@@ -8,17 +8,13 @@ import {
   closeSync,
   constants,
   type Dir,
-  fdatasync as fdatasyncLater,
-  fstatSync,
   fsync as fsyncLater,
-  ftruncateSync,
   linkSync,
   lstatSync,
   mkdirSync,
   open as openLater,
   openSync,
   opendir as opendirLater,
-  read as readLater,
   readFileSync,
   readSync,
   readdir as readdirLater,
@@ -32,23 +28,9 @@ import {
   unlink as unlinkLater,
   utimesSync,
   watch as watchLater,
-  write as writeLater,
-  writeSync,
 } from 'node:fs'
 import { isCode } from '../base/fail.ts'
-
-export interface FileHandle {
-  /** Up to `length` bytes from `position`; shorter only at the end of the file. They may lie in `into`, if it is given. */
-  read(position: number, length: number, into?: Uint8Array): Promise<Uint8Array>
-  /** All of `bytes`, at `position`, else at the end (append) or where the last write stopped. */
-  write(bytes: Uint8Array, position?: number): Promise<void>
-  /** Data and size durable. After a failure the file must be written anew: its dirty pages are marked clean. */
-  sync(): Promise<void>
-  truncate(size: number): Promise<void>
-  size(): Promise<number>
-  /** Twice is fine. */
-  close(): Promise<void>
-}
+import { done, type FileHandle, later, NodeFileHandle } from './filehandle.ts'
 
 export interface Stat {
   size: number
@@ -108,12 +90,6 @@ const FLAGS: Record<OpenMode, string | number> = {
   update: 'r+',
 }
 
-/**
- * Up to this many bytes are read and written at once, in place. Handing an operation to another thread costs both
- * cores some 50 us, ten times what the operation itself costs as long as it moves bytes between us and the page cache.
- */
-const IN_PLACE = 64 * 1024
-
 /** Names in a piece of a directory. */
 const PIECE = 128
 
@@ -124,102 +100,6 @@ const FEW = 16 * 1024
 
 /** See manyThreads(). */
 const THREADS = 32
-
-/** What `start` hands on when another thread has done it. */
-function later<T>(start: (done: (error: Error | null, value: T) => void) => void): Promise<T> {
-  return new Promise((resolve, reject) => start((error, value) => (error instanceof Error ? reject(error) : resolve(value))))
-}
-
-/** For what hands on nothing: fsync(2) and the like. */
-function done(start: (done: (error: Error | null) => void) => void): Promise<void> {
-  return later<void>((end) => start((error) => end(error, undefined)))
-}
-
-class NodeFileHandle implements FileHandle {
-  /** Undefined once closed: the number may be another file by then. */
-  #number: number | undefined
-  /** Opened to be read by whoever named it: it may be a pipe, and block. */
-  readonly #foreign: boolean
-  #seekable = true
-  /** Operations in other threads, which close() waits for. */
-  #running = 0
-  #idle: (() => void) | undefined
-
-  constructor(fd: number, foreign: boolean) {
-    this.#number = fd
-    this.#foreign = foreign
-  }
-
-  get #fd(): number {
-    if (this.#number === undefined) throw Object.assign(new Error('EBADF: file is closed'), { code: 'EBADF' })
-    return this.#number
-  }
-
-  async #elsewhere<T>(work: Promise<T>): Promise<T> {
-    this.#running++
-    try {
-      return await work
-    } finally {
-      if (--this.#running === 0) this.#idle?.()
-    }
-  }
-
-  async read(position: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
-    const fresh = (): Uint8Array => (length > IN_PLACE ? Buffer.allocUnsafeSlow(length) : new Uint8Array(length))
-    const bytes = into !== undefined && into.length >= length ? into.subarray(0, length) : fresh()
-    let at = 0
-    while (at < length) {
-      const bytesRead = await this.#readSome(bytes.subarray(at), position + at)
-      if (bytesRead === 0) break
-      at += bytesRead
-    }
-    return at === length ? bytes : bytes.subarray(0, at)
-  }
-
-  async #readSome(into: Uint8Array, position: number): Promise<number> {
-    if (!this.#foreign && into.length <= IN_PLACE) return readSync(this.#fd, into, 0, into.length, position)
-    try {
-      const from = this.#seekable ? position : null
-      return await this.#elsewhere(later<number>((end) => readLater(this.#fd, into, 0, into.length, from, end)))
-    } catch (error) {
-      if (!this.#seekable || !isCode(error, 'ESPIPE')) throw error
-      this.#seekable = false // a pipe, as in -a <(command): read as it comes
-      return this.#readSome(into, position)
-    }
-  }
-
-  async write(bytes: Uint8Array, position?: number): Promise<void> {
-    let at = 0
-    while (at < bytes.length) {
-      const to = position === undefined ? null : position + at
-      const [from, left] = [at, bytes.length - at]
-      at +=
-        left <= IN_PLACE
-          ? writeSync(this.#fd, bytes, from, left, to)
-          : await this.#elsewhere(later<number>((end) => writeLater(this.#fd, bytes, from, left, to, end)))
-    }
-  }
-
-  async sync(): Promise<void> {
-    return this.#elsewhere(done((end) => fdatasyncLater(this.#fd, end)))
-  }
-
-  async truncate(size: number): Promise<void> {
-    ftruncateSync(this.#fd, size)
-  }
-
-  async size(): Promise<number> {
-    return fstatSync(this.#fd).size
-  }
-
-  async close(): Promise<void> {
-    const fd = this.#number
-    if (fd === undefined) return
-    this.#number = undefined
-    if (this.#running > 0) await new Promise<void>((resolve) => (this.#idle = resolve))
-    closeSync(fd)
-  }
-}
 
 /**
  * For commands that bring many files to disk: `THREADS` fsyncs at once, which the file system answers with few commits

@@ -9,7 +9,7 @@ import { hasText } from '../wire/mail.ts'
 import { Arrival, type ArrivalOptions, type Receipt } from './arrival.ts'
 import { ChunkStream } from './chunkstream.ts'
 import { readText, removeTree, replaceFile } from './durable.ts'
-import type { FileHandle } from './files.ts'
+import type { FileHandle } from './filehandle.ts'
 import { writeMail } from './maildir.ts'
 
 /** Received bytes after which the message is made durable, with its chunk hashes. */

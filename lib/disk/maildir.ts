@@ -5,7 +5,8 @@
 import { isCode } from '../base/fail.ts'
 import { composeMail, type MailFields } from '../wire/mail.ts'
 import { removeTree } from './durable.ts'
-import type { FileHandle, Files } from './files.ts'
+import type { FileHandle } from './filehandle.ts'
+import type { Files } from './files.ts'
 import type { Home } from './home.ts'
 
 export type Box = 'inbox' | 'sent'

@@ -3,7 +3,7 @@
 
 import { isCode, Malformed } from '../base/fail.ts'
 import { decodeHead, headLength, type Hash, type Head } from '../wire/envelope.ts'
-import type { FileHandle } from './files.ts'
+import type { FileHandle } from './filehandle.ts'
 import type { Home } from './home.ts'
 import { bodyPath, headPath, type Queued } from './queued.ts'
 

@@ -10,7 +10,7 @@ import { EX, Failure, ioFailure, isCode } from '../base/fail.ts'
 import { unlessFull } from './durable.ts'
 import { Entries, SeenIndex } from './seenindex.ts'
 import { seenPlaces } from './seenplaces.ts'
-import type { FileHandle } from './files.ts'
+import type { FileHandle } from './filehandle.ts'
 import type { Home } from './home.ts'
 
 /** Bytes read at once while scanning the log: in place, no other thread is started for it. */

@@ -5,7 +5,8 @@
 import { fromHex } from '../base/bytes.ts'
 import { crc32 } from '../base/crc32.ts'
 import { createFile } from './durable.ts'
-import type { FileHandle, Files } from './files.ts'
+import type { FileHandle } from './filehandle.ts'
+import type { Files } from './files.ts'
 import type { Home } from './home.ts'
 
 /** An entry: the first bytes of the id, then the offset (48 bits: 256 TiB of log). */

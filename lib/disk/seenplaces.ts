@@ -2,7 +2,7 @@
 // in the memory that their places take. What is found is for an index whose user reads each record again, with its sum:
 // a damaged line in it does no harm, a whole one is never missed.
 
-import type { FileHandle } from './files.ts'
+import type { FileHandle } from './filehandle.ts'
 import { Entries } from './seenindex.ts'
 
 /** Bytes read at once: in place, no other thread is started for it. */

@@ -6,7 +6,7 @@ import { hex } from '../base/bytes.ts'
 import { EX, Failure } from '../base/fail.ts'
 import { ChunkHasher, INLINE_MAX, type Hash, type Part } from '../wire/envelope.ts'
 import { removeTree } from './durable.ts'
-import type { FileHandle } from './files.ts'
+import type { FileHandle } from './filehandle.ts'
 import type { Home } from './home.ts'
 import { judge, noteOwner } from './lock.ts'
 

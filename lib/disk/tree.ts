@@ -5,7 +5,8 @@
 import { isCode } from '../base/fail.ts'
 import { quote } from '../base/text.ts'
 import type { TarFile } from '../wire/tar.ts'
-import type { FileHandle, Files, Stat } from './files.ts'
+import type { FileHandle } from './filehandle.ts'
+import type { Files, Stat } from './files.ts'
 
 /** Bytes read at once. */
 const BLOCK = 1 << 20

@@ -1,7 +1,8 @@
 // The file door (lib/disk/files.ts) of one simulated process. What it offers beyond Files stands in for what the
 // shipped code takes from elsewhere: see seams.ts.
 
-import type { FileHandle, Files, OpenMode, Stat } from '../../lib/disk/files.ts'
+import type { FileHandle } from '../../lib/disk/filehandle.ts'
+import type { Files, OpenMode, Stat } from '../../lib/disk/files.ts'
 import type { ByteStream, Endpoint } from '../../lib/net/stream.ts'
 import type { Listening } from '../../lib/net/tcp.ts'
 import { diskError } from './disk.ts'

@@ -3,9 +3,9 @@
 
 import { createHash } from 'node:crypto'
 
-import { sha256 as noble } from '@noble/hashes/sha2.js'
+import { _SHA256 as Noble } from '@noble/hashes/sha2.js' // its sha256 says more about itself, which takes 0.2 ms
 
-export { noble }
+export { Noble }
 
 /** Bytes that are hashed here before node:crypto does it: to load it costs as much. */
 let left = 2048
@@ -13,7 +13,7 @@ let left = 2048
 /** The hash of the parts, one after the other. */
 export function sha256(...parts: Uint8Array[]): Uint8Array {
   left -= parts.reduce((sum, part) => sum + part.length, 0)
-  const hash = left > 0 ? noble.create() : createHash('sha256')
+  const hash = left > 0 ? new Noble() : createHash('sha256')
   for (const part of parts) hash.update(part)
   return new Uint8Array(hash.digest())
 }

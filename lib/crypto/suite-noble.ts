@@ -1,10 +1,12 @@
 // The reference back end: noble, in JavaScript. Slower by ten times, it exists to check node:crypto byte for byte in
 // the tests and to run where that lacks a primitive. Loaded only when asked for: importing it costs some 40 ms.
 
+import { createHasher } from '@noble/hashes/utils.js'
+
 import { isZero } from '../base/bytes.ts'
 import { Malformed } from '../base/fail.ts'
 import { type Random } from '../base/random.ts'
-import { noble } from './sha256.ts'
+import { Noble } from './sha256.ts'
 
 function check(bytes: Uint8Array, length: number, what: string): void {
   if (bytes.length !== length) throw new RangeError(`${what} is ${bytes.length} bytes, not ${length}`)
@@ -37,6 +39,8 @@ export async function loadNobleSuite() {
     import('@noble/ciphers/chacha.js'),
     import('@noble/hashes/hmac.js'),
   ])
+
+  const noble = createHasher(() => new Noble())
 
   const importPrivate = (secret: Uint8Array): NobleKey => {
     check(secret, 32, 'X25519 private key')

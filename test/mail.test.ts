@@ -14,6 +14,7 @@ import { hex, utf8 } from '../lib/base/bytes.ts'
 import { numberedName, safeName } from '../lib/wire/filename.ts'
 import { EMBED_MAX, mailFromHead, subjectOf } from '../lib/wire/mail.ts'
 import { collect, openSource, readMail, type ReadMail } from '../lib/wire/mailread.ts'
+import { headersOf } from '../lib/wire/mailheaders.ts'
 import { cleanName, cutColumns } from '../lib/wire/mailtext.ts'
 import { isEightBitSafe } from '../lib/wire/mimepart.ts'
 import { addressHeader, decodeWords, headerText, parameter, parseStructured, textHeader } from '../lib/wire/mimeword.ts'
@@ -320,6 +321,25 @@ test('the reader of foreign mail never throws anything but Malformed', async () 
       assert.is((error as Error).name, 'Malformed')
     }
   }), { numRuns: 300 })
+})
+
+test('a header field is found as a reader finds it that takes all of them apart', () => {
+  const names = ['from', 'subject', 'x-p2p-id', 'x', '\u212aey']
+  const piece = fc.constantFrom(...names, 'Subject', 'FROM', 'X-P2P-Id', 'Key', ':', ': ', ' :', '\u00a0:', '\n', '\r\n', '\r', '\n ', '\r\n\t', '\nx: İ', '\nSubject: b', ' ', 'a', 'ü', 'İ', 'Σ', '\ufffd')
+  fc.assert(fc.property(fc.array(piece, { maxLength: 24 }), (pieces) => {
+    const head = pieces.join('')
+    const all = new Map<string, string>()
+    for (const line of head.replace(/\r?\n(?=[ \t])/g, '').split(/\r?\n/)) {
+      const [, name = '', value = ''] = /^([^:]*):(.*)$/s.exec(line) ?? []
+      const key = name.trimEnd().toLowerCase()
+      if (key !== '' && !all.has(key)) all.set(key, value.trim())
+    }
+    const found = headersOf(head)
+    for (const name of [...names.map((each) => each.toLowerCase()), 'key', 'none']) {
+      assert.is(found.get(name), all.get(name), JSON.stringify(head))
+      assert.is(found.has(name), all.has(name))
+    }
+  }), { numRuns: 3000 })
 })
 
 test('a mail with CR LF, quoted-printable or nested parts, as other programs write it, is read', async () => {

@@ -7,7 +7,8 @@ import * as assert from 'uvu/assert'
 import { EX, Failure } from '../lib/base/fail.ts'
 import { base58 } from '../lib/base/key.ts'
 import { createHome, type Home } from '../lib/disk/home.ts'
-import { readSeen, Seen, seenEnd, type SeenRecord } from '../lib/disk/seen.ts'
+import { Seen } from '../lib/disk/seen.ts'
+import { findSeen, readSeen, seenEnd, type SeenRecord } from '../lib/disk/seenlog.ts'
 
 const KEY = base58(new Uint8Array(32).fill(7))
 const OTHER = base58(new Uint8Array(32).fill(8))
@@ -208,8 +209,27 @@ test('a long log without runs, damaged here and there: what reading it tells, a 
     const noise = Buffer.alloc(200_000, 'p2p ')
     await writeFile(home.at('seen'), Buffer.concat([log.subarray(0, middle), noise, Buffer.from('\n'), log.subarray(middle)]))
     const whole = new Set<string>()
-    for await (const { id } of readSeen(home, 0)) whole.add(id)
+    const ends = new Map<string, number>()
+    for await (const { id, next } of readSeen(home, 0)) {
+      whole.add(id)
+      ends.set(id.slice(0, 32), next)
+    }
     assert.ok(whole.size > 8500 && whole.size < 9000, String(whole.size))
+    const wanted = new Map(ends)
+    await findSeen(home, 0, wanted, (id, next) => {
+      assert.is(next, wanted.get(id))
+      wanted.delete(id)
+      return wanted.size === 0
+    })
+    assert.is(wanted.size, 0, 'each is found where it stands')
+    await findSeen(home, 0, { has: () => true }, (id) => {
+      assert.match(id, /^[0-9a-f]{32}$/)
+      return false
+    })
+    const end = [...ends.values()][5000] as number
+    const some: number[] = []
+    await findSeen(home, [...ends.values()][4990] as number, ends, (_, next) => some.push(next) === 0, end)
+    assert.equal(some, [...ends.values()].slice(4991, 5001), 'from one offset to another')
     const again = await Seen.open(home)
     assert.ok((await readdir(home.at('seen.index'))).length > 0)
     for (let i = 0; i < 9000; i++) assert.is((await again.find(KEY, record(i).id)) !== undefined, whole.has(record(i).id), String(i))

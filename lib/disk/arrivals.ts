@@ -7,7 +7,7 @@ import { EX, Failure } from '../base/fail.ts'
 import { quote } from '../base/text.ts'
 import type { Home } from './home.ts'
 import { findMails, type MailEntry } from './maildir.ts'
-import { readSeen, seenEnd, seenPieces, type SeenEntry } from './seen.ts'
+import { findSeen, readSeen, seenEnd, type SeenEntry } from './seenlog.ts'
 
 /** Records resolved with one look at the Maildir. */
 const BATCH = 1000
@@ -162,14 +162,11 @@ export async function cursorsOf(home: Home, entries: Pick<MailEntry, 'id32' | 't
   earliest -= CLOCK_SLACK
   const start = await offsetOf(home, earliest)
   for (const from of start === 0 ? [0] : [start, 0]) {
-    for await (const piece of seenPieces(home, from, true)) {
-      for (const { id, next, offset } of piece) {
-        if (from < start && offset >= start) break
-        const id32 = id.slice(0, 32)
-        if (wanted.has(id32) && !cursors.has(id32)) cursors.set(id32, next)
-      }
-      if (cursors.size === wanted.size || (from < start && (piece.at(-1)?.offset ?? 0) >= start)) break
+    const note = (id32: string, next: number): boolean => {
+      if (!cursors.has(id32)) cursors.set(id32, next)
+      return cursors.size === wanted.size
     }
+    await findSeen(home, from, wanted, note, from < start ? start : Infinity)
     if (cursors.size === wanted.size) break
   }
   return cursors

@@ -113,7 +113,7 @@ export function manyThreads(): void {
 }
 
 /** Where short files are read to. */
-let scratch = new Uint8Array(0)
+let scratch = Buffer.alloc(0)
 
 /** The real file system. */
 export const nodeFiles: Files = {
@@ -121,11 +121,11 @@ export const nodeFiles: Files = {
     return readFileSync(path)
   },
   async short(path, size) {
-    if (scratch.length < size) scratch = new Uint8Array(size)
+    if (scratch.length < size) scratch = Buffer.alloc(size)
     const fd = openSync(path, FLAGS.own)
     try {
       const read = readSync(fd, scratch, 0, size, null)
-      return read < size ? scratch.slice(0, read) : undefined
+      return read < size ? Buffer.from(scratch.subarray(0, read)) : undefined // many share a page
     } finally {
       closeSync(fd)
     }

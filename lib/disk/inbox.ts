@@ -18,7 +18,8 @@ import { type Held, tryLock } from './lock.ts'
 import { writeNew } from './maildir.ts'
 import { partPath, place } from './place.ts'
 import { Present } from './present.ts'
-import { Seen, type SeenRecord } from './seen.ts'
+import { Seen } from './seen.ts'
+import type { SeenRecord } from './seenlog.ts'
 import {
   finish,
   finishFor,

@@ -5,7 +5,8 @@
 import { EX, Failure, isCode, Malformed } from '../base/fail.ts'
 import { quote } from '../base/text.ts'
 import { TEXT_MAX } from '../wire/envelope.ts'
-import { collect, looseText, openSource, readHeaders, readMail, readShort, type Headers, type ReadMail, type ReadPart } from '../wire/mailread.ts'
+import type { Headers } from '../wire/mailheaders.ts'
+import { collect, looseText, openSource, readHeaders, readMail, readShort, type ReadMail, type ReadPart } from '../wire/mailread.ts'
 import { parseMessageRef } from '../wire/msgref.ts'
 import { infoOfHeaders, infoOfRead, infoOfShort, recipientOf, TEXT_RECORD_MAX, typeOf, type MessageInfo } from '../wire/record.ts'
 import type { Home } from './home.ts'
@@ -59,8 +60,14 @@ export type Depth = 'headers' | 'parts' | 'text' | 'all'
 
 /** What an entry says; undefined if it is gone. A damaged message is described by its file name alone. */
 export async function describe(view: View, entry: MailEntry, depth: Depth): Promise<Message | undefined> {
-  const whole = await shortMail(view.home, entry)
-  const [only] = whole?.parts ?? []
+  let whole: ReadMail | undefined
+  try {
+    const bytes = await view.home.files.short(entry.path, SHORT)
+    if (bytes !== undefined) whole = readShort(bytes)
+  } catch (error) {
+    if (!isCode(error, 'ENOENT') && !(error instanceof Malformed)) throw error // looked for below
+  }
+  const only = whole?.parts[0]
   if (whole !== undefined && only?.held !== undefined) {
     const { headers } = whole
     const info = depth === 'headers' ? infoOfHeaders(headers) : infoOfShort(headers, only, only.held, textMax(depth))
@@ -80,17 +87,6 @@ export async function describe(view: View, entry: MailEntry, depth: Depth): Prom
       return described(view, at, undefined, { from: 'unknown', parts: [] })
     }
   })
-}
-
-/** A message that was read at once, if it is one of those; else nothing is known of it. */
-async function shortMail(home: Home, { path }: MailEntry): Promise<ReadMail | undefined> {
-  try {
-    const bytes = await home.files.short(path, SHORT)
-    return bytes === undefined ? undefined : readShort(bytes)
-  } catch (error) {
-    if (isCode(error, 'ENOENT') || error instanceof Malformed) return undefined
-    throw error
-  }
 }
 
 function textMax(depth: Depth): number {

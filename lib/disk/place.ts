@@ -6,7 +6,7 @@ import { externalPath, isExternal } from '../wire/mail.ts'
 import { removeTree } from './durable.ts'
 import type { Home } from './home.ts'
 import { mailName } from './maildir.ts'
-import type { SeenRecord } from './seen.ts'
+import type { SeenRecord } from './seenlog.ts'
 
 /** The name of a part. */
 const PART = /^\d{1,4}$/

@@ -5,19 +5,13 @@
 // run.
 
 import { utf8 } from '../base/bytes.ts'
-import { crc32 } from '../base/crc32.ts'
 import { EX, Failure, ioFailure, isCode } from '../base/fail.ts'
 import { unlessFull } from './durable.ts'
 import { Entries, SeenIndex } from './seenindex.ts'
+import { formatRecord, LINE_MAX, parseRecord, scan, type SeenEntry, type SeenRecord } from './seenlog.ts'
 import { seenPlaces } from './seenplaces.ts'
 import type { FileHandle } from './filehandle.ts'
 import type { Home } from './home.ts'
-
-/** Bytes read at once while scanning the log: in place, no other thread is started for it. */
-const SCAN = 64 * 1024
-
-/** A record is about 150 bytes; a line beyond this is damage. */
-const LINE_MAX = 512
 
 /** So many records beyond the newest run are held in memory before they become a run (16 bytes each on disk). */
 const TAIL_MAX = 4096
@@ -29,105 +23,6 @@ const FAR = 1 << 20
 const RUN = 1 << 18
 
 const CANNOT = 'cannot note what was delivered'
-
-export interface SeenRecord {
-  /** Receipt, unix microseconds. */
-  time: bigint
-  /** The contact. */
-  key: string
-  /** 64 hex digits. */
-  id: string
-  /** The receiver whose part holds the message: of two receivers of one id the first in the log delivers. */
-  tag: string
-}
-
-export interface SeenEntry extends SeenRecord {
-  /** Byte offset of the record in the log: p2p-inbox's cursor. */
-  offset: number
-  /** Offset behind its line. */
-  next: number
-}
-
-const LINE = /^(\d{1,20}) ([1-9A-HJ-NP-Za-km-z]{32,44}) ([0-9a-f]{64}) ([0-9a-f]{16}) ([0-9a-f]{8})$/
-
-function sum(text: string): string {
-  return crc32(text).toString(16).padStart(8, '0')
-}
-
-function formatRecord(record: SeenRecord): string {
-  const text = `${record.time} ${record.key} ${record.id} ${record.tag}`
-  return `${text} ${sum(text)}`
-}
-
-/**
- * Undefined for what is damaged; `trusted`: its sum is not looked at. Made in one go: of an object that is
- * spread into another one V8 keeps half a kilobyte until it cleans up its old space, 40 MiB of a long log.
- */
-function parseRecord(line: string, offset: number, next: number, trusted = false): SeenEntry | undefined {
-  const match = LINE.exec(line)
-  if (match === null) return undefined
-  const [, time, key, id, tag, crc] = match as unknown as [string, string, string, string, string, string]
-  if (!trusted && sum(line.slice(0, -9)) !== crc) return undefined
-  return { time: BigInt(time), key, id, tag, offset, next }
-}
-
-/** The records from a byte offset on, in the order of the log. Damaged lines are passed over. */
-export async function* readSeen(home: Home, from: number): AsyncGenerator<SeenEntry> {
-  for await (const piece of seenPieces(home, from)) yield* piece
-}
-
-/**
- * The same, those of each piece of the log together; `trusted` for whoever looks only for ids that it has from elsewhere,
- * and where they are: that an id is found says more than the sum of its line.
- */
-export async function* seenPieces(home: Home, from: number, trusted = false): AsyncGenerator<SeenEntry[]> {
-  if ((await home.files.stat(home.at('seen'))) === undefined) return
-  const handle = await home.files.open(home.at('seen'), 'own')
-  try {
-    yield* scan(handle, from, trusted)
-  } finally {
-    await handle.close()
-  }
-}
-
-/** The offset behind the last record: where --follow starts. */
-export async function seenEnd(home: Home): Promise<number> {
-  return (await home.files.stat(home.at('seen')))?.size ?? 0
-}
-
-async function* scan(handle: FileHandle, from: number, trusted = false): AsyncGenerator<SeenEntry[]> {
-  let at = from // file offset of `held`
-  let held = ''
-  for (;;) {
-    // Records are ASCII; latin1 keeps one character a byte through any damage.
-    const block = Buffer.from(await handle.read(at + held.length, SCAN)).toString('latin1')
-    const last = block.length < SCAN
-    held += block
-    let start = 0
-    const found: SeenEntry[] = []
-    for (;;) {
-      const end = held.indexOf('\n', start)
-      if (end < 0) break
-      const entry = end === start ? undefined : parseRecord(held.slice(start, end), at + start, at + end + 1, trusted)
-      if (entry !== undefined) found.push(entry)
-      start = end + 1
-    }
-    at += start
-    held = held.slice(start)
-    if (last) {
-      // No newline ends the last record; if it is whole it counts.
-      const entry = held === '' ? undefined : parseRecord(held, at, at + held.length, trusted)
-      if (entry !== undefined) found.push(entry)
-      yield found
-      return
-    }
-    yield found
-    if (held.length > LINE_MAX) {
-      at += held.length - LINE_MAX
-      held = held.slice(-LINE_MAX)
-    }
-  }
-}
 
 /** An open seen log. One per receiving process. */
 export class Seen {

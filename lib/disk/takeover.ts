@@ -9,7 +9,8 @@ import { removeTree } from './durable.ts'
 import type { Home } from './home.ts'
 import { claim, tryLock } from './lock.ts'
 import { partPath, place } from './place.ts'
-import type { Seen, SeenRecord } from './seen.ts'
+import type { Seen } from './seen.ts'
+import type { SeenRecord } from './seenlog.ts'
 
 /** An unfinished message that nobody went on with for so long is dropped; its sender still has it. */
 const PART_MAX_MS = 14 * 86_400_000

@@ -4,7 +4,7 @@
 
 import { fromUtf8 } from '../base/bytes.ts'
 import { Malformed } from '../base/fail.ts'
-import { memo } from '../base/memo.ts'
+import { asBuffer, asciiTop, parseTop, type Headers, type Top } from './mailheaders.ts'
 import { base64Size } from './mimepart.ts'
 import { parseStructured, type Structured } from './mimeword.ts'
 
@@ -35,9 +35,6 @@ export interface ReadPart {
   /** All of the content, if it came with the headers: most texts are short. */
   held?: Uint8Array
 }
-
-/** Lower-case field names to unfolded values; of a repeated field the first counts. */
-export type Headers = Map<string, string>
 
 export interface ReadMail {
   headers: Headers
@@ -72,15 +69,6 @@ function wholeSource(whole: Uint8Array): Source {
   return { size: whole.length, whole, read: async (position, length) => whole.subarray(position, position + length) }
 }
 
-const [LF, CR] = [10, 13]
-
-interface Top {
-  headers: Headers
-  /** Where the body begins. */
-  body: number
-  crlf: boolean
-}
-
 /** The headers that start at `at`. Throws Malformed if there is no end to them. */
 export async function readHeaders(source: Source, at = 0): Promise<Top> {
   if (source.whole !== undefined) return parseTop(source.whole, at, true) as Top
@@ -91,31 +79,6 @@ export async function readHeaders(source: Source, at = 0): Promise<Top> {
     if (top !== undefined) return { ...top, body: at + top.body }
     if (size >= HEADERS_MAX) throw new Malformed('headers without an end')
   }
-}
-
-/** The headers from `at` on; undefined if they do not end, unless these bytes are the `last`. */
-function parseTop(bytes: Uint8Array, at: number, last: boolean): Top | undefined {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
-  const blank = buffer[at] === LF || buffer.includes(CR) ? -1 : buffer.indexOf('\n\n', at) // as we write it
-  if (blank >= 0) return { headers: parseFields(buffer.toString('utf8', at, blank)), body: blank + 2, crlf: false }
-  const end = /^(?:\r?\n)|\r?\n\r?\n/.exec(buffer.toString('latin1', at))
-  if (end === null && !last) return undefined
-  const length = end === null ? bytes.length : at + end.index
-  const head = buffer.toString('utf8', at, length)
-  return { headers: parseFields(head), body: length + (end?.[0].length ?? 0), crlf: head.includes('\r') }
-}
-
-const fieldName = memo((text) => text.trimEnd().toLowerCase())
-
-function parseFields(head: string): Headers {
-  const headers: Headers = new Map()
-  const unfolded = /\n[ \t]/.test(head) ? head.replace(/\r?\n(?=[ \t])/g, '') : head
-  for (const line of unfolded.split(head.includes('\r') ? /\r?\n/ : '\n')) {
-    const at = line.indexOf(':')
-    const name = fieldName(line.slice(0, Math.max(0, at)))
-    if (name !== '' && !headers.has(name)) headers.set(name, line.slice(at + 1).trim())
-  }
-  return headers
 }
 
 /** Headers and parts of a message. Throws Malformed if it is none. */
@@ -129,7 +92,7 @@ export async function readMail(source: Source): Promise<ReadMail> {
 
 /** A message of one part that is at hand, as most are: nothing is waited for. Undefined for any other. */
 export function readShort(whole: Uint8Array): ReadMail | undefined {
-  const { headers, body, crlf } = parseTop(whole, 0, true) as Top
+  const { headers, body, crlf } = asciiTop(whole) ?? (parseTop(whole, 0, true) as Top)
   const shape = crlf ? undefined : shapeOf(headers)
   if (shape === undefined || shape.value === EXTERNAL_BODY) return undefined
   return { headers, parts: [heldLeaf(shape, whole, body, whole.length)] }
@@ -182,12 +145,23 @@ interface Shape extends Structured {
 
 const EXTERNAL_BODY = 'message/external-body'
 
+/** What the last part was: in a list one is like the other. */
+let lastShape: { fields: readonly (string | undefined)[]; shape: Shape | undefined } | undefined
+
 /** Undefined if it needs a real mail parser. */
 function shapeOf(headers: Headers): Shape | undefined {
-  const type = structured(headers, 'content-type', 'text/plain')
-  const disposition = structured(headers, 'content-disposition', '')
+  const fields = [headers.get('content-type'), headers.get('content-disposition'), headers.get('content-transfer-encoding')] as const
+  if (lastShape === undefined || fields.some((field, at) => field !== lastShape?.fields[at])) {
+    lastShape = { fields, shape: shapeOfFields(...fields) }
+  }
+  return lastShape.shape
+}
+
+function shapeOfFields(typeField = 'text/plain', dispositionField = '', encodingField = '7bit'): Shape | undefined {
+  const type = parseStructured(typeField)
+  const disposition = parseStructured(dispositionField)
   if (type.value !== EXTERNAL_BODY && /^(?:multipart|message)\//.test(type.value)) return undefined
-  const encoding = (headers.get('content-transfer-encoding') ?? '7bit').toLowerCase()
+  const encoding = encodingField.toLowerCase()
   const coded = encoding === 'base64'
   if (type.value !== EXTERNAL_BODY && !coded && !['7bit', '8bit', 'binary'].includes(encoding)) return undefined
   const size = disposition.params.get('size')
@@ -228,15 +202,17 @@ function guessEnd({ coded, said }: Shape, start: number): number | undefined {
 function heldLeaf(shape: Shape, whole: Uint8Array, start: number, end: number): ReadPart {
   const held = inMemory(whole.subarray(start, end), shape.coded)
   const size = shape.said !== undefined && end === guessEnd(shape, start) ? shape.said : held.length
-  return { ...leafOf(shape, size, () => only(held)), held }
+  const leaf = leafOf(shape, size, () => only(held))
+  leaf.held = held
+  return leaf
 }
 
 function leafOf({ value: type, params, disposition }: Shape, size: number, content: ReadPart['content']): ReadPart {
   const name = disposition.params.get('filename') ?? params.get('name')
-  const shape = { type, size, content, ...(name !== undefined && { name }) }
-  if (disposition.value === 'reaction') return { kind: 'reaction', ...shape }
   const text = type === 'text/plain' && disposition.value !== 'attachment' && name === undefined
-  return { kind: text ? 'text' : 'file', ...shape }
+  const leaf: ReadPart = { kind: disposition.value === 'reaction' ? 'reaction' : text ? 'text' : 'file', type, size, content }
+  if (name !== undefined) leaf.name = name
+  return leaf
 }
 
 async function readExternal(source: Source, type: Structured, start: number): Promise<ReadPart | undefined> {
@@ -254,7 +230,7 @@ async function readExternal(source: Source, type: Structured, start: number): Pr
 async function find(source: Source, from: number, needle: Buffer): Promise<number> {
   for (let at = from; ; at += BLOCK) {
     const bytes = await source.read(at, BLOCK + needle.length - 1)
-    const found = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).indexOf(needle)
+    const found = asBuffer(bytes).indexOf(needle)
     if (found >= 0) return at + found
     if (bytes.length < BLOCK + needle.length - 1) return -1
   }
@@ -274,17 +250,17 @@ async function* only(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   if (bytes.length > 0) yield bytes
 }
 
-/** What the generators below give piece by piece. */
+/** What the generators below give piece by piece; no Buffer, whatever these bytes are. */
 function inMemory(bytes: Uint8Array, coded: boolean): Uint8Array {
-  if (!coded) return bytes
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
-  return new Uint8Array(Buffer.from(text.replace(/[^A-Za-z0-9+/]/g, ''), 'base64'))
+  const text = (): string => asBuffer(bytes).toString('latin1').replace(/[^A-Za-z0-9+/]/g, '')
+  const { buffer, byteOffset, length } = coded ? Buffer.from(text(), 'base64') : bytes
+  return new Uint8Array(buffer, byteOffset, length)
 }
 
 async function* decodeBase64(source: Source, start: number, end: number): AsyncGenerator<Uint8Array> {
   let held = ''
   for await (const bytes of range(source, start, end)) {
-    held += Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1').replace(/[^A-Za-z0-9+/]/g, '')
+    held += asBuffer(bytes).toString('latin1').replace(/[^A-Za-z0-9+/]/g, '')
     const whole = held.length - (held.length % 4)
     if (whole > 0) yield new Uint8Array(Buffer.from(held.slice(0, whole), 'base64'))
     held = held.slice(whole)

@@ -7,7 +7,8 @@ import { looksLikeKey } from '../base/key.ts'
 import { memo } from '../base/memo.ts'
 import { mediaType } from './envelope.ts'
 import { subjectOf, type MailFields } from './mail.ts'
-import { collect, looseText, type Headers, type ReadMail, type ReadPart } from './mailread.ts'
+import type { Headers } from './mailheaders.ts'
+import { collect, looseText, type ReadMail, type ReadPart } from './mailread.ts'
 import { cleanName, cleanReaction, DOMAIN } from './mailtext.ts'
 import { decodeWords, utf8Floor } from './mimeword.ts'
 
@@ -219,8 +220,12 @@ export function infoOfHeaders(headers: Headers): MessageInfo {
     edit: idOf(get('x-p2p-edit')),
     recall: idOf(get('x-p2p-recall')),
     receipt: idOf(get('x-p2p-receipt')),
-    auto: /^auto-/i.test(get('auto-submitted') ?? '') ? true : undefined,
+    auto: isAuto(get('auto-submitted')) ? true : undefined,
   }
+}
+
+function isAuto(value: string | undefined): boolean {
+  return value !== undefined && /^auto-/i.test(value)
 }
 
 /** Who an own message went to, by its headers. */
@@ -240,10 +245,14 @@ const partyOf = memo((field): { name: string; key: string | undefined } => {
 })
 
 const OWN_ID = new RegExp(`<([0-9a-f]{64})@${DOMAIN.replace('.', '\\.')}>`, 'i')
+const HEX = /^[0-9a-f]{64}$/
 
-/** The id in a Message-ID of ours. */
+/** The id in a Message-ID of ours: most are nothing else. */
 function idOf(value: string | undefined): string | undefined {
-  return value === undefined ? undefined : OWN_ID.exec(value)?.[1]?.toLowerCase()
+  if (value === undefined) return undefined
+  const id = value.startsWith('<') ? value.slice(1, 65) : ''
+  if (HEX.test(id) && value.startsWith(`@${DOMAIN}>`, 65)) return id
+  return OWN_ID.exec(value)?.[1]?.toLowerCase()
 }
 
 function parseTime(value: string | undefined): number | undefined {

@@ -2,7 +2,8 @@
 // the first record of an id is the one that counts.
 
 import { base58 } from '../../lib/base/key.ts'
-import { Seen, type SeenRecord } from '../../lib/disk/seen.ts'
+import { Seen } from '../../lib/disk/seen.ts'
+import type { SeenRecord } from '../../lib/disk/seenlog.ts'
 import type { Disk } from './disk.ts'
 import { open, seeded } from './homes.ts'
 import { type Host, Machine } from './machine.ts'

@@ -30,7 +30,7 @@ export function compare(a: Uint8Array, b: Uint8Array): number {
 
 export function isZero(bytes: Uint8Array): boolean {
   let all = 0
-  for (const byte of bytes) all |= byte
+  for (let at = 0; at < bytes.length; at++) all |= bytes[at] as number // an iterator makes an object of each byte at first
   return all === 0
 }
 

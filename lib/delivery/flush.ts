@@ -16,7 +16,8 @@ import { ask, type Message } from './control.ts'
 import { askSoon, type DeliverOptions, newsOf, tellNews } from './deliver.ts'
 import { Desk, type Job } from './desk.ts'
 import { withHooks } from './hookpass.ts'
-import { Listener, UNTOLD } from './listener.ts'
+import { Listener } from './listener.ts'
+import { UNTOLD } from './listening.ts'
 import { aborted } from './requests.ts'
 
 /** The listener's pass is waited for so much longer than asked. */

@@ -12,7 +12,8 @@ import type { Call } from '../edge/cli.ts'
 import { Input, stdinIsTerminal, stopInput } from '../edge/input.ts'
 import { type Channel, channelPair } from './channel.ts'
 import { openChannel } from './control.ts'
-import { Listener, UNTOLD } from './listener.ts'
+import { Listener } from './listener.ts'
+import { UNTOLD } from './listening.ts'
 import { PipeEnd } from './pipeend.ts'
 
 /** Between two looks for a listener after the one that served us has ended; one that is not back by then is replaced. */

@@ -16,7 +16,8 @@ import { STUN_PORT } from '../wire/stun.ts'
 import { ask, findListener, type Message } from './control.ts'
 import { askSoon, tellNews } from './deliver.ts'
 import { Desk, type Job } from './desk.ts'
-import { Listener, UNTOLD } from './listener.ts'
+import { Listener } from './listener.ts'
+import { UNTOLD } from './listening.ts'
 import { isRefusal, tellOutcome } from './telling.ts'
 
 /** With --slot the next meeting is at most so far away. */

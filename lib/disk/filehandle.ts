@@ -59,8 +59,10 @@ export class NodeFileHandle implements FileHandle {
   /** Opened to be read by whoever named it: it may be a pipe, and block. */
   readonly #foreign: boolean
   #seekable = true
-  /** The same file for writing past the page cache; null if that is not to be had. */
+  /** The same file for writing past the page cache, open as long as this is; null if that is not to be had. */
   #direct: number | null | undefined
+  /** It does not take what it was given. */
+  #unfit = false
   /** Operations in other threads, which close() waits for. */
   #running = 0
   #idle: (() => void) | undefined
@@ -119,13 +121,13 @@ export class NodeFileHandle implements FileHandle {
 
   async #writeSome(bytes: Uint8Array, from: number, left: number, to: number | null): Promise<number> {
     const write = (fd: number): Promise<number> => this.#elsewhere(later<number>((end) => writeLater(fd, bytes, from, left, to, end)))
-    const direct = wholePages(bytes, from, left, to) ? this.#openDirect() : null
+    const direct = !this.#unfit && wholePages(bytes, from, left, to) ? this.#openDirect() : null
     if (direct === null) return write(this.#fd)
     try {
       return await write(direct)
     } catch (error) {
       if (!isCode(error, 'EINVAL', 'EOPNOTSUPP')) throw error
-      this.#closeDirect() // other pages than thought
+      this.#unfit = true // other pages than thought; not closed: another write may be about to use its number
       return this.#writeSome(bytes, from, left, to)
     }
   }
@@ -139,11 +141,6 @@ export class NodeFileHandle implements FileHandle {
       }
     }
     return this.#direct
-  }
-
-  #closeDirect(): void {
-    if (typeof this.#direct === 'number') closeSync(this.#direct)
-    this.#direct = null
   }
 
   async sync(): Promise<void> {
@@ -163,7 +160,7 @@ export class NodeFileHandle implements FileHandle {
     if (fd === undefined) return
     this.#number = undefined
     if (this.#running > 0) await new Promise<void>((resolve) => (this.#idle = resolve))
-    this.#closeDirect()
+    if (typeof this.#direct === 'number') closeSync(this.#direct)
     closeSync(fd)
   }
 }

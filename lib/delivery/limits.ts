@@ -23,6 +23,13 @@ const SMALL = 64 * 1024
 /** Bytes that must move between two looks for a call not to count as idle; a message that is settled counts as many. */
 export const SETTLED = 64 * 1024
 
+/** Messages on their way at once from which on this is work of a few thousand small things: see compileLate(). */
+export const MANY = 512
+
+/** What is known of the free space is good for so long, and for so many bytes of small messages. */
+const LOOK_MS = 50
+const LOOK_BYTES = 2 ** 20
+
 /** How long a full disk is left alone. */
 const DISK_RETRY_S = 3600
 const QUOTA_RETRY_S = 3600
@@ -44,7 +51,6 @@ export interface Refusal {
 /** A limit below this many bytes is kept to the letter; beyond it a message may have any head on top of its body. */
 const EXACT_BELOW = 2 ** 20
 
-/** Decides for each offered message whether it may come. One per receiving process. */
 /** Bytes of the largest envelope where messages of so many are allowed: the head does not count with large ones. */
 function largestEnvelope(message: number): number {
   return message < EXACT_BELOW ? message : Math.min(message + HEAD_MAX, Number.MAX_SAFE_INTEGER)
@@ -55,12 +61,17 @@ export function largestBody(envelope: number): number {
   return envelope < EXACT_BELOW + HEAD_MAX ? envelope : envelope - HEAD_MAX
 }
 
+/** Decides for each offered message whether it may come. One per receiving process. */
 export class Admission {
   readonly #home: Home
   readonly #config: () => Config
   readonly #used = new Map<string, { since: number; bytes: number }>()
   /** Bytes on their way, by contact. */
   readonly #coming = new Map<string, number>()
+
+  /** The disk when it was last looked at, and what was let in since. */
+  #looked = { at: -Infinity, free: 0, total: 0 }
+  #since = 0
 
   /** `config`: as it is now. */
   constructor(home: Home, config: () => Config) {
@@ -80,8 +91,22 @@ export class Admission {
     const { quota } = config.of(contact)
     const used = this.#usage(contact.key).bytes + (this.#coming.get(contact.key) ?? 0)
     if (used + charge(size) > quota) return { code: REFUSE.QUOTA, retry: QUOTA_RETRY_S }
-    const { free, total } = await this.#home.files.statfs(this.#home.path)
+    const { free, total } = await this.#disk(size)
     return free - size < floorFor(size, total, config.free) ? fullDisk : undefined
+  }
+
+  /** One look at the disk is good for many small messages, which it counts as if they were there already. */
+  async #disk(size: number): Promise<{ free: number; total: number }> {
+    const now = this.#home.clock.monotonic()
+    const { at, free, total } = this.#looked
+    if (size <= SMALL && now - at < LOOK_MS && this.#since + size <= LOOK_BYTES) {
+      const taken = this.#since
+      this.#since += charge(size)
+      return { free: free - taken, total }
+    }
+    this.#looked = { at: now, ...(await this.#home.files.statfs(this.#home.path)) }
+    this.#since = charge(size)
+    return this.#looked
   }
 
   /** A message of this contact is on its way; call the result once when it no longer is. */

@@ -3,6 +3,7 @@
 // the contact itself, and nothing here decides that a message arrived.
 
 import { isCode, Malformed } from '../base/fail.ts'
+import { compileLate } from '../base/garbage.ts'
 import type { Home } from '../disk/home.ts'
 import { openOutgoing, type Outgoing } from '../disk/outgoing.ts'
 import { settle } from '../disk/queue.ts'
@@ -13,7 +14,7 @@ import type { Link } from '../net/link.ts'
 import type { Hash } from '../wire/envelope.ts'
 import { DATA_LARGE, DATA_MAX, OFFER_MAX, padFrames, REFUSE } from '../wire/frame.ts'
 import { EXPIRED } from './expiry.ts'
-import { Recent, SETTLED } from './limits.ts'
+import { MANY, Recent, SETTLED } from './limits.ts'
 
 /** Offers open at once, p2p-wire(7); the next ones follow when half of them are settled. */
 const OPEN_MAX = 1024
@@ -292,6 +293,7 @@ export class Offering {
       this.#names = await names(this.#home, this.#key, 'new')
       this.#next = 0
       this.#saidAll = false
+      if (this.#names.length >= MANY) compileLate()
     }
     if (this.#maxMessage === 0) this.#next = this.#names.length
     while (this.#next < this.#names.length && this.#open.size + OFFER_MAX <= OPEN_MAX && !this.#stopped) {

@@ -3,12 +3,13 @@
 // trusted: frames out of turn end the session, nonsense inside a message is refused.
 
 import { Malformed } from '../base/fail.ts'
+import { compileLate } from '../base/garbage.ts'
 import type { Arrival } from '../disk/arrival.ts'
 import type { Contact } from '../disk/contact.ts'
 import { type Delivered, type Inbox, PARTS_MAX, type Sender } from '../disk/inbox.ts'
 import type { Link } from '../net/link.ts'
 import { LIST_MAX, REFUSE } from '../wire/frame.ts'
-import { type Admission, fullDisk, isFullDisk, Recent, type Refusal, SETTLED } from './limits.ts'
+import { type Admission, fullDisk, isFullDisk, MANY, Recent, type Refusal, SETTLED } from './limits.ts'
 
 /** What may be on its way at once, p2p-wire(7): large messages by number, small ones by number and bytes. */
 const LARGE_OPEN = 4
@@ -141,6 +142,7 @@ export class Receiving {
     if (this.#offered.size + items.length > OFFERS_MAX) return false
     const fresh = items.filter(({ id }) => !this.#offered.has(id))
     for (const item of fresh) this.#offered.set(item.id, item)
+    if (this.#offered.size >= MANY) compileLate()
     if (fresh.length > 0) this.#then(() => this.#consider(fresh))
     return true
   }

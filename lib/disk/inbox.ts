@@ -241,7 +241,8 @@ export class Inbox {
         continue
       }
       try {
-        const path = await place(this.#home, record, this.#receiver.hooks(record.key))
+        const kind = arrival instanceof SmallArrival ? 'file' : undefined
+        const path = await place(this.#home, record, this.#receiver.hooks(record.key), kind)
         const { key, id, mail } = arrival
         if (path !== undefined && mail !== undefined) delivered.push({ id, key, path, mail, cursor: 0 })
       } catch (error) {
@@ -251,7 +252,7 @@ export class Inbox {
     }
     await this.#home.files.syncDir(this.#home.at('inbox', 'new'))
     for (const item of delivered) {
-      item.cursor = (await this.#seen.find(item.key, item.id))?.next ?? 0
+      item.cursor = (this.#seen.recent(item) ?? (await this.#seen.find(item.key, item.id)))?.next ?? 0
       if (item.mail.receipt !== undefined) await this.#markRead(item)
     }
     return { delivered, unplaced }

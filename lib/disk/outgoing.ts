@@ -7,6 +7,9 @@ import type { FileHandle } from './filehandle.ts'
 import type { Home } from './home.ts'
 import { bodyPath, headPath, type Queued } from './queued.ts'
 
+/** Bytes that most messages do not have: their files are read in one go. */
+const SHORT = 8 * 1024
+
 export interface Outgoing {
   readonly head: Head
   /** Bytes of the envelope: head and body. */
@@ -27,7 +30,8 @@ export interface Outgoing {
 export async function openOutgoing(home: Home, hash: Hash, queued: Queued, file?: Uint8Array): Promise<Outgoing | undefined> {
   let bytes: Uint8Array
   try {
-    bytes = file ?? (await home.files.read(headPath(home, queued)))
+    const path = headPath(home, queued)
+    bytes = file ?? (await home.files.short(path, SHORT)) ?? (await home.files.read(path))
   } catch (error) {
     if (isCode(error, 'ENOENT')) return undefined
     throw error

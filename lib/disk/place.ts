@@ -18,14 +18,14 @@ export function partPath(home: Home, { key, id, tag }: Pick<SeenRecord, 'key' | 
 
 /**
  * Parts over the limit to files/, with `hooks` a link into hooks/pending/, the mail into inbox/new last. inbox/new is
- * not synced yet. Returns the mail's path, undefined if it was placed before.
+ * not synced yet. `kind`: what part it is, if that is known. Returns the mail's path, undefined if it was placed before.
  */
-export async function place(home: Home, record: SeenRecord, hooks: boolean): Promise<string | undefined> {
+export async function place(home: Home, record: SeenRecord, hooks: boolean, kind?: 'file'): Promise<string | undefined> {
   const { files } = home
   const part = partPath(home, record)
-  const stat = await files.stat(part)
-  if (stat === undefined) return undefined
-  const large = stat.kind === 'dir'
+  const is = kind ?? (await files.stat(part))?.kind
+  if (is === undefined) return undefined
+  const large = is === 'dir'
   const mail = large ? `${part}/mail` : part
   if (large) await placeFiles(home, record.id, part)
   const name = mailName(record.time, record.id)

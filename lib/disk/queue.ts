@@ -20,8 +20,8 @@ import {
 import { note, type LogEvent } from './queuelog.ts'
 import { markDelivered, withdrawSent } from './sent.ts'
 
-/** System calls at once. */
-const PARALLEL = 16
+/** System calls at once: as long as no thread runs out of work none has to be woken for the next one. */
+const PARALLEL = 512
 
 /**
  * The other side has these messages (S6): noted in the log, then gone. Idempotent; a full disk does not stop it. What

@@ -66,6 +66,12 @@ export class Seen {
     return entry
   }
 
+  /** The same of a record that this process has just committed, if it is at hand; undefined says nothing. */
+  recent({ key, id }: Pick<SeenRecord, 'key' | 'id'>): SeenEntry | undefined {
+    const entry = this.#tail.get(id)
+    return entry?.key === key ? entry : undefined
+  }
+
   /**
    * The commit. Appends the records in one write, makes them durable, reads back what others wrote meanwhile.
    * Returns for each record whether it is the first of its id: only then may its writer deliver. An error of the
@@ -121,8 +127,7 @@ export class Seen {
         if (entry.id === id && entry.key === key) return entry
       }
     }
-    const entry = this.#tail.get(id)
-    return entry?.key === key ? entry : undefined
+    return this.recent({ key, id })
   }
 
   /** The record at an offset, checked against its sum; nothing if there is none. */

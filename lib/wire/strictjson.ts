@@ -36,6 +36,8 @@ class Parser {
   readonly #text: string
   readonly #depth: number
   #at = 0
+  /** The last string has neither escapes nor what may be a surrogate. */
+  #plain = false
 
   constructor(text: string, depth: number) {
     this.#text = text
@@ -51,6 +53,7 @@ class Parser {
   }
 
   #blank(): void {
+    if (this.#text.charCodeAt(this.#at) > 0x20) return
     BLANK.lastIndex = this.#at
     BLANK.test(this.#text)
     this.#at = BLANK.lastIndex
@@ -125,6 +128,7 @@ class Parser {
 
   #string(): string {
     const raw = this.#rawString()
+    if (this.#plain) return raw
     const text = raw.includes('\\') ? raw.replace(ESCAPE, unescape) : raw
     if (LONE_SURROGATE.test(text)) throw new Malformed('lone surrogate in JSON')
     return text
@@ -135,10 +139,12 @@ class Parser {
     if (this.#text[this.#at] !== '"') throw new Malformed('not JSON')
     const start = this.#at + 1
     let at = start
+    this.#plain = true
     for (;;) {
       const code = this.#text.charCodeAt(at) // NaN at the end of the text
       if (code === 0x22) break
       if (!(code >= 0x20)) throw new Malformed('not JSON') // RFC 8259 7: control characters must be escaped
+      if (code === 0x5c || code >= 0xd800) this.#plain = false
       at = code === 0x5c ? this.#afterEscape(at) : at + 1
     }
     this.#at = at + 1

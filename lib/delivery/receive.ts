@@ -26,6 +26,8 @@ const OFFERS_MAX = 1024
 /** Complete messages committed together, at most. */
 const BATCH = 512
 
+const WRONG = 'the body is not what the id says'
+
 export interface ReceiveOptions {
   inbox: Inbox
   link: Link
@@ -157,8 +159,15 @@ export class Receiving {
     if (arrival.full) return false // it is being committed: nothing may touch it any more
     if (offset !== arrival.offset) return incoming.stale
     incoming.stale = false
-    if (!arrival.takesNow(bytes)) return this.#store(incoming, bytes)
-    this.#took(arrival, bytes.length)
+    try {
+      if (!arrival.takesNow(bytes)) return this.#store(incoming, bytes)
+      this.#took(arrival, bytes.length)
+      if (!arrival.full) return true
+      if (arrival.check() !== 'good') throw new Malformed(WRONG) // a small one, which knows at once
+    } catch (error) {
+      return this.#reject(incoming, error).then(() => true)
+    }
+    this.#hold(incoming)
     return true
   }
 
@@ -337,17 +346,23 @@ export class Receiving {
 
   async #complete(incoming: Incoming): Promise<void> {
     const { arrival } = incoming
-    const verdict = await this.#onDisk(arrival.check())
+    const checked = arrival.check()
+    const verdict = typeof checked === 'string' ? checked : await this.#onDisk(checked)
     if (verdict === 'good') {
-      this.#ready.push(incoming)
-      this.#arrived(incoming)
-      this.#settle()
+      this.#hold(incoming)
     } else if (verdict === 'again') {
       incoming.stale = true
       await this.#link.send({ type: 'want', items: [{ id: arrival.id, offset: arrival.offset }] })
     } else {
-      throw new Malformed('the body is not what the id says')
+      throw new Malformed(WRONG)
     }
+  }
+
+  /** It is whole and right: it is committed with the next group. */
+  #hold(incoming: Incoming): void {
+    this.#ready.push(incoming)
+    this.#arrived(incoming)
+    this.#settle()
   }
 
   /** A message that cannot be taken: refused for good if it is nonsense, for now if the disk is full. */

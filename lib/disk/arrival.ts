@@ -2,18 +2,18 @@
 // the small one, which is gathered in memory and reaches the disk as finished mail. Nothing is believed before the
 // root of the chunk hashes is right.
 
-import { equal } from '../base/bytes.ts'
+import { concat, equal } from '../base/bytes.ts'
 import { Malformed } from '../base/fail.ts'
 import {
-  ChunkHasher,
   decodeHead,
   type Hash,
   HEAD_MAX,
   headLength,
   type Head,
   INLINE_MAX,
+  rootOf,
 } from '../wire/envelope.ts'
-import { composeMail, hasText, mailFromHead, type MailContext, type MailFields } from '../wire/mail.ts'
+import { composeMail, composeText, hasText, mailFromHead, type MailContext, type MailFields } from '../wire/mail.ts'
 import { collect } from '../wire/mailread.ts'
 import type { NewFile } from './durable.ts'
 import type { Home } from './home.ts'
@@ -79,8 +79,8 @@ export abstract class Arrival {
   }
 
   /**
-   * Takes the next bytes of the envelope if they only go into memory and are not the last; false: nothing was done, and
-   * write() is to be called. Most bytes of a large body, without the cost of a promise.
+   * Takes the next bytes of the envelope if they only go into memory: all of a small one, and most of a large body, without
+   * the cost of a promise. False: nothing was done, and write() is to be called. Throws as write().
    */
   takesNow(_bytes: Uint8Array): boolean {
     return false
@@ -91,25 +91,30 @@ export abstract class Arrival {
     if (bytes.length > this.size - this.offset) throw new Malformed('more bytes than offered')
     let rest = bytes
     if (this.head === undefined) {
-      const held = new Uint8Array(this.#start.length + rest.length)
-      held.set(this.#start)
-      held.set(rest, this.#start.length)
-      const length = headLength(held)
-      if (length === undefined || held.length < length) {
-        this.#start = held
-        this.offset += rest.length
-        return
-      }
-      const head = this.checkHead(held.slice(0, length))
-      rest = rest.subarray(rest.length - (held.length - length))
-      this.#start = new Uint8Array(0)
-      this.offset = length
-      this.head = head
-      await this.begin(head)
+      const entered = this.enter(bytes)
+      if (entered === undefined) return
+      await this.begin(entered.head)
+      ;({ rest } = entered)
     }
     if (rest.length === 0) return
     await this.take(rest)
     this.offset += rest.length
+  }
+
+  /** Gathers the head. Once it is whole: it, and what came behind it; both are copies. */
+  protected enter(bytes: Uint8Array): { head: Head; rest: Uint8Array } | undefined {
+    const held = concat(this.#start, bytes)
+    const length = headLength(held)
+    if (length === undefined || held.length < length) {
+      this.#start = held
+      this.offset += bytes.length
+      return undefined
+    }
+    const head = this.checkHead(held.subarray(0, length))
+    this.#start = new Uint8Array(0)
+    this.offset = length
+    this.head = head
+    return { head, rest: held.subarray(length) }
   }
 
   protected checkHead(bytes: Uint8Array): Head {
@@ -131,14 +136,14 @@ export abstract class Arrival {
   }
 
   /** The head is here and right. */
-  protected abstract begin(head: Head): Promise<void>
+  protected abstract begin(head: Head): Promise<void> | void
   /** Body bytes, in order. */
-  protected abstract take(bytes: Uint8Array): Promise<void>
+  protected abstract take(bytes: Uint8Array): Promise<void> | void
   /** The bytes of one part. */
   protected abstract content(head: Head, part: number): AsyncIterable<Uint8Array>
 
   /** Whether the body is what the id vouches for. If not, `offset` says what to ask again from; 'bad' for good. */
-  abstract check(): Promise<'good' | 'again' | 'bad'>
+  abstract check(): Promise<'good' | 'again' | 'bad'> | 'good' | 'bad'
   /**
    * R2: the mail and everything it refers to are on disk, fsynced; the entry in part/KEY is not (see Inbox.commit).
    * What is returned is still to be written, with others.
@@ -155,11 +160,31 @@ export class SmallArrival extends Arrival {
   #body: Uint8Array = new Uint8Array(0)
   #fill = 0
 
-  protected override async begin(head: Head): Promise<void> {
+  override takesNow(bytes: Uint8Array): boolean {
+    if (bytes.length > this.size - this.offset) throw new Malformed('more bytes than offered')
+    if (this.head !== undefined) {
+      this.take(bytes)
+      this.offset += bytes.length
+      return true
+    }
+    const entered = this.enter(bytes)
+    if (entered === undefined) return true
+    const { head, rest } = entered
+    if (rest.length === head.bodySize) {
+      this.#body = rest // all of it, as most are: no copy
+    } else {
+      this.begin(head)
+      this.take(rest)
+    }
+    this.offset += rest.length
+    return true
+  }
+
+  protected override begin(head: Head): void {
     this.#body = new Uint8Array(head.bodySize)
   }
 
-  protected override async take(bytes: Uint8Array): Promise<void> {
+  protected override take(bytes: Uint8Array): void {
     this.#body.set(bytes, this.#fill)
     this.#fill += bytes.length
   }
@@ -173,16 +198,15 @@ export class SmallArrival extends Arrival {
     return this.#body.subarray(start, start + (head.header.parts[part]?.size ?? 0))
   }
 
-  async check(): Promise<'good' | 'bad'> {
-    const hasher = new ChunkHasher(this.hash)
-    hasher.update(this.#body)
-    return this.head !== undefined && equal(hasher.root(), this.head.root) ? 'good' : 'bad'
+  check(): 'good' | 'bad' {
+    const chunks = this.#body.length === 0 ? [] : [this.hash.hash(this.#body)] // it is smaller than one
+    return this.head !== undefined && equal(rootOf(this.hash, chunks), this.head.root) ? 'good' : 'bad'
   }
 
   async prepare(receipt: Receipt): Promise<NewFile> {
     const head = this.head as Head
     this.mail = this.mailOf(head, receipt, hasText(head) ? this.#part(head, 0) : undefined)
-    return { path: this.path, bytes: await collect(composeMail(this.mail)) }
+    return { path: this.path, bytes: composeText(this.mail) ?? (await collect(composeMail(this.mail))) }
   }
 
   /** 64 KiB are sent again sooner than they are written, synced and read back. */

@@ -160,11 +160,11 @@ export class Inbox {
       release()
     }
     try {
-      await this.#makePart(from.key)
+      if (!this.#parts.has(from.key)) await this.#makePart(from.key)
       // Nothing is left of a small one that was not committed.
       if (size > SMALL_MAX) await takeOverMessage(this.#receiver, from.key, id)
       const { identity, key } = from
-      const arrival = await openArrival({
+      const options = {
         home: this.#home,
         hash: this.#hash,
         key,
@@ -173,7 +173,8 @@ export class Inbox {
         id,
         size,
         tag: this.#tag,
-      })
+      }
+      const arrival = size <= SMALL_MAX ? new SmallArrival(options) : await openLarge(options)
       return { arrival, release: free }
     } catch (error) {
       free()
@@ -351,8 +352,7 @@ export class Inbox {
 }
 
 /** R0 or, if an earlier attempt left something that makes sense, R1 of this message. */
-async function openArrival(options: ArrivalOptions): Promise<Arrival> {
-  if (options.size <= SMALL_MAX) return new SmallArrival(options)
+async function openLarge(options: ArrivalOptions): Promise<Arrival> {
   const arrival = new LargeArrival(options)
   await arrival.resume()
   return arrival

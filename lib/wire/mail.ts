@@ -2,7 +2,7 @@
 // values. Guarantee: every byte of the text and of the files can be had back exactly; nothing that a peer says ends
 // up in a header except through mimeword.ts. Parts over 10 MiB stay outside as files of the home (RFC 2046 5.2.3).
 
-import { utf8 } from '../base/bytes.ts'
+import { concat, utf8 } from '../base/bytes.ts'
 import { TEXT_MAX } from './envelope.ts'
 import { cleanReaction, cutColumns, DOMAIN, isId, messageId, NAME_MAX, SUBJECT_MAX } from './mailtext.ts'
 import { fileLeaf, textLeaf, type Leaf, type MailFile } from './mimepart.ts'
@@ -150,6 +150,14 @@ export function mailFromHead(head: MailHead, context: MailContext): MailFields {
     auto: auto === undefined || auto === false ? undefined : true,
     boundary: context.boundary,
   }
+}
+
+/** The message at once if it is a text and nothing else, as most are. */
+export function composeText(m: MailFields): Uint8Array | undefined {
+  if (m.receipt !== undefined || m.reaction !== undefined || m.files.length > 0) return undefined
+  const { headers, bytes, open } = textLeaf(m.text ?? new Uint8Array())
+  const head = utf8([...mailHeaders(m), ...headers, '', ''].join('\n'))
+  return concat(head, bytes, open ? utf8('\n') : bytes.subarray(bytes.length))
 }
 
 /** The message, in pieces of any size. Throws if a content does not have the size that was said. */

@@ -187,6 +187,7 @@ export class Offering {
 
   /** ACK and HAVE mean the same: the other side has it in its inbox. False if it never was offered. */
   acknowledge(ids: string[]): boolean {
+    const now = this.#home.clock.monotonic()
     for (const id of ids) {
       if (!this.#knows(id)) return false
       const open = this.#open.get(id) ?? this.#cancelled.get(id)
@@ -194,7 +195,7 @@ export class Offering {
       this.#cancelled.delete(id)
       this.#close(id)
       this.moved += SETTLED
-      this.#acked.push({ queued: open.queued, elapsed: this.#home.clock.monotonic() - open.since })
+      this.#acked.push({ queued: open.queued, elapsed: now - open.since })
     }
     this.#settle()
     return true
@@ -299,9 +300,10 @@ export class Offering {
     while (this.#next < this.#names.length && this.#open.size + OFFER_MAX <= OPEN_MAX && !this.#stopped) {
       const items = await this.#offerable(this.#page())
       if (items.length === 0) continue
+      const since = this.#home.clock.monotonic()
       for (const queued of items) {
         this.#cancelled.delete(queued.id)
-        this.#open.set(queued.id, { queued, since: this.#home.clock.monotonic(), wants: 0 })
+        this.#open.set(queued.id, { queued, since, wants: 0 })
       }
       await this.#link.send({ type: 'offer', items: items.map(({ id, size }) => ({ id, size })) })
     }
@@ -380,10 +382,10 @@ export class Offering {
 
   async #sendFrom(outgoing: Outgoing, wanted: Wanted): Promise<void> {
     const { queued } = wanted
+    if (queued.size <= SMALL) return this.#sendShort(outgoing, wanted)
     let { offset } = wanted
-    const isSmall = queued.size <= SMALL
     const ahead = this.#frames === DATA_LARGE ? READ_AHEAD.large : READ_AHEAD.common
-    const room = isSmall ? 0 : Math.min(ahead, queued.size)
+    const room = Math.min(ahead, queued.size)
     const buffers = [new Uint8Array(room), new Uint8Array(room)] // one is sealed while the other is filled
     const read = (from: number): Promise<Uint8Array> => {
       const reading = outgoing.read(from, ahead, buffers[0])
@@ -394,26 +396,40 @@ export class Offering {
     let next = read(offset)
     try {
       while (offset < outgoing.size) {
-        if (!isSmall && this.#large[0] !== wanted) return // cancelled, or wanted from another offset
+        if (this.#large[0] !== wanted) return // cancelled, or wanted from another offset
         const bytes = await next
         if (bytes.length === 0) throw new Malformed('message truncated on disk')
         next = read(offset + bytes.length) // while these are sealed
         for (let at = 0; at < bytes.length; ) {
-          const most = isSmall || bytes.length - at < this.#frames ? DATA_MAX : this.#frames
+          const most = bytes.length - at < this.#frames ? DATA_MAX : this.#frames
           const piece = bytes.subarray(at, at + most)
           await this.#link.send({ type: 'data', id: queued.id, offset: offset + at, bytes: piece })
           this.moved += piece.length
           at += piece.length
         }
         offset += bytes.length
-        if (!isSmall) this.#hooks.progress?.(queued.id, offset, outgoing.size)
-        if (!isSmall) await this.#sendSmall()
+        this.#hooks.progress?.(queued.id, offset, outgoing.size)
+        await this.#sendSmall()
       }
-      if (isSmall) for (const pad of padFrames(outgoing.size)) await this.#link.send(pad)
     } finally {
       await next.catch(() => undefined)
       await outgoing.close()
       if (this.#large[0] === wanted) this.#large.shift()
+    }
+  }
+
+  async #sendShort(outgoing: Outgoing, { queued, offset }: Wanted): Promise<void> {
+    try {
+      for (let at = offset; at < outgoing.size; ) {
+        const bytes = await outgoing.read(at, DATA_MAX)
+        if (bytes.length === 0) throw new Malformed('message truncated on disk')
+        await this.#link.send({ type: 'data', id: queued.id, offset: at, bytes })
+        this.moved += bytes.length
+        at += bytes.length
+      }
+      for (const pad of padFrames(outgoing.size)) await this.#link.send(pad)
+    } finally {
+      await outgoing.close()
     }
   }
 

@@ -1,8 +1,9 @@
 // A waiting message opened for sending: its head parsed, its envelope readable from any byte on, wherever the body
 // lies. What is read here was written by this program, but the disk may have changed it: the id decides.
 
+import { hex } from '../base/bytes.ts'
 import { isCode, Malformed } from '../base/fail.ts'
-import { decodeHead, headLength, type Hash, type Head } from '../wire/envelope.ts'
+import { bodySizeIn, decodeHead, headLength, type Hash, type Head } from '../wire/envelope.ts'
 import type { FileHandle } from './filehandle.ts'
 import type { Home } from './home.ts'
 import { bodyPath, headPath, type Queued } from './queued.ts'
@@ -38,10 +39,11 @@ export async function openOutgoing(home: Home, hash: Hash, queued: Queued, file?
   }
   const length = headLength(bytes)
   if (length === undefined || length > bytes.length) throw new Malformed('message truncated on disk')
-  const head = decodeHead(bytes.subarray(0, length), hash)
-  if (head.id !== queued.id) throw new Malformed('message changed on disk')
-  if (bytes.length === length + head.bodySize) return inline(head, bytes)
+  const start = bytes.subarray(0, length)
+  if (hex(hash.hash(start)) !== queued.id) throw new Malformed('message changed on disk')
+  if (bytes.length === length + bodySizeIn(start)) return new Inline(start, bytes, hash)
   if (bytes.length !== length) throw new Malformed('message truncated on disk')
+  const head = decodeHead(start, hash)
   const parts = head.header.parts.map(({ size }, index) => ({ size, path: `${bodyPath(home, queued)}/${index}` }))
   for (const { path, size } of parts) {
     if ((await home.files.stat(path))?.size !== size) throw new Malformed('body missing or truncated on disk')
@@ -49,13 +51,29 @@ export async function openOutgoing(home: Home, hash: Hash, queued: Queued, file?
   return new PartFiles(home, head, parts)
 }
 
-function inline(head: Head, bytes: Uint8Array): Outgoing {
-  return {
-    head,
-    size: bytes.length,
-    read: (offset, length) => Promise.resolve(bytes.subarray(offset, offset + length)),
-    close: () => Promise.resolve(),
+/** Its head is taken apart only for whoever asks: that it is the one that was made once, its id tells. */
+class Inline implements Outgoing {
+  readonly size: number
+  readonly #head: Uint8Array
+  readonly #bytes: Uint8Array
+  readonly #hash: Hash
+
+  constructor(head: Uint8Array, bytes: Uint8Array, hash: Hash) {
+    this.size = bytes.length
+    this.#head = head
+    this.#bytes = bytes
+    this.#hash = hash
   }
+
+  get head(): Head {
+    return decodeHead(this.#head, this.#hash)
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    return this.#bytes.subarray(offset, offset + length)
+  }
+
+  async close(): Promise<void> {}
 }
 
 class PartFiles implements Outgoing {

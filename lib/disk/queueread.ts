@@ -5,7 +5,7 @@ import { fromUtf8, Reader } from '../base/bytes.ts'
 import { isCode, Malformed } from '../base/fail.ts'
 import { looksLikeKey } from '../base/key.ts'
 import { forAll } from '../base/parallel.ts'
-import type { Hash } from '../wire/envelope.ts'
+import { BODY_SIZE_AT, bodySizeIn, type Hash } from '../wire/envelope.ts'
 import type { Home } from './home.ts'
 import { openOutgoing } from './outgoing.ts'
 import {
@@ -24,8 +24,6 @@ import {
 
 /** System calls at once. */
 const PARALLEL = 16
-
-const BODY_SIZE_AT = 93 // p2p-wire(7), "Envelope": offset of the body's size in a head
 
 /** KEYs that have a queue, empty or not. */
 export async function keys(home: Home): Promise<string[]> {
@@ -134,7 +132,7 @@ async function readHead(home: Home, queued: Pick<Queued, 'key' | 'state' | 'file
 /** What a head says of a body that lies elsewhere; 0 if it is damaged. */
 function bodySize(head: Uint8Array): number {
   try {
-    return new Reader(head.subarray(BODY_SIZE_AT, BODY_SIZE_AT + 8)).size()
+    return bodySizeIn(head)
   } catch (error) {
     if (error instanceof Malformed) return 0
     throw error

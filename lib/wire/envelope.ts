@@ -33,6 +33,7 @@ export const HEAD_MAX = HEAD_FIXED + HEADER_MAX
 
 const MAGIC = utf8('p2pm\x01')
 const LENGTH_AT = HEAD_FIXED - 2
+export const BODY_SIZE_AT = 93
 const CREATED_MAX = 253_402_300_799_999_999n // us; the last instant of the year 9999
 const JSON_LIMITS = { depth: 4, size: HEADER_MAX }
 const TYPE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+)\/([!#$%&'*+.^_`|~0-9A-Za-z-]+)$/ // RFC 9110 5.6.2: token "/" token
@@ -131,6 +132,11 @@ export function decodeHead(bytes: Uint8Array, hash: Hash): Head {
   reader.end()
   if (bodySizeOf(header) !== bodySize) throw new Malformed('part sizes do not add up')
   return { salt, from, to, created, bodySize, root, header, bytes, id: hex(hash.hash(bytes)) }
+}
+
+/** What a head says of its body's size, before it is taken apart. Throws Malformed. */
+export function bodySizeIn(head: Uint8Array): number {
+  return new Reader(head.subarray(BODY_SIZE_AT, BODY_SIZE_AT + 8)).size()
 }
 
 /** Bytes of the head that starts with these; undefined until 135 bytes are there. Throws Malformed early. */

@@ -43,7 +43,7 @@ export const wrongs: Wrong[] = [
     cuts: [
       cut(
         'lib/delivery/offer.ts',
-        'if (isSmall) for (const pad of padFrames(outgoing.size)) await this.#link.send(pad)',
+        'for (const pad of padFrames(outgoing.size)) await this.#link.send(pad)',
         'this.acknowledge([queued.id])',
       ),
     ],

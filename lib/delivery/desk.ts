@@ -19,6 +19,8 @@ export interface Outcome extends News, Job {
 export class Desk {
   /** Without an outcome so far, by id. */
   readonly #open = new Map<string, Job>()
+  /** How many those are, by KEY: a map that thousands were taken out of takes long to be gone through. */
+  readonly #left = new Map<string, number>()
   readonly #since: number
   readonly #clock: Clock
   readonly #tell: (outcome: Outcome) => void
@@ -27,7 +29,10 @@ export class Desk {
     this.#clock = clock
     this.#since = clock.monotonic()
     this.#tell = tell
-    for (const job of jobs) this.#open.set(job.queued.id, job)
+    for (const job of jobs) {
+      this.#open.set(job.queued.id, job)
+      this.#count(job.contact.key, 1)
+    }
   }
 
   /** Those without an outcome. */
@@ -37,14 +42,18 @@ export class Desk {
 
   /** Every message for the contact KEY has its outcome. */
   isDone(key: string): boolean {
-    for (const { contact } of this.#open.values()) if (contact.key === key) return false
-    return true
+    return (this.#left.get(key) ?? 0) === 0
+  }
+
+  #count(key: string, by: 1 | -1): void {
+    this.#left.set(key, (this.#left.get(key) ?? 0) + by)
   }
 
   tell(id: string, news: News): void {
     const job = this.#open.get(id)
     if (job === undefined) return
     this.#open.delete(id)
+    this.#count(job.contact.key, -1)
     this.#tell({ ...news, ...job, elapsedMs: this.#clock.monotonic() - this.#since })
   }
 

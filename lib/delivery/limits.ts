@@ -91,20 +91,21 @@ export class Admission {
     const { quota } = config.of(contact)
     const used = this.#usage(contact.key).bytes + (this.#coming.get(contact.key) ?? 0)
     if (used + charge(size) > quota) return { code: REFUSE.QUOTA, retry: QUOTA_RETRY_S }
-    const { free, total } = await this.#disk(size)
+    const { free, total } = this.#known(size) ?? (await this.#look(size))
     return free - size < floorFor(size, total, config.free) ? fullDisk : undefined
   }
 
   /** One look at the disk is good for many small messages, which it counts as if they were there already. */
-  async #disk(size: number): Promise<{ free: number; total: number }> {
-    const now = this.#home.clock.monotonic()
+  #known(size: number): { free: number; total: number } | undefined {
     const { at, free, total } = this.#looked
-    if (size <= SMALL && now - at < LOOK_MS && this.#since + size <= LOOK_BYTES) {
-      const taken = this.#since
-      this.#since += charge(size)
-      return { free: free - taken, total }
-    }
-    this.#looked = { at: now, ...(await this.#home.files.statfs(this.#home.path)) }
+    if (size > SMALL || this.#since + size > LOOK_BYTES || this.#home.clock.monotonic() - at >= LOOK_MS) return undefined
+    const taken = this.#since
+    this.#since += charge(size)
+    return { free: free - taken, total }
+  }
+
+  async #look(size: number): Promise<{ free: number; total: number }> {
+    this.#looked = { at: this.#home.clock.monotonic(), ...(await this.#home.files.statfs(this.#home.path)) }
     this.#since = charge(size)
     return this.#looked
   }
@@ -165,23 +166,20 @@ export class FrameMeter {
   }
 }
 
-/** The last so many ids, to tell a late frame from one out of turn without remembering everything. */
-const RECENT_MAX = 8192
+/** The last so many ids at least, to tell a late frame from one out of turn without remembering everything. */
+const RECENT = 8192
 
 export class Recent {
-  readonly #ids = new Set<string>()
+  /** Twice as many at most: what is older goes all at once, which costs less than to look for the oldest each time. */
+  #ids = new Set<string>()
+  #older = new Set<string>()
 
   add(id: string): void {
-    this.#ids.delete(id)
+    if (this.#ids.size >= RECENT) [this.#older, this.#ids] = [this.#ids, new Set()]
     this.#ids.add(id)
-    if (this.#ids.size <= RECENT_MAX) return
-    for (const oldest of this.#ids) {
-      this.#ids.delete(oldest)
-      return
-    }
   }
 
   has(id: string): boolean {
-    return this.#ids.has(id)
+    return this.#ids.has(id) || this.#older.has(id)
   }
 }

@@ -16,7 +16,7 @@ export async function tellOutcome(out: Output, outcome: Outcome, ref?: unknown):
   await out.record(record, human)
 }
 
-/** The same of many at once: those for a contact who is away differ in the id alone, and are put into words once. */
+/** The same of many at once: those for one contact often differ in the id alone, and are put into words once. */
 export async function tellOutcomes(out: Output, outcomes: Outcome[]): Promise<void> {
   await out.records((function* () {
     let last: Outcome | undefined
@@ -37,7 +37,9 @@ export async function tellOutcomes(out: Output, outcomes: Outcome[]): Promise<vo
 
 /** True if what is told of both is the same but for the id. */
 function sameNews(a: Outcome, b: Outcome): boolean {
-  if (a.type !== 'deferred' || b.type !== 'deferred' || a.contact !== b.contact) return false
+  if (a.type !== b.type || a.contact !== b.contact) return false
+  if (a.type === 'delivered') return Math.round(a.elapsedMs) === Math.round(b.elapsedMs)
+  if (a.type !== 'deferred') return false
   return a.reason === b.reason && a.text === b.text && a.attempts === b.attempts && a.addresses === b.addresses && a.next === b.next
 }
 

@@ -41,6 +41,8 @@ export interface Given {
 export class Config {
   readonly #environment: Values
   readonly #file: Values
+  /** Worked out once for each contact as the keyring has it: for thousands of messages in a row. */
+  readonly #settings = new WeakMap<object, ContactSettings>()
   readonly #contacts: ReadonlyMap<string, Values>
 
   constructor({ environment, file, contacts }: Given = {}) {
@@ -130,6 +132,12 @@ export class Config {
 
   /** What the contact's own table says, else its file in the keyring, else what holds for all. */
   of(contact: Pick<Contact, 'key' | 'name' | 'limits'>): ContactSettings {
+    let settings = this.#settings.get(contact)
+    if (settings === undefined) this.#settings.set(contact, (settings = this.#settingsOf(contact)))
+    return settings
+  }
+
+  #settingsOf(contact: Pick<Contact, 'key' | 'name' | 'limits'>): ContactSettings {
     const own = this.#tableOf(contact)
     const at = <T extends Value>(name: string, otherwise: T): T => (own?.get(name) as T | undefined) ?? otherwise
     const { maxMessage, quota } = contact.limits ?? {}

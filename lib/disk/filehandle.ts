@@ -143,8 +143,15 @@ export class NodeFileHandle implements FileHandle {
     return this.#direct
   }
 
-  async sync(): Promise<void> {
-    return this.#elsewhere(done((end) => fdatasyncLater(this.#fd, end)))
+  sync(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      fdatasyncLater(this.#fd, (error) => {
+        if (--this.#running === 0) this.#idle?.()
+        if (error === null) resolve()
+        else reject(error)
+      })
+      this.#running++
+    })
   }
 
   async truncate(size: number): Promise<void> {

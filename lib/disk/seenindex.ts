@@ -247,13 +247,14 @@ async function search(run: Run, prefix: Uint8Array): Promise<number[]> {
   let guess = Math.floor((Buffer.from(prefix).readUIntBE(0, 6) / 2 ** 48) * run.count)
   while (high - low > WINDOW) {
     const start = Math.max(low, Math.min(guess - WINDOW / 2, high - WINDOW))
-    const entries = await readEntries(run, start, WINDOW)
+    const entries = run.held === undefined ? await readEntries(run, start, WINDOW) : heldEntries(run.held, start, WINDOW)
     if (compareAt(entries, 0, prefix) >= 0) high = start
     else if (compareAt(entries, WINDOW - 1, prefix) < 0) low = start + WINDOW
     else [low, high] = [start + 1, start + WINDOW - 1]
     guess = Math.floor((low + high) / 2)
   }
-  const entries = await readEntries(run, low, high - low + SAME_MAX)
+  const most = high - low + SAME_MAX
+  const entries = run.held === undefined ? await readEntries(run, low, most) : heldEntries(run.held, low, most)
   const count = Math.min(Math.floor(entries.length / ENTRY), run.count - low)
   let first = 0
   for (let end = count; first < end; ) {
@@ -266,8 +267,11 @@ async function search(run: Run, prefix: Uint8Array): Promise<number[]> {
   return found
 }
 
-async function readEntries(run: Run, start: number, count: number): Promise<Uint8Array> {
-  if (run.held !== undefined) return run.held.subarray(start * ENTRY, (start + count) * ENTRY)
+function heldEntries(held: Uint8Array, start: number, count: number): Uint8Array {
+  return held.subarray(start * ENTRY, (start + count) * ENTRY)
+}
+
+function readEntries(run: Run, start: number, count: number): Promise<Uint8Array> {
   return run.handle.read(start * ENTRY, count * ENTRY)
 }
 

@@ -257,7 +257,7 @@ const sender: Mutation[] = [
     cuts: [
       cut(
         'lib/delivery/offer.ts',
-        'if (isSmall) for (const pad of padFrames(outgoing.size)) await this.#link.send(pad)',
+        'for (const pad of padFrames(outgoing.size)) await this.#link.send(pad)',
         'this.acknowledge([queued.id])',
       ),
     ],

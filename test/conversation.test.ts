@@ -277,6 +277,23 @@ test('p2p-inbox tells reactions and edits with their message, and for people not
   })
 })
 
+test('a list of all, and one from a time on, tell an edit that came before its message, and what was sent about it', async () => {
+  await withPlace(async ({ got, sent, inbox }) => {
+    const at = (second: number): bigint => 1_750_000_000_000_000n + BigInt(second) * 1_000_000n
+    const id = await got({ created: at(1), received: at(20), text: 'see you at 8\n' })
+    await got({ created: at(2), received: at(10), text: 'see you at 9\n', edit: id })
+    await sent({ created: at(30), reaction: UP, reply: id, text: '' })
+    const since = new Date(Number(at(15) / 1000n)).toISOString()
+    for (const args of [['list'], ['list', '--since', since]]) {
+      const told = records((await inbox(...args)).out)
+      assert.is(told.length, args.length === 1 ? 2 : 1)
+      const { edited, reactions } = told.find((each) => each['id'] === id) as { edited?: { text: string }; reactions?: { reaction: string }[] }
+      assert.is(edited?.text, 'see you at 9\n', args.join(' '))
+      assert.equal(reactions?.map(({ reaction }) => reaction), [UP], args.join(' '))
+    }
+  })
+})
+
 test('p2p-inbox thread draws a tree for people and gives records with their depth', async () => {
   await withPlace(async ({ got, sent, inbox }) => {
     const top = await got({ text: 'a\n' })

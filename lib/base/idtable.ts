@@ -8,16 +8,23 @@ const FIRST_ROOM = 1024
 
 export class IdTable {
   #count = 0
-  #words: Uint32Array
-  #slots: Uint32Array
+  #words = new Uint32Array(0)
+  #slots = new Uint32Array(0)
   readonly #id = new Uint32Array(WORDS)
-  readonly #seed: number
+  readonly #draw: () => number
+  #seed = 0
+  readonly #expected: number
 
-  /** `seed`: 32 bits that no peer knows; `expected`: how many there may be, so that it need not grow. */
-  constructor(seed: number, expected = 0) {
-    this.#seed = seed
+  /** `draw` gives 32 bits that no peer knows, once there is an id; `expected`: how many there may be, so that it need not grow. */
+  constructor(draw: () => number, expected = 0) {
+    this.#draw = draw
+    this.#expected = expected
+  }
+
+  #begin(): void {
+    this.#seed = this.#draw()
     let room = FIRST_ROOM
-    while (room < expected + 2) room *= 2
+    while (room < this.#expected + 2) room *= 2
     this.#words = new Uint32Array(room * WORDS)
     this.#slots = new Uint32Array(2 * room)
   }
@@ -30,6 +37,7 @@ export class IdTable {
   /** Its number, a new one if it has none; 0 for what is no id. */
   take(id: string): number {
     if (!this.#parse(id)) return 0
+    if (this.#slots.length === 0) this.#begin()
     const known = this.#slots[this.#slot()] as number
     if (known !== 0) return known
     if ((this.#count + 1) * WORDS >= this.#words.length) this.#grow()
@@ -41,7 +49,7 @@ export class IdTable {
 
   /** Its number, or 0. */
   find(id: string): number {
-    return this.#parse(id) ? (this.#slots[this.#slot()] as number) : 0
+    return this.#count > 0 && this.#parse(id) ? (this.#slots[this.#slot()] as number) : 0
   }
 
   /** The id with this number. */

@@ -145,8 +145,9 @@ async function listNow(context: Context, filter: Filter, before = Infinity): Pro
     if (depth !== 'headers' && first !== undefined) all ??= await Conversation.about(view, first.entry.time, roll, batch)
     batch = []
     for (const { info } of told) {
-      await all?.fold(info)
-      if (!call.out.json && filter.types === undefined) for (const id of all?.idsAbout(info.id ?? '') ?? []) hidden.add(id)
+      if (all?.isSpokenOf(info.id) !== true) continue
+      await all.fold(info)
+      if (!call.out.json && filter.types === undefined) for (const id of all.idsAbout(info.id ?? '')) hidden.add(id)
     }
     count += told.length
     await tellAll(call, told.map(({ info }) => info).filter(({ id = '' }) => !hidden.has(id)))

@@ -155,12 +155,16 @@ class Bell {
 
 /** The cursors of inbox entries by the first 32 digits of their ids; of what is not in the log there is none. */
 export async function cursorsOf(home: Home, entries: Pick<MailEntry, 'id32' | 'time'>[]): Promise<Map<string, number>> {
-  const wanted = new Map(entries.flatMap(({ id32, time }) => (id32 === undefined ? [] : [[id32, time]])))
+  const wanted = new Set<string>()
   const cursors = new Map<string, number>()
-  if (wanted.size === 0) return cursors
-  let earliest = [...wanted.values()].reduce((a, b) => (a < b ? a : b))
-  earliest -= CLOCK_SLACK
-  const start = await offsetOf(home, earliest)
+  let earliest: bigint | undefined
+  for (const { id32, time } of entries) {
+    if (id32 === undefined) continue
+    wanted.add(id32)
+    if (earliest === undefined || time < earliest) earliest = time
+  }
+  if (earliest === undefined) return cursors
+  const start = await offsetOf(home, earliest - CLOCK_SLACK)
   for (const from of start === 0 ? [0] : [start, 0]) {
     const note = (id32: string, next: number): boolean => {
       if (!cursors.has(id32)) cursors.set(id32, next)

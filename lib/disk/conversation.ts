@@ -5,7 +5,7 @@
 
 import { IdTable } from '../base/idtable.ts'
 import { EDITED } from '../wire/mail.ts'
-import { MESSAGE_TYPES, type MessageInfo, type Reaction } from '../wire/record.ts'
+import { MESSAGE_TYPES, typeOf, type MessageInfo, type Reaction } from '../wire/record.ts'
 import { describe, type Depth, type Message, type View } from './inboxview.ts'
 import type { Box, MailEntry } from './maildir.ts'
 import { digestOf, isSaying, readDigests, type Digest } from './mailindex.ts'
@@ -57,7 +57,7 @@ export class Conversation {
     this.roll = roll
     this.#rows = new Uint32Array(COLUMNS * (roll.count + 1024))
     this.#about = new Uint32Array(ID_COLUMNS * (roll.count + 1024))
-    this.#ids = new IdTable(new DataView(view.home.random.bytes(4).slice().buffer).getUint32(0), roll.count)
+    this.#ids = new IdTable(() => new DataView(view.home.random.bytes(4).slice().buffer).getUint32(0), roll.count)
     this.#self = this.#keyNumber(view.self)
   }
 
@@ -77,14 +77,18 @@ export class Conversation {
   static async #read(view: View, since?: bigint, listed?: MailRoll, read: readonly Message[] = []): Promise<Conversation> {
     const roll = await MailRoll.read(view.home, ['inbox', 'sent'], since, listed)
     const all = new Conversation(view, roll)
-    const worth = since === undefined ? undefined : isSaying
+    const worth = since === undefined ? undefined : ({ type }: Digest) => isSaying(type)
     const known = new Uint8Array(roll.count)
+    const box = read[0]?.entry.box
+    // All that the caller has listed, and it was not listed again: then what was read need not be found one by one.
+    const whole = listed !== undefined && listed.count === read.length && listed.since <= roll.since && read.every(({ entry }) => entry.box === box)
+    if (whole) for (let row = 0; row < roll.count; row++) if (roll.boxOf(row) === box) known[row] = 1
     for (const { entry, info } of read) {
-      const row = roll.find(entry.box, entry.base)
+      const worthIt = since === undefined || isSaying(typeOf(info))
+      const row = worthIt || !whole ? roll.find(entry.box, entry.base) : -1
       if (row < 0) continue
       known[row] = 1
-      const digest = digestOf(info)
-      if (worth?.(digest) !== false) all.#note(row, digest)
+      if (worthIt) all.#note(row, digestOf(info))
     }
     for (const box of ['inbox', 'sent'] as const) {
       await readDigests(view.home, box, {
@@ -185,9 +189,14 @@ export class Conversation {
     return this.#rowsAbout(id).map((row) => this.#idText(this.#get(row, ID)) as string)
   }
 
+  /** False where fold() has nothing to add, and idsAbout() nothing to tell. */
+  isSpokenOf(id: string | undefined): boolean {
+    return id !== undefined && this.#ids.find(id) !== 0
+  }
+
   /** Adds to a message what later ones say about it: the latest edit, a recall, the latest reaction of each, its reading. */
   async fold(info: MessageInfo): Promise<void> {
-    const number = info.id === undefined || this.#ids.count === 0 ? 0 : this.#ids.find(info.id)
+    const number = info.id === undefined ? 0 : this.#ids.find(info.id)
     if (number === 0) return // nobody speaks of it
     this.#party(number, this.#keyNumber(info.key), this.#keyNumber(info.toKey))
     const reactions = new Map<string, Reaction>()

@@ -67,8 +67,8 @@ export interface Wanted {
   take: (row: number, digest: Digest) => void
 }
 
-/** Something about another message. */
-export function isSaying({ type }: Digest): boolean {
+/** What is of this type says something about another message. */
+export function isSaying(type: MessageType): boolean {
   return type !== 'text' && type !== 'file'
 }
 

@@ -328,8 +328,20 @@ export class MailRoll {
     })
   }
 
+  /** True if its rows are in order already, as those of a roll that was taken over: of our own form alone, no two of one time. */
+  #isOrdered(from: number): boolean {
+    let before = from - 1
+    for (let row = 0; row < this.#count; row++) {
+      const time = this.#times[row] as number
+      if (time <= before || ((this.#states[row] as number) & OURS) === 0) return false
+      before = time
+    }
+    return true
+  }
+
   /** Oldest first, and only what is not older than `from`. */
   #order(from: number): void {
+    if (this.#isOrdered(from)) return
     const times = this.#times
     const all = new Uint32Array(this.#count).map((_, row) => row)
     const rows = this.#sorted(from > 0 ? all.filter((row) => (times[row] as number) >= from) : all)
@@ -341,7 +353,8 @@ export class MailRoll {
     this.#names.clear()
     this.#others.clear()
     this.#count = rows.length
-    for (const [to, row] of rows.entries()) {
+    for (let to = 0; to < rows.length; to++) {
+      const row = rows[to] as number
       this.#times[to] = times[row] as number
       this.#states[to] = states[row] as number
       for (let word = 0; word < ID_WORDS; word++) this.#ids[to * ID_WORDS + word] = ids[row * ID_WORDS + word] as number

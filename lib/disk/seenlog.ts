@@ -85,11 +85,9 @@ export async function findSeen(
     let over = false
     for await (const { at, text } of texts(handle, from)) {
       eachLine(text, (start, end, next) => {
-        const id = end - ID_FROM_END
+        const id32 = text.slice(end - ID_FROM_END, end - ID_FROM_END + 32)
         if (at + start >= until) over = true
-        else if (ids.has(text.slice(id, id + 32)) && LINE.test(text.slice(start, end))) {
-          over = take(text.slice(id, id + 32), at + next)
-        }
+        else if (ids.has(id32) && LINE.test(text.slice(start, end))) over = take(id32, at + next)
         return over
       })
       if (over) return
@@ -124,9 +122,9 @@ export async function* scan(handle: FileHandle, from: number): AsyncGenerator<Se
 function eachLine(text: string, take: (start: number, end: number, next: number) => boolean | void): void {
   for (let start = 0; start < text.length; ) {
     const feed = text.indexOf('\n', start)
-    const [end, next] = feed < 0 ? [text.length, text.length] : [feed, feed + 1]
-    if (take(start, end, next) === true) return
-    start = next
+    const end = feed < 0 ? text.length : feed
+    if (take(start, end, Math.min(end + 1, text.length)) === true) return
+    start = end + 1
   }
 }
 

@@ -235,16 +235,21 @@ async function invoke(
   const stopping = new Error('interrupted')
   let caught: NodeJS.Signals | undefined
 
+  let ended = false
+
   const end = (): void => {
-    process.off('SIGINT', onSignal)
-    process.off('SIGTERM', onSignal)
     if (caught === undefined) {
       process.exitCode = worst(call.codes)
-      for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => process.exit()) // too late to be the reason
-    } else if (command.signals === 'clean') process.exitCode = call.codes.has(EX.SOFTWARE) ? EX.SOFTWARE : EX.OK
+      ended = true
+      return
+    }
+    process.off('SIGINT', onSignal)
+    process.off('SIGTERM', onSignal)
+    if (command.signals === 'clean') process.exitCode = call.codes.has(EX.SOFTWARE) ? EX.SOFTWARE : EX.OK
     else process.removeAllListeners(caught).kill(process.pid, caught) // proper-lockfile listens too, and is heard too late
   }
   function onSignal(name: NodeJS.Signals): void {
+    if (ended) process.exit() // too late to be the reason
     if (caught !== undefined) process.off(name, onSignal).kill(process.pid, name) // the second one is for good
     caught = name
     systemClock.after(
@@ -279,13 +284,21 @@ async function invoke(
   await call.out.flush()
   if (call.out.failure !== undefined) call.report(call.out.failure)
   end()
-  // When all that could go on has: what the last callback was called for counts as under way until it is over.
-  if (caught === undefined || command.signals === 'clean') setImmediate(leave)
+  if (caught === undefined || command.signals === 'clean') process.nextTick(leave)
   else leaveLater()
 }
 
-/** What node would take apart now, with nothing left to come, the system takes away in a tenth of the time. */
+/**
+ * What node would take apart now, with nothing left to come, the system takes away in a tenth of the time; a short call
+ * ends without that node has ever waited for anything. Once more after all callbacks: what the last one was called for
+ * counts as under way until it is over.
+ */
 function leave(): void {
+  if (process.getActiveResourcesInfo().length === 0) process.exit()
+  setImmediate(leaveNow)
+}
+
+function leaveNow(): void {
   if (process.getActiveResourcesInfo().length === 0) process.exit()
   process.on('beforeExit', () => process.exit()) // a connection that is being closed, say
   leaveLater()

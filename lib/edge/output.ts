@@ -10,11 +10,14 @@ import { isTerminal, release, unwaiting, writeSome } from './descriptor.ts'
 import { hideStatus } from './words.ts'
 
 /** Characters that JSON lets through raw but that move a terminal's cursor, reorder text or split lines elsewhere. */
-const RISKY = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g
+const RISKY = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/
+const ALL_RISKY = new RegExp(RISKY, 'g')
 
 /** One NDJSON line without its line feed: plain JSON in which such characters are escaped, so the value is the same. */
 export function ndjson(record: object): string {
-  return JSON.stringify(record).replace(RISKY, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  const line = JSON.stringify(record)
+  if (!RISKY.test(line)) return line // as nearly all
+  return line.replace(ALL_RISKY, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
 /** Characters written at once where much is told. */

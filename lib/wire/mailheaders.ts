@@ -11,8 +11,7 @@ export interface Headers {
 
 /** The fields of the text before the empty line, whatever it is. */
 export function headersOf(head: string): Headers {
-  let text = `\n${head}`
-  if (text.includes('\r')) text = text.replaceAll('\r\n', '\n')
+  let text = head.includes('\r') ? head.replaceAll('\r\n', '\n') : head
   if (text.includes('\n ') || text.includes('\n\t')) text = text.replace(/\n(?=[ \t])/g, '')
   const lower = text.toLowerCase()
   // A blank before a colon may stand behind a name, where it counts for nothing; that "at 8 :)" is told so, too, costs little.
@@ -22,7 +21,7 @@ export function headersOf(head: string): Headers {
 const sought = memo((name) => `\n${name}:`)
 
 class Fields implements Headers {
-  /** A line feed and a field, again and again; and the same in lower case, as long. */
+  /** A field and a line feed, again and again; and the same in lower case, as long. */
   readonly #text: string
   readonly #lower: string
 
@@ -32,15 +31,21 @@ class Fields implements Headers {
   }
 
   get(name: string): string | undefined {
-    const at = this.#lower.indexOf(sought(name))
+    const at = this.#find(name)
     if (at < 0) return undefined
-    const start = at + name.length + 2
+    const start = at + name.length + 1
     const end = this.#text.indexOf('\n', start)
-    return this.#text.slice(start, end < 0 ? undefined : end).trim()
+    return this.#text.slice(this.#text.startsWith(' ', start) ? start + 1 : start, end < 0 ? undefined : end).trim()
   }
 
   has(name: string): boolean {
-    return this.#lower.includes(sought(name))
+    return this.#find(name) >= 0
+  }
+
+  #find(name: string): number {
+    if (this.#lower.startsWith(':', name.length) && this.#lower.startsWith(name)) return 0
+    const feed = this.#lower.indexOf(sought(name))
+    return feed < 0 ? -1 : feed + 1
   }
 }
 

@@ -234,8 +234,13 @@ export function recipientOf(headers: Headers): Pick<MessageInfo, 'to' | 'toKey'>
   return { to: name, toKey: key }
 }
 
+/** As we write that of a contact whose name needs no quotes: one pattern takes the place of five. */
+const OWN_MAILBOX = /^([\w.-]+) <([1-9A-HJ-NP-Za-km-z]{32,44})@p2p\.invalid>$/
+
 /** The first mailbox of an address field; the program itself has no KEY. */
 const partyOf = memo((field): { name: string; key: string | undefined } => {
+  const [own, simple = '', base58] = OWN_MAILBOX.exec(field) ?? []
+  if (own !== undefined) return { name: simple, key: base58 }
   const address = /<([^<>\s]+)>\s*$/.exec(field)?.[1] ?? field
   const [, local] = /^([^@]+)@p2p\.invalid$/i.exec(address) ?? []
   const daemon = local?.toLowerCase() === 'mailer-daemon'

@@ -35,7 +35,8 @@ test('once many mails were listed what is made later gets no more room than it h
     assert.ok(before < 32 * 1024 * 1024, `${before} is the most that it may have`)
     const kept = Array.from({ length: 400_000 }, (_, i) => ({ i, list: [i] })) // V8 would give it 32 MiB
     assert.is(kept.length, 400_000)
-    if (major < 24) assert.is(room(), before) // from then on it grows by other rules, too, only less
+    const least = 2 * 1024 * 1024 // of which a process that waited for a processor has given one half back, until it needs it
+    if (major < 24) assert.is(room(), Math.max(before, least)) // from then on it grows by other rules, too, only less
   })
 })
 

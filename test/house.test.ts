@@ -35,7 +35,7 @@ const DOORS: [RegExp, RegExp][] = [
   [/^node:(?:dns|dns\/promises)$/, /^lib\/net\//],
   [/^node:child_process$/, /^lib\/(?:delivery\/(?:background|hooks?\w*|portmapping)|edge\/manual)\.ts$/],
   [/^node:worker_threads$/, /^lib\/crypto\/hashthread\.ts$/],
-  [/^node:v8$/, /^lib\/base\/garbage\.ts$/],
+  [/^node:v[m8]$/, /^lib\/base\/garbage\.ts$/],
   [/^node:module$/, /^lib\/edge\/dispatch\.ts$/],
   [/^node:(?:tty)$/, /^lib\/edge\//],
   [/^node:(?:crypto|os|path|url|util|stream|zlib|events|buffer|string_decoder|process)$/, /./],

@@ -8,6 +8,7 @@ import * as assert from 'uvu/assert'
 
 import { concat, equal, fromHex, hex, isZero, utf8 } from '../lib/base/bytes.ts'
 import { Failure, Malformed } from '../lib/base/fail.ts'
+import { discard, freeAtOnce } from '../lib/base/garbage.ts'
 import { systemRandom } from '../lib/base/random.ts'
 import { crc32 } from '../lib/base/crc32.ts'
 import { hkdf, loadHash, loadSuite, type Suite, worksHere } from '../lib/crypto/suite.ts'
@@ -396,6 +397,32 @@ test('the check at start notices any primitive that is absent or wrong', () => {
     assert.not(worksHere({ ...node, [part]: wrong(node[part] as never) }), `with another ${part}`)
   }
   assert.not(worksHere({ ...node, importPrivate: missing }))
+})
+
+test('memory that is given back is free at once, what lies beside it or belongs to others stays, and sealing goes on', () => {
+  const size = 65_280
+  const given = (bytes: Uint8Array): boolean => {
+    const { buffer } = bytes
+    discard(bytes)
+    return buffer.byteLength === 0
+  }
+  assert.not.ok(given(new Uint8Array(size)), 'not asked for')
+  freeAtOnce()
+  assert.ok(given(new Uint8Array(size)))
+  assert.ok(given(new Uint8Array(size + 43).subarray(43)), 'behind the head of a frame')
+  assert.not.ok(given(new Uint8Array(size + 65).subarray(65)), 'behind more')
+  assert.not.ok(given(new Uint8Array(size + 1).subarray(0, size)), 'with something behind it')
+  assert.not.ok(given(new Uint8Array(1000)), 'little')
+  assert.not.ok(given(new Uint8Array(new SharedArrayBuffer(size))))
+  const [key, nonce, plaintext] = [32, 12, size].map((length) => systemRandom.bytes(length)) as [Uint8Array, Uint8Array, Uint8Array]
+  for (let i = 0; i < 3; i++) {
+    const into = new Uint8Array(size + 16)
+    assert.is(node.seal(key, nonce, EMPTY, plaintext, into), into)
+    assert.ok(equal(into, noble.seal(key, nonce, EMPTY, plaintext)))
+    const opened = node.open(key, nonce, EMPTY, into)
+    assert.ok(equal(opened, plaintext))
+    assert.ok(given(opened), 'nothing else lies beside what was opened')
+  }
 })
 
 test('a hash in another thread is the same, and of the bytes as they were', async () => {

@@ -3,8 +3,18 @@
 // machine that thread lags, and the arrays of two or three such rounds lie about.
 
 import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+
+/** Less is left to V8: what giving it back costs is more than what it holds. */
+const WORTH = 16 * 1024
+
+/** What may stand in the same memory before bytes that are given back, and nothing behind them: the head of their frame. */
+const HEAD_MAX = 64
+
+type Transfer = (this: ArrayBuffer, size: number) => ArrayBuffer
 
 let tidy = false
+let transfer: Transfer | undefined
 let small = false
 let late = false
 
@@ -16,6 +26,28 @@ export function freeAtOnce(): void {
   if (tidy) return
   tidy = true
   setFlagsFromString('--no-concurrent-array-buffer-sweeping')
+  transfer = findTransfer()
+}
+
+/**
+ * Gives the memory of `bytes` back now, in a process that has called freeAtOnce(): the next array has the same, still in
+ * the processor's cache, where V8 would fill 20 MiB with such arrays before it looks for those that are over. Only who
+ * has the last array of this memory may call it. Memory that holds more than these bytes and their head stays.
+ */
+export function discard(bytes: Uint8Array): void {
+  const { buffer } = bytes
+  const alone = bytes.byteOffset <= HEAD_MAX && bytes.byteOffset + bytes.length === buffer.byteLength
+  if (transfer !== undefined && alone && bytes.length >= WORTH && buffer instanceof ArrayBuffer) transfer.call(buffer, 0)
+}
+
+/** ArrayBuffer.prototype.transfer: the V8 of node 20 has it, but gives it only to those who ask. */
+function findTransfer(): Transfer | undefined {
+  const { transfer: known } = ArrayBuffer.prototype as { transfer?: Transfer }
+  if (known !== undefined || !process.versions.node.startsWith('20.')) return known
+  setFlagsFromString('--harmony-rab-gsab-transfer')
+  const found = runInNewContext('ArrayBuffer.prototype.transfer') as Transfer | undefined
+  setFlagsFromString('--no-harmony-rab-gsab-transfer')
+  return found
 }
 
 /**

@@ -17,6 +17,7 @@ import {
 
 import { isZero } from '../base/bytes.ts'
 import { Malformed } from '../base/fail.ts'
+import { discard } from '../base/garbage.ts'
 import { type Random } from '../base/random.ts'
 import { HashThread } from './hashthread.ts'
 
@@ -117,7 +118,9 @@ export const nodeSuite = {
     check(sealed, plaintext.length + TAG, 'place for the sealed')
     const cipher = createCipheriv(CIPHER, key, nonce, { authTagLength: TAG })
     if (ad.length > 0) cipher.setAAD(ad, { plaintextLength: plaintext.length })
-    sealed.set(cipher.update(plaintext))
+    const ciphertext = cipher.update(plaintext)
+    sealed.set(ciphertext)
+    discard(ciphertext)
     cipher.final() // empty for a stream cipher
     sealed.set(cipher.getAuthTag(), plaintext.length)
     return sealed

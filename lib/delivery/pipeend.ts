@@ -5,6 +5,7 @@
 import { compare, hex } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
 import { EX, Failure } from '../base/fail.ts'
+import { discard } from '../base/garbage.ts'
 import type { Random } from '../base/random.ts'
 import { DATA_LARGE, DATA_MAX, type PipeFrame, RESET } from '../wire/frame.ts'
 
@@ -35,8 +36,8 @@ export interface PipeOptions {
   name: string
   /** Reads into this buffer: how many bytes, 0 at the end. */
   input: (into: Uint8Array) => Promise<number>
-  /** Passes bytes on, one part behind the other; resolves when they are. */
-  output: (parts: Uint8Array[]) => Promise<void>
+  /** Passes bytes on, one part behind the other; resolves when they are. True: and nobody looks at the parts any more. */
+  output: (parts: Uint8Array[]) => Promise<boolean | void>
   /** Nothing more will be passed on: the other side has ended. */
   outputEnd?: () => Promise<void>
   send: (frame: PipeFrame) => Promise<void>
@@ -262,7 +263,7 @@ export class PipeEnd {
       const [parts, size] = [this.#pending, this.#pendingSize]
       this.#pending = []
       this.#pendingSize = 0
-      await this.#options.output(parts)
+      if ((await this.#options.output(parts)) === true) for (const part of parts) discard(part)
       this.#passedOn += size
       this.#owe()
     }

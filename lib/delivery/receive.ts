@@ -3,7 +3,7 @@
 // trusted: frames out of turn end the session, nonsense inside a message is refused.
 
 import { Malformed } from '../base/fail.ts'
-import { compileLate } from '../base/garbage.ts'
+import { compileLate, discard } from '../base/garbage.ts'
 import type { Arrival } from '../disk/arrival.ts'
 import type { Contact } from '../disk/contact.ts'
 import { type Delivered, type Inbox, PARTS_MAX, type Sender } from '../disk/inbox.ts'
@@ -161,7 +161,7 @@ export class Receiving {
     incoming.stale = false
     try {
       if (!arrival.takesNow(bytes)) return this.#store(incoming, bytes)
-      this.#took(arrival, bytes.length)
+      this.#took(arrival, bytes)
       if (!arrival.full) return true
       if (arrival.check() !== 'good') throw new Malformed(WRONG) // a small one, which knows at once
     } catch (error) {
@@ -171,8 +171,10 @@ export class Receiving {
     return true
   }
 
-  #took(arrival: Arrival, size: number): void {
-    this.moved += size
+  /** It has copied them. */
+  #took(arrival: Arrival, bytes: Uint8Array): void {
+    this.moved += bytes.length
+    if (arrival.size > SMALL) discard(bytes)
     if (arrival.size > SMALL) this.#progress?.(arrival.id, arrival.offset, arrival.size)
   }
 
@@ -180,7 +182,7 @@ export class Receiving {
     const { arrival } = incoming
     try {
       await this.#onDisk(arrival.write(bytes))
-      this.#took(arrival, bytes.length)
+      this.#took(arrival, bytes)
       if (arrival.full) await this.#complete(incoming)
     } catch (error) {
       await this.#reject(incoming, error)

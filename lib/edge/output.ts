@@ -128,9 +128,9 @@ export class Output {
     await this.#write(`${line}\n`)
   }
 
-  /** Exactly these bytes, one part behind the other. */
-  async raw(...parts: Uint8Array[]): Promise<void> {
-    await this.#writeAll(parts.filter((part) => part.length > 0))
+  /** Exactly these bytes, one part behind the other. True: nobody here has them any more. */
+  async raw(...parts: Uint8Array[]): Promise<boolean> {
+    return this.#writeAll(parts.filter((part) => part.length > 0))
   }
 
   /** Resolves when everything has left the process or the reader is gone. */
@@ -166,15 +166,16 @@ export class Output {
     if (data.length > 0) await this.#writeAll([data])
   }
 
-  async #writeAll(parts: readonly (string | Uint8Array)[]): Promise<void> {
-    if (this.#quiet || this.#over || parts.length === 0) return
+  async #writeAll(parts: readonly (string | Uint8Array)[]): Promise<boolean> {
+    if (this.#quiet || this.#over || parts.length === 0) return true
     if (this.terminal) hideStatus()
     const rest = this.#ready === undefined ? parts : this.#writeReady(parts)
-    if (rest.length === 0) return
+    if (rest.length === 0) return true
     const stream = this.#stream ?? this.#attach(process.stdout)
     let room = true
     for (const part of rest) room = stream.write(part)
     if (!room) await this.#settled((done) => stream.once('drain', done))
+    return false
   }
 
   /** What there was no room for: from there on node's stream waits for it. */

@@ -79,4 +79,21 @@ test('full frames go into slabs, one part each; a slab is used again once it was
   assert.ok(third.parts[0]?.buffer !== second.parts[0]?.buffer)
 })
 
+test('of slabs that are not needed any more one is kept, for all, and is in one hand at a time', () => {
+  const fill = (out: Outflow): { parts: Uint8Array[]; sent: () => void; memory: unknown } => {
+    while (out.size < BATCH) out.push(new Uint8Array(FULL))
+    const batch = out.take()
+    return { ...batch, memory: batch.parts[0]?.buffer }
+  }
+  const [a, b, c] = [pair().out, pair().out, pair().out]
+  const under = [fill(a), fill(a)]
+  for (const { sent } of under) sent()
+  const kept = under.map(({ memory }) => memory)
+  const [next, other] = [fill(b), fill(c)]
+  assert.ok(kept.includes(next.memory), 'used again by another')
+  assert.not.ok([...kept, next.memory].includes(other.memory), 'both are under way')
+  next.sent()
+  assert.ok(fill(a).memory === next.memory)
+})
+
 test.run()

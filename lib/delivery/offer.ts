@@ -32,8 +32,8 @@ const RETRY_MIN_MS = 1000
 /** A message may be asked for again after a lost chunk or a cancelled transfer, not for ever. */
 const WANTS_MAX = 16
 
-/** Bytes read from disk at once for a large message: whole frames of either size. */
-const READ_AHEAD = { large: 8 * DATA_LARGE, common: 16 * DATA_MAX }
+/** Bytes read from disk at once for a large message: whole frames of either size. Each time wakes two threads. */
+const READ_AHEAD = { large: 16 * DATA_LARGE, common: 32 * DATA_MAX }
 
 export interface OfferHooks {
   delivered(queued: Queued, elapsedMs: number): void

@@ -1,6 +1,6 @@
 // Frames on their way out: sealed one by one, with their lengths in front, and handed on in few large pieces. Full DATA
 // frames are sealed straight into slabs, which are used again once the system has taken what was in them; nothing is
-// held while nothing is sent. It trusts its caller to give a slab back only then.
+// held while nothing is sent, but one for all. It trusts its caller to give a slab back only then.
 
 import { type CipherState, TAG_LENGTH } from '../crypto/noisestate.ts'
 import { LENGTH_SIZE } from './inflow.ts'
@@ -14,6 +14,12 @@ const SLAB = 8 * (LENGTH_SIZE + 32_811 + TAG_LENGTH)
 const SMALL = 4096 // messages below this are gathered into one buffer: a copy is cheaper than a vector entry
 
 const EMPTY = new Uint8Array(0)
+
+/**
+ * A slab of whoever had sent everything last, for whoever sends next: memory fresh from the system for each batch takes
+ * a tenth of all time of sending.
+ */
+let spare: Uint8Array | undefined
 
 export interface Batch {
   parts: Uint8Array[]
@@ -60,7 +66,8 @@ export class Outflow {
 
   #place(size: number): Uint8Array {
     if (this.#slab.length - this.#fill < size) {
-      this.#slab = this.#free.pop() ?? Buffer.allocUnsafeSlow(Math.max(SLAB, size))
+      this.#slab = this.#free.pop() ?? spare ?? Buffer.allocUnsafeSlow(SLAB)
+      if (this.#slab === spare) spare = undefined
       this.#fill = 0
       this.#view = EMPTY
       this.#slabs.push(this.#slab)
@@ -86,8 +93,10 @@ export class Outflow {
     this.#underWay++
     const sent = (): void => {
       this.#underWay--
-      if (this.#underWay > 0 || this.#size > 0) this.#free.push(...slabs)
-      else this.#free = []
+      this.#free.push(...slabs)
+      if (this.#underWay > 0 || this.#size > 0) return
+      spare = this.#free.pop() ?? spare
+      this.#free = []
     }
     return { parts, sent }
   }

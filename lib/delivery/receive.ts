@@ -171,11 +171,11 @@ export class Receiving {
     return true
   }
 
-  /** It has copied them. */
   #took(arrival: Arrival, bytes: Uint8Array): void {
     this.moved += bytes.length
-    if (arrival.size > SMALL) discard(bytes)
-    if (arrival.size > SMALL) this.#progress?.(arrival.id, arrival.offset, arrival.size)
+    if (arrival.size <= SMALL) return
+    discard(bytes) // they were copied
+    this.#progress?.(arrival.id, arrival.offset, arrival.size)
   }
 
   async #store(incoming: Incoming, bytes: Uint8Array): Promise<true> {

@@ -8,11 +8,13 @@ import { type Clock, systemClock } from '../lib/base/clock.ts'
 import { Desk } from '../lib/delivery/desk.ts'
 import { fatesOf } from '../lib/delivery/fate.ts'
 import { Hooks } from '../lib/delivery/hooks.ts'
+import { Admission, Recent } from '../lib/delivery/limits.ts'
 import { Listener } from '../lib/delivery/listener.ts'
 import type { Session } from '../lib/delivery/session.ts'
 import { Station } from '../lib/delivery/station.ts'
 import { Config } from '../lib/disk/config.ts'
 import type { Contact } from '../lib/disk/contact.ts'
+import type { Files } from '../lib/disk/files.ts'
 import type { Home } from '../lib/disk/home.ts'
 import { loadKeyring } from '../lib/disk/keyring.ts'
 import { updateContact } from '../lib/disk/contacts.ts'
@@ -323,6 +325,69 @@ test('a contact that is renamed and verified during a session is so in the next 
     assert.match(mail, /^X-P2P-Verified: yes$/m)
     a.stop()
     await ends(a, b)
+  })
+})
+
+test('one look at the disk lets in many small messages, and no more than there is room for', async () => {
+  await withPair(async (alice) => {
+    const clock = new FakeClock()
+    const FLOOR = 64 * 2 ** 20
+    const disk = { free: FLOOR + 10 * 4096, total: 2 ** 40, type: 0 }
+    let looks = 0
+    const statfs: Files['statfs'] = async () => {
+      looks++
+      return disk
+    }
+    const admission = new Admission({ ...alice.home, at: (...parts) => alice.home.at(...parts), clock, files: { ...alice.home.files, statfs } }, () => ALONE)
+    const codes = async (count: number, size: number): Promise<(number | undefined)[]> => {
+      const all: (number | undefined)[] = []
+      for (let i = 0; i < count; i++) all.push((await admission.refuse(alice.contact, size))?.code)
+      return all
+    }
+    assert.equal(await codes(11, 4096), [...Array.from({ length: 10 }, () => undefined), REFUSE.DISK])
+    assert.is(looks, 1)
+    clock.time += 50
+    assert.equal(await codes(1, 4096), [undefined], 'what came is there by now, or is not coming')
+    assert.is(looks, 2)
+    assert.equal(await codes(1, 2 ** 20), [REFUSE.DISK], 'for a large one it is looked anew')
+    assert.is(looks, 3)
+    clock.time += 50
+    disk.free = 2 ** 40
+    assert.equal(await codes(300, 4096), Array.from({ length: 300 }, () => undefined))
+    assert.is(looks, 5, 'a look is good for a MiB')
+    disk.free = 0
+    clock.time += 50
+    assert.equal(await codes(1, 1), [REFUSE.DISK])
+  })
+})
+
+test('of many ids the latest are known, and not for ever', () => {
+  const recent = new Recent()
+  const ids = Array.from({ length: 40_000 }, (_, i) => String(i))
+  for (const id of ids) recent.add(id)
+  const known = ids.filter((id) => recent.has(id))
+  assert.ok(known.length >= 8192 && known.length <= 2 * 8192, String(known.length))
+  assert.equal(known, ids.slice(-known.length))
+})
+
+test('a desk is done with a contact when the last of its messages has an outcome, and each has one', async () => {
+  await withPair(async (alice, bob) => {
+    const [first, second] = await send(alice, [[text('1\n')], [text('2\n')]])
+    const other = { ...(first as Queued), id: 'f'.repeat(64), key: bob.contact.key }
+    const jobs = [first, second].map((queued) => ({ contact: alice.contact, queued: queued as Queued }))
+    const told: string[] = []
+    const desk = new Desk(alice.home.clock, [...jobs, { contact: bob.contact, queued: other }], ({ queued }) => told.push(queued.id))
+    const { key } = alice.contact
+    const done = (): boolean[] => [desk.isDone(key), desk.isDone(bob.contact.key), desk.isDone('nobody')]
+    assert.equal(done(), [false, false, true])
+    desk.tell(first?.id ?? '', { type: 'delivered' })
+    desk.tell(first?.id ?? '', { type: 'delivered' })
+    assert.equal(done(), [false, false, true])
+    desk.tell(second?.id ?? '', { type: 'delivered' })
+    assert.equal(done(), [true, false, true])
+    desk.tellRest({ type: 'deferred', reason: 'timeout' })
+    assert.equal(done(), [true, true, true])
+    assert.equal(told, [first?.id, second?.id, other.id])
   })
 })
 

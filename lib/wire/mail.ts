@@ -163,6 +163,8 @@ export function composeText(m: MailFields): Uint8Array | undefined {
 /** The message, in pieces of any size. Throws if a content does not have the size that was said. */
 export async function* composeMail(m: MailFields): AsyncGenerator<Uint8Array> {
   if (!/^[0-9a-z]{16,60}$/.test(m.boundary)) throw new Error('not a boundary')
+  const whole = composeText(m)
+  if (whole !== undefined) return void (yield whole)
   const head = mailHeaders(m)
   const leaves: Leaf[] = []
   if (m.receipt !== undefined && isId(m.receipt)) return yield* composeReceipt(m, m.receipt, head)

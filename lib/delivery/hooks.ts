@@ -67,8 +67,8 @@ export class Hooks {
   }
 
   /** A message that this process has just received. */
-  add({ path }: Delivered): void {
-    this.#add(path.slice(path.lastIndexOf('/') + 1))
+  add({ path, hooked }: Delivered): void {
+    if (hooked) this.#add(path.slice(path.lastIndexOf('/') + 1))
   }
 
   /** Resolves when everything that was pending has run once. */

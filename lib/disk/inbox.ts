@@ -48,6 +48,8 @@ export interface Delivered {
   mail: MailFields
   /** Offset behind the record in the seen log. */
   cursor: number
+  /** A link to it lies in hooks/pending. */
+  hooked: boolean
 }
 
 /** Who a message is from, for the mail. */
@@ -243,9 +245,10 @@ export class Inbox {
       }
       try {
         const kind = arrival instanceof SmallArrival ? 'file' : undefined
-        const path = await place(this.#home, record, this.#receiver.hooks(record.key), kind)
+        const hooked = this.#receiver.hooks(record.key)
+        const path = await place(this.#home, record, hooked, kind)
         const { key, id, mail } = arrival
-        if (path !== undefined && mail !== undefined) delivered.push({ id, key, path, mail, cursor: 0 })
+        if (path !== undefined && mail !== undefined) delivered.push({ id, key, path, mail, cursor: 0, hooked })
       } catch (error) {
         if (!isCode(error, 'ENOSPC', 'EDQUOT')) throw error
         unplaced.add(arrival)
@@ -298,7 +301,7 @@ export class Inbox {
     const path = await place(this.#home, record, false)
     await files.syncDir(this.#home.at('inbox', 'new'))
     const cursor = (await this.#seen.find(key, id))?.next ?? 0
-    return path === undefined ? undefined : { id, key, path, mail: undefined as never, cursor }
+    return path === undefined ? undefined : { id, key, path, mail: undefined as never, cursor, hooked: false }
   }
 
   async #makePart(key: string): Promise<void> {

@@ -14,6 +14,7 @@ export const EMBED_MAX = 10 * 1024 * 1024
 const SUBJECT_COLUMNS = 72
 /** Sender's clock and receipt may differ by this much, in ms, before the message says so. */
 const CLOCK_TOLERANCE = 600_000
+const DAY_MS = 86_400_000
 
 export interface Party {
   name: string
@@ -246,8 +247,13 @@ export function isoTime(ms: number): string {
   return new Date(ms).toISOString()
 }
 
+/** The day that was named last: thousands of messages in a row are of one. */
+let named = { day: NaN, text: '' }
+
 function day(ms: number): string {
-  return isoTime(ms).slice(0, 10).replaceAll('-', '')
+  const number = Math.floor(ms / DAY_MS)
+  if (number !== named.day) named = { day: number, text: isoTime(ms).slice(0, 10).replaceAll('-', '') }
+  return named.text
 }
 
 /** The first line with something in it; that of most texts is found without Unicode's tables. */

@@ -12,9 +12,10 @@ import { note } from '../disk/queuelog.ts'
 import { parseQueueName, type Queued } from '../disk/queued.ts'
 import type { Link } from '../net/link.ts'
 import type { Hash } from '../wire/envelope.ts'
-import { DATA_LARGE, DATA_MAX, OFFER_MAX, padFrames, REFUSE } from '../wire/frame.ts'
+import { DATA_LARGE, DATA_MAX, OFFER_MAX, padFrames } from '../wire/frame.ts'
 import { EXPIRED } from './expiry.ts'
 import { MANY, Recent, SETTLED } from './limits.ts'
+import { saidBy } from './refusals.ts'
 
 /** Offers open at once, p2p-wire(7); the next ones follow when half of them are settled. */
 const OPEN_MAX = 1024
@@ -207,7 +208,7 @@ export class Offering {
     const open = this.#open.get(id)
     if (open === undefined) return true
     this.#close(id)
-    const [reason, text, permanent] = refusals.get(code) ?? (code >= 10 ? unknownForGood : unknownForNow)
+    const { reason, text, permanent } = saidBy(code)
     if (permanent) this.moved += SETTLED
     const work = permanent
       ? this.#fail(open.queued, reason, text)
@@ -462,15 +463,3 @@ export class Offering {
     }
   }
 }
-
-/** Reason word, words for people, permanent. */
-const refusals = new Map<number, [string, string, boolean]>([
-  [REFUSE.DISK, ['peer-full', 'the other side has no room on its disk', false]],
-  [REFUSE.BUSY, ['peer-busy', 'the other side is busy', false]],
-  [REFUSE.QUOTA, ['peer-full', 'the daily quota at the other side is used up', false]],
-  [REFUSE.TOO_BIG, ['too-big', 'the other side does not take messages of this size', true]],
-  [REFUSE.MALFORMED, ['malformed', 'the other side found the message malformed', true]],
-  [REFUSE.POLICY, ['policy', 'the other side does not want this message', true]],
-])
-const unknownForGood: [string, string, boolean] = ['refused', 'the other side refused the message', true]
-const unknownForNow: [string, string, boolean] = ['peer-busy', 'the other side refused the message for now', false]

@@ -10,15 +10,7 @@ import { type Delivered, type Inbox, PARTS_MAX, type Sender } from '../disk/inbo
 import type { Link } from '../net/link.ts'
 import { LIST_MAX, REFUSE } from '../wire/frame.ts'
 import { type Admission, fullDisk, isFullDisk, MANY, Recent, type Refusal, SETTLED } from './limits.ts'
-
-/** What may be on its way at once, p2p-wire(7): large messages by number, small ones by number and bytes. */
-const LARGE_OPEN = 4
-const SMALL_OPEN = 256
-const SMALL_BYTES = 1 << 20
-const SMALL = 64 * 1024
-
-/** Bytes of small messages in memory: those on their way, and those that are here and wait for the disk. */
-const HELD_BYTES = 4 * SMALL_BYTES
+import { LARGE_OPEN, SMALL, Window } from './window.ts'
 
 /** Offers of the other side that may be open. */
 const OFFERS_MAX = 1024
@@ -64,14 +56,7 @@ export class Receiving {
   readonly #large = new Map<string, Offer>()
   /** Asked for. */
   readonly #open = new Map<string, Incoming>()
-  /** Of these the small ones that are not here yet, and their bytes. */
-  #smallOpen = 0
-  #smallBytes = 0
-  /** Bytes of the small ones that are. */
-  #hereBytes = 0
-  #largeOpen = 0
-  /** Others are asked for when half of what was on its way is here. */
-  #askAt = 0
+  readonly #window = new Window()
   /** Offered and not answered for good, the above included. */
   readonly #offered = new Map<string, Offer>()
   /** Ids that are done with while their bytes may still be on the way. */
@@ -280,12 +265,12 @@ export class Receiving {
 
   /** Sends WANT for as much as the limits allow. */
   #ask(): void {
-    this.#askAt = -1 // once is enough
+    this.#window.asking()
     this.#then(async () => {
       const wants: { id: string; offset: number }[] = []
       for (const queue of [this.#small, this.#large]) {
         for (const [id, offer] of queue) {
-          if (this.#wantsNoMore || !this.#roomFor(offer.size)) break
+          if (this.#wantsNoMore || !this.#window.hasRoom(offer.size)) break
           queue.delete(id)
           const want = await this.#begin(offer)
           if (want !== undefined) wants.push(want)
@@ -294,15 +279,8 @@ export class Receiving {
       for (let at = 0; at < wants.length; at += LIST_MAX) {
         await this.#link.send({ type: 'want', items: wants.slice(at, at + LIST_MAX) })
       }
-      this.#askAt = this.#smallOpen >> 1
+      this.#window.asked()
     })
-  }
-
-  #roomFor(size: number): boolean {
-    if (size > SMALL) return this.#largeOpen < LARGE_OPEN
-    if (this.#smallOpen === 0 && this.#hereBytes === 0) return true
-    const coming = this.#smallBytes + size
-    return this.#smallOpen < SMALL_OPEN && coming <= SMALL_BYTES && this.#hereBytes + coming <= HELD_BYTES
   }
 
   /** What to ask for, if that is still to be done. */
@@ -330,7 +308,7 @@ export class Receiving {
       return this.#refuse(id, fullDisk)
     }
     this.#open.set(id, incoming)
-    this.#count(size, 1)
+    this.#window.open(size)
     try {
       if (incoming.arrival.full) await this.#complete(incoming)
     } catch (error) {
@@ -442,8 +420,7 @@ export class Receiving {
     const incoming = this.#open.get(id)
     if (incoming === undefined) return
     this.#open.delete(id)
-    if (incoming.here) this.#hereBytes -= incoming.arrival.size
-    else this.#count(incoming.arrival.size, -1)
+    this.#window.close(incoming.arrival.size, incoming.here)
   }
 
   /** Makes room for others to come while it is committed: neither the disk waits for the network nor the other way round. */
@@ -451,17 +428,6 @@ export class Receiving {
     const { size } = incoming.arrival
     if (size > SMALL) return
     incoming.here = true
-    this.#count(size, -1)
-    this.#hereBytes += size
-    if (this.#smallOpen <= this.#askAt && this.#small.size > 0) this.#ask()
-  }
-
-  #count(size: number, by: 1 | -1): void {
-    if (size > SMALL) {
-      this.#largeOpen += by
-    } else {
-      this.#smallOpen += by
-      this.#smallBytes += by * size
-    }
+    if (this.#window.arrive(size) && this.#small.size > 0) this.#ask()
   }
 }

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
-import { socketPath } from '../lib/delivery/control.ts'
+import { socketPath } from '../lib/delivery/socketpath.ts'
 import { openControl } from '../lib/delivery/controldoor.ts'
 import { nodeFiles } from '../lib/disk/files.ts'
 import type { Home } from '../lib/disk/home.ts'

@@ -8,7 +8,8 @@ import { loadSuite } from '../crypto/suite.ts'
 import { locateHome, realDoors, refuseIdentity } from '../disk/home.ts'
 import { checkOwnName, createIdentity } from '../disk/identity.ts'
 import { freePort } from '../net/freeport.ts'
-import { addressesOf, type Ask, warnUnreachable } from './ownkeys.ts'
+import { addressesOf, type Ask } from './ownkeys.ts'
+import { warnUnreachable } from './owntoken.ts'
 
 import type { Call } from '../edge/cli.ts'
 

@@ -3,14 +3,11 @@
 
 import { connect, createServer, type Socket } from 'node:net'
 
-import { hex, utf8 } from '../base/bytes.ts'
+import { utf8 } from '../base/bytes.ts'
 import { EX, Failure, isCode, Malformed } from '../base/fail.ts'
-import { nodeSuite } from '../crypto/suite-node.ts'
 import type { Home } from '../disk/home.ts'
 import { type Channel, SocketChannel } from './channel.ts'
-
-/** Longest path of a Unix socket: sun_path less its NUL. Node cuts longer ones silently: two homes would share one. */
-const PATH_MAX = 107
+import { ownUid, PATH_MAX, socketPath } from './socketpath.ts'
 
 /** Bytes of one line: ids of some thousand messages. */
 export const LINE_MAX = 4 << 20
@@ -22,33 +19,6 @@ const NOBODY = ['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOTDIR', 'EAC
 const GREETING_MS = 2000
 
 export type Message = Record<string, unknown>
-
-/** Where the socket of this home is: in it, unless that path is too long; then in a folder that nobody else may enter. */
-export async function socketPath(home: Home): Promise<string> {
-  const inside = home.at('listen.sock')
-  if (utf8(inside).length <= PATH_MAX) return inside
-  const name = `p2p-${hex(nodeSuite.hash(utf8(home.path))).slice(0, 24)}.sock`
-  const runtime = process.env['XDG_RUNTIME_DIR']
-  if (runtime?.startsWith('/') === true && utf8(`${runtime}/${name}`).length <= PATH_MAX) {
-    if (await isPrivate(home, runtime)) return `${runtime}/${name}`
-  }
-  const folder = `/tmp/p2p-${ownUid()}`
-  await home.files.mkdir(folder)
-  if (!(await isPrivate(home, folder))) {
-    throw new Failure(EX.CONFIG, `${folder} is not a private folder of yours`, `rm -r ${folder}`)
-  }
-  return `${folder}/${name}`
-}
-
-function ownUid(): number {
-  return process.getuid?.() ?? 0
-}
-
-/** A folder, and no link to one, of this user, which nobody else may enter. */
-async function isPrivate(home: Home, path: string): Promise<boolean> {
-  const stat = await home.files.stat(path)
-  return stat?.kind === 'dir' && stat.uid === ownUid() && (stat.mode & 0o077) === 0
-}
 
 /**
  * Sends one request to the running listener and hands over each record of the answer. False if no listener answers, or
@@ -138,11 +108,6 @@ export async function probeSocket(home: Home): Promise<boolean> {
  */
 export async function tellListener(home: Home, op: 'reload' | 'queue', keys: string[] = []): Promise<void> {
   await ask(home, { op, keys }, { timeoutMs: GREETING_MS }, () => undefined)
-}
-
-/** False if nobody can be listening for this home; who is asked may still not answer. */
-export async function mayListen(home: Home): Promise<boolean> {
-  return (await home.files.stat(await socketPath(home))) !== undefined
 }
 
 /** Undefined if nobody listens, or if what lies there is another user's. */

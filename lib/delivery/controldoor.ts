@@ -7,7 +7,8 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { version } from '../base/version.ts'
 import type { Home } from '../disk/home.ts'
 import { type Channel, SocketChannel } from './channel.ts'
-import { type Message, readLines, socketPath } from './control.ts'
+import { type Message, readLines } from './control.ts'
+import { socketPath } from './socketpath.ts'
 
 /** Connections at once; beyond that a command hears nothing and does its work itself. */
 const CONNECTIONS_MAX = 64

@@ -3,7 +3,6 @@
 import { EX, Failure } from '../base/fail.ts'
 import { printable } from '../base/text.ts'
 import type { Home } from '../disk/home.ts'
-import { refuseExisting, writeOut } from '../disk/outfile.ts'
 import type { Call } from '../edge/cli.ts'
 
 /** What can be refused is, before anything is asked, signed or given out: 64 and 73. */
@@ -12,7 +11,7 @@ export async function checkHandOver(call: Call, home: Home): Promise<void> {
   if (path === undefined) return
   if (call.flag('qr')) throw new Failure(EX.USAGE, 'only one of --qr and --qr-file')
   if (!/\.(?:svg|png)$/i.test(path)) throw new Failure(EX.USAGE, `${printable(path)} must end in .svg or .png`)
-  await refuseExisting(home.files, path)
+  await (await import('../disk/outfile.ts')).refuseExisting(home.files, path)
 }
 
 /**
@@ -30,6 +29,7 @@ export async function handOver(call: Call, home: Home, line: string): Promise<vo
     return
   }
   if (code !== undefined && path !== undefined) {
+    const { writeOut } = await import('../disk/outfile.ts')
     await writeOut(home.files, home.random, path, once((/svg$/i.test(path) ? qrSvg : qrPng)(code)))
   }
   await call.out.datum(line)

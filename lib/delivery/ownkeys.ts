@@ -1,10 +1,10 @@
-// p2p-id token, rotate, revoke and passwd as a person sees them: what becomes of the own keys, and what others learn of
+// p2p-id rotate, revoke and passwd, and token where it changes something, as a person sees them: what becomes of the own keys, and what others learn of
 // it. The work is done in lib/disk/identity.ts, identityfile.ts and rotation.ts.
 
 import { resolve } from 'node:path'
 
 import { EX, Failure, Malformed } from '../base/fail.ts'
-import { forHome, shellWord } from '../base/quoting.ts'
+import { shellWord } from '../base/quoting.ts'
 import { localTime } from '../base/text.ts'
 import { loadSuite } from '../crypto/suite.ts'
 import { isWelcome } from '../disk/contact.ts'
@@ -15,10 +15,8 @@ import { changePassphrase, openSeed } from '../disk/identityfile.ts'
 import { loadKeyring } from '../disk/keyring.ts'
 import { rotateTransport } from '../disk/rotation.ts'
 import { globalAddresses } from '../net/interfaces.ts'
-import { type Address, ADDRESSES_MAX, distinctAddresses, isReachable, parseAddress } from '../wire/address.ts'
+import { type Address, ADDRESSES_MAX, distinctAddresses, parseAddress } from '../wire/address.ts'
 import { tellListener } from './control.ts'
-import { askNetStatus } from './netstatus.ts'
-import { checkHandOver, handOver } from './handover.ts'
 import { ownNat } from './netstatus.ts'
 
 import type { Call } from '../edge/cli.ts'
@@ -47,19 +45,8 @@ export function addressesOf(call: Call, port: number): Address[] {
   return distinctAddresses(given.length > 0 ? given : globalAddresses(port)).slice(0, ADDRESSES_MAX)
 }
 
-/** Names the address at which the own router lets callers in, if a listener runs and has found one. */
-export async function warnUnreachable(call: Call, home: Home, addresses: readonly Address[]): Promise<void> {
-  if (addresses.some(isReachable)) return
-  call.warn('no address in the token can be reached from outside the local network')
-  const mapping = (await askNetStatus(home).catch(() => undefined))?.mapping
-  const outside = mapping?.state === 'mapped' && mapping.useless === undefined ? (mapping.udp ?? mapping.tcp) : undefined
-  call.hint(`p2p-id token --addr ${outside ?? 'HOST'}`)
-}
-
-/** p2p-id token. */
-export async function token(call: Call, ask: Ask): Promise<void> {
-  const home = await homeOf(call)
-  await checkHandOver(call, home)
+/** The own token as --addr and --successor-of make it anew. */
+export async function renew(call: Call, home: Home, ask: Ask): Promise<Self> {
   let self = await loadSelf(home)
   if (call.flag('addr')) {
     const addresses = addressesOf(call, home.port)
@@ -67,11 +54,8 @@ export async function token(call: Call, ask: Ask): Promise<void> {
     self = await withSeed(home, () => ask('passphrase', false), (seed) => renewToken(home, seed, addresses, nat))
   }
   if (call.flag('successor-of')) self = await succeed(call, home, ask)
-  if (call.flag('addr') || call.flag('successor-of')) await tellListener(home, 'reload')
-  await handOver(call, home, self.tokenText)
-  await warnUnreachable(call, home, self.token.addresses)
-  call.tell('hand this line to the other person, by mail or any messenger; they hand you theirs, to be added under a name')
-  call.tell(`hint: ${forHome('p2p-id add NAME', call.value('home'))}`)
+  await tellListener(home, 'reload')
+  return self
 }
 
 async function succeed(call: Call, home: Home, ask: Ask): Promise<Self> {

@@ -5,6 +5,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
 import { type Clock, systemClock } from '../lib/base/clock.ts'
+import { CallAhead } from '../lib/delivery/ahead.ts'
 import { Desk } from '../lib/delivery/desk.ts'
 import { fatesOf } from '../lib/delivery/fate.ts'
 import { Hooks } from '../lib/delivery/hooks.ts'
@@ -671,5 +672,35 @@ async function rerun({ home }: Side, id: string): Promise<void> {
   const name = (await home.files.list(home.at('inbox', 'new'))).find((each) => each.includes(id.slice(0, 32)))
   await home.files.link(home.at('inbox', 'new', name ?? ''), home.at('hooks', 'pending', name ?? ''))
 }
+
+test('a call made ahead is its contact\'s alone, is taken once, and not when nothing was said on it for long', async () => {
+  await withPair(async (alice, bob) => {
+    const called = await listener(bob)
+    const { signal } = new AbortController()
+    const begin = (home: Home): Promise<CallAhead> => CallAhead.begin(home, alice.keyring, alice.contact, ALONE, 20_000)
+    const ahead = await begin(alice.home)
+    const stranger = { ...alice.contact, key: alice.keyring.self.key }
+    assert.is(await ahead.take(stranger, signal), undefined)
+    const taken = await ahead.take(alice.contact, signal)
+    assert.ok(taken !== undefined && 'link' in taken)
+    assert.is(await ahead.take(alice.contact, signal), undefined)
+    const options = { timeoutMs: 20_000, signal, port: ahead.port }
+    const second = await ahead.station.connect(alice.contact, options) // with a time stamp of its own
+    assert.ok('link' in second)
+    taken.link.close()
+    second.link.close()
+    await ahead.close()
+    let late = 0
+    const clock = { ...alice.home.clock, monotonic: () => systemClock.monotonic() + (late += 5001) }
+    const old = await begin(Object.create(alice.home, { clock: { value: clock } }) as Home)
+    assert.is(await old.take(alice.contact, signal), undefined)
+    await old.close()
+    const dropped = await begin(alice.home)
+    await dropped.drop()
+    assert.is(await dropped.take(alice.contact, signal), undefined)
+    await dropped.close()
+    await called.stop()
+  }, {}, true)
+})
 
 test.run()

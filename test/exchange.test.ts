@@ -9,7 +9,7 @@ import * as assert from 'uvu/assert'
 
 import { concat, utf8 } from '../lib/base/bytes.ts'
 import { runCommand } from './command.ts'
-import { type Held, noise, type Peer, port, sha256, Stage, until } from './peer.ts'
+import { type Held, noise, pause, type Peer, port, sha256, Stage, until } from './peer.ts'
 import { Proxy } from './proxy.ts'
 import { records } from './records.ts'
 
@@ -398,6 +398,7 @@ test('small messages keep their order and overtake large ones, which keep theirs
     await until('4 MiB', () => stopped)
     assert.ok(bob.strays().length > 0, 'the large ones are on the way')
     await alice.good('p2p-send', ['bob', '-w', '0', '-m', 'n 240'])
+    await pause(1000) // the listener looks after half a second; the rest of 40 MiB takes less
     for (const crossing of proxy.crossings) crossing.go()
     await until('the queue', async () => (await alice.waiting()).length === 0)
     const arrived = await bob.box('inbox')

@@ -377,6 +377,19 @@ test('--ndjson is a coprocess: one line in, its record out, the next line in', a
   assert.equal(await once(child, 'exit'), [0, null])
 })
 
+test('the last lines of a stream are not queued: 74, whatever was queued before', async () => {
+  const [key] = (await send(['bob', '--queue-only', '-m', 'first'])).out.match(/(?<="key":")[^"]+/) ?? []
+  await rm(`${alice}/queue/${key}/tmp`, { recursive: true })
+  await writeFile(`${alice}/queue/${key}/tmp`, 'in the way')
+  for (const form of ['--lines', '--ndjson']) {
+    const ran = await send(['bob', '--queue-only', form], { input: form === '--lines' ? 'one\n' : '{"text":"one"}\n' })
+    assert.is(ran.code, 74, ran.err)
+    assert.match(ran.err, /cannot queue the message/)
+    assert.equal(records(ran), [])
+  }
+  await rm(`${alice}/queue/${key}/tmp`)
+})
+
 test('thousands of lines in one process keep their order', async () => {
   const input = Array.from({ length: 2000 }, (_, i) => `{"to":"${i % 2 === 0 ? 'bob' : 'eve'}","text":"${i}","ref":${i}}\n`).join('')
   const ran = await send(['--ndjson', '--queue-only'], { input })

@@ -10,7 +10,7 @@ import type { Random } from '../base/random.ts'
 import { DATA_LARGE, DATA_MAX, type PipeFrame, RESET } from '../wire/frame.ts'
 
 /** Bytes under way in one direction, and kept until they are acknowledged. */
-export const WINDOW = 4 << 20
+export const WINDOW = 8 << 20
 
 /** Bytes passed on before that is said; a little later when they are fewer. */
 const CREDIT_EVERY = WINDOW / 8

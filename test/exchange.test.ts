@@ -383,7 +383,7 @@ test('small messages keep their order and overtake large ones, which keep theirs
     const lines = (from: number, to: number): string => Array.from({ length: to - from }, (_, i) => `n ${from + i}\n`).join('')
     const queueLines = (from: number, to: number): Promise<unknown> =>
       alice.good('p2p-send', ['bob', '--lines', '--queue-only'], { input: lines(from, to) })
-    const large = [await alice.queue('bob', ['-a', alice.file('l0', noise(40 * MIB, 1))])]
+    const large = [await alice.queue('bob', ['-a', alice.file('l0', noise(120 * MIB, 1))])]
     await queueLines(0, 120)
     large.push(await alice.queue('bob', ['-a', alice.file('l1', noise(2 * MIB, 2))]))
     await queueLines(120, 240)
@@ -398,7 +398,7 @@ test('small messages keep their order and overtake large ones, which keep theirs
     await until('4 MiB', () => stopped)
     assert.ok(bob.strays().length > 0, 'the large ones are on the way')
     await alice.good('p2p-send', ['bob', '-w', '0', '-m', 'n 240'])
-    await pause(1000) // the listener looks after half a second; the rest of 40 MiB takes less
+    await pause(1000) // the listener looks after half a second; the rest of the large one may take less
     for (const crossing of proxy.crossings) crossing.go()
     await until('the queue', async () => (await alice.waiting()).length === 0)
     const arrived = await bob.box('inbox')

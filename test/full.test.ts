@@ -91,6 +91,7 @@ test('a disk that fills up under a listener with a session open: its queue empti
     const sending = await alice.listen()
     await until('all is there', async () => (await bob.ids()).length === ids.length)
     await until('all is settled', async () => (await alice.waiting()).length === 0)
+    await until('all is told', () => sending.of('delivered').length >= ids.length) // which is later
     assert.ok(free !== undefined && !sending.over, sending.err)
     assert.equal(sending.of('delivered').map(({ id }) => String(id)).toSorted(), ids.toSorted())
     assert.equal(await bob.ids(), ids)

@@ -146,7 +146,8 @@ export const nodeSuite = {
 
   hash(...parts: Uint8Array[]): Uint8Array {
     const [only] = parts
-    if (parts.length === 1 && only !== undefined) return plain(Buffer.from(hashAtOnce('sha256', only, 'hex'), 'hex')) // a fourth
+    // a fourth of what an object for it takes
+    if (parts.length === 1 && only !== undefined) return plain(Buffer.from(hashAtOnce('sha256', only, 'hex'), 'hex'))
     const hash = createHash('sha256')
     for (const part of parts) hash.update(part)
     return plain(hash.digest())

@@ -282,6 +282,47 @@ test('a large frame that waited for a session with an older version is not sent 
   await attached
 })
 
+test('the last word of a pipe that is done is said again to an end that has not heard it, and to nobody else', async () => {
+  const sent: PipeFrame[] = []
+  const session = (key: string): Session => ({
+    contact: { key }, ready: Promise.resolve(), pipes: true, ended: new Promise(() => undefined), sendPipe: async (frame: PipeFrame) => void sent.push(frame),
+  }) as unknown as Session
+  const there = session('KEY')
+  const pipes = new Pipes({ clock: new FakeClock(), reach: () => Promise.resolve(there), arrival: () => new Promise(() => undefined) })
+  const run = async (id: string, end: 'done' | undefined): Promise<PipeFrame> => {
+    const [near, far] = channelPair()
+    const attached = pipes.attach('KEY', far)
+    assert.equal(await near.receive(), { type: 'up' })
+    const credit = { type: 'credit', id, received: 7, window: 1 } as const
+    for (const word of [{ type: 'open', id, received: 0 }, { ...credit, received: 3 }, credit] as const) await near.send(word)
+    if (end !== undefined) await near.send({ type: end })
+    near.end()
+    await attached
+    return credit
+  }
+  const [good, bad] = ['ab'.repeat(16), 'cd'.repeat(16)]
+  const last = await run(good, 'done')
+  await run(bad, undefined)
+  sent.length = 0
+  const [waits, its] = channelPair() // another command, which must not take the old pipe for its own
+  const attached = pipes.attach('KEY', its)
+  assert.equal(await waits.receive(), { type: 'up' })
+  assert.ok(pipes.take({ type: 'open', id: good, received: 6 }, there))
+  assert.ok(pipes.take({ type: 'eof', id: good, total: 6 }, there))
+  assert.ok(pipes.take({ type: 'credit', id: good, received: 1, window: 1 }, there))
+  assert.equal(sent, [last, last])
+  assert.is(waits.next(), undefined)
+  assert.ok(pipes.take({ type: 'eof', id: bad, total: 6 }, there))
+  assert.ok(pipes.take({ type: 'eof', id: good, total: 6 }, session('OTHER')))
+  assert.equal(sent.slice(2), [{ type: 'reset', id: bad, code: 1 }, { type: 'reset', id: good, code: 1 }])
+  waits.end()
+  await attached
+  for (let n = 0; n < 64; n++) await run(n.toString(16).padStart(32, '0'), 'done')
+  sent.length = 0
+  assert.ok(pipes.take({ type: 'eof', id: good, total: 6 }, there))
+  assert.equal(sent, [{ type: 'reset', id: good, code: 1 }], 'not for ever')
+})
+
 interface Piped {
   running: Running
   /** What came out so far. */

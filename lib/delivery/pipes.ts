@@ -21,6 +21,9 @@ const AGAIN_MS = 2000
 /** What a contact may have under way to a command that takes nothing: more than any window. */
 const BACKLOG_MAX = 16 << 20
 
+/** Pipes that are done, whose other end may not have heard so. */
+const DONE_MAX = 64
+
 /** A p2p-pipe of this home. */
 interface Local {
   key: string
@@ -30,6 +33,8 @@ interface Local {
   /** Both sides have opened it. */
   matched: boolean
   session: Session | undefined
+  /** Its last word of what it has passed on. */
+  credit: PipeFrame | undefined
 }
 
 interface Held {
@@ -50,6 +55,8 @@ export class Pipes {
   readonly #locals = new Set<Local>()
   /** By KEY and id. */
   readonly #held = new Map<string, Map<string, Held>>()
+  /** By KEY and id: the last CREDIT of commands that ended well. */
+  readonly #done = new Map<string, PipeFrame>()
   #stopped = false
 
   constructor(options: PipesOptions) {
@@ -58,7 +65,7 @@ export class Pipes {
 
   /** Serves a command that wants a pipe to the contact KEY, until it ends. */
   async attach(key: string, channel: Channel): Promise<void> {
-    const local: Local = { key, channel, id: undefined, matched: false, session: undefined }
+    const local: Local = { key, channel, id: undefined, matched: false, session: undefined, credit: undefined }
     this.#locals.add(local)
     const connecting = this.#connect(local)
     let done = false
@@ -73,7 +80,8 @@ export class Pipes {
       if (!(error instanceof Malformed)) throw error
     } finally {
       this.#locals.delete(local)
-      if (!done && local.id !== undefined) this.#reset(local.session, local.id, RESET.ENDED)
+      if (done) this.#remember(local)
+      else if (local.id !== undefined) this.#reset(local.session, local.id, RESET.ENDED)
       channel.end()
       await connecting
     }
@@ -83,6 +91,11 @@ export class Pipes {
   take(frame: PipeFrame, session: Session): boolean {
     const { key } = session.contact
     if (frame.type === 'reset') this.#forget(key, frame.id)
+    const credit = this.#done.get(`${key} ${frame.id}`)
+    if (credit !== undefined) {
+      if (frame.type === 'open' || frame.type === 'eof') void session.sendPipe(credit).catch(() => undefined)
+      return true
+    }
     const local = this.#localFor(key, frame)
     if (local === undefined) return this.#forNobody(frame, session)
     if (frame.type === 'open' && local.id === frame.id) local.matched = true
@@ -90,6 +103,13 @@ export class Pipes {
     if (local.channel.backlog > BACKLOG_MAX) return false
     void local.channel.send(frame)
     return true
+  }
+
+  /** A command that has ended cannot say its last word again, should a session have ended with it. */
+  #remember({ key, id, credit }: Local): void {
+    if (id === undefined || credit === undefined) return
+    this.#done.set(`${key} ${id}`, credit)
+    for (const oldest of this.#done.keys()) if (this.#done.size > DONE_MAX) this.#done.delete(oldest)
   }
 
   /** Whose pipe it is; of those that wait for one, who may take this. */
@@ -149,6 +169,7 @@ export class Pipes {
       local.matched = (local.id === frame.id && local.matched) || this.#forget(local.key, frame.id)
       local.id = frame.id
     }
+    if (frame.type === 'credit') local.credit = frame
     const { session } = local
     // A large frame was made for an earlier session: from where this one goes on the command says all again.
     if (session === undefined || (frame.type === 'stream' && frame.bytes.length > DATA_MAX && !session.large)) return

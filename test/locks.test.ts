@@ -12,6 +12,7 @@ import { type Files, nodeFiles } from '../lib/disk/files.ts'
 import { nextHelloTime } from '../lib/disk/hellos.ts'
 import type { Home } from '../lib/disk/home.ts'
 import { Inbox } from '../lib/disk/inbox.ts'
+import { tryLock } from '../lib/disk/lock.ts'
 import { openOutgoing } from '../lib/disk/outgoing.ts'
 import { listMaildir } from '../lib/disk/maildir.ts'
 import { drop } from '../lib/disk/queue.ts'
@@ -214,6 +215,17 @@ for (const [shape, sources, opts, slow = false] of [
     })
   })
 }
+
+test('a lock that is released twice is free when either call is over', async () => {
+  await withPair(async (alice) => {
+    for (const order of ['first', 'second']) {
+      const held = await tryLock(alice.home, order)
+      const [first, second] = [held?.release(), held?.release()]
+      await (order === 'first' ? first : second)
+      assert.equal((await readdir(alice.home.at('lock'))).filter((name) => name.startsWith(order)), [])
+    }
+  })
+})
 
 test('lock/ may be deleted while nothing runs', async () => {
   await withPair(async (alice, bob) => {

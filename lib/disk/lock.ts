@@ -25,7 +25,7 @@ const WAIT_MS = 10_000
 export interface Held {
   /** Aborted if the lock was lost: to a process that could not judge this one, or by hand. */
   readonly lost: AbortSignal
-  /** Safe to call twice. */
+  /** Safe to call twice; whoever waits for either call waits until the lock is free. */
   release(): Promise<void>
 }
 
@@ -136,16 +136,12 @@ async function acquire(home: Home, name: string, brief = false): Promise<Held | 
       throw error
     }
   }
-  let released = false
-  return {
-    lost: compromised.signal,
-    async release() {
-      if (released) return
-      released = true
-      if (!compromised.signal.aborted) await home.files.unlink(`${path}.owner`).catch(() => false)
-      await release().catch(() => undefined) // a lock lost meanwhile belongs to somebody else now
-    },
+  const free = async (): Promise<void> => {
+    if (!compromised.signal.aborted) await home.files.unlink(`${path}.owner`).catch(() => false)
+    await release().catch(() => undefined) // a lock lost meanwhile belongs to somebody else now
   }
+  let freed: Promise<void> | undefined
+  return { lost: compromised.signal, release: () => (freed ??= free()) }
 }
 
 /** Moves the lock that `seen` tells of out of the way, and takes its place; undefined if somebody else did. */

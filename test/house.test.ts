@@ -48,7 +48,7 @@ const DOORS: [RegExp, RegExp][] = [
   [/^proper-lockfile$/, /^lib\/disk\/lock\.ts$/],
   [/^udx-native$/, /^lib\/net\/udx\.ts$/],
   [/^smol-toml$/, /^lib\/disk\/configfile\.ts$/],
-  [/^@earendil-works\/pi-tui$/, /^lib\/chat\/(?:screen|frame|talkview|page|window|look|completion)\.ts$/],
+  [/^@earendil-works\/pi-tui$/, /^lib\/chat\/(?:screen|frame|keymap|layout|talkview|page|window|look|completion)\.ts$/],
   [/^gemoji$/, /^lib\/chat\/emoji\.ts$/],
   [/^uqr$/, /^lib\/edge\/qrcode\.ts$/],
   [/^citty$/, /^lib\/edge\/usage\.ts$/],

@@ -11,6 +11,7 @@ import type { Transfer } from '../delivery/transfer.ts'
 import type { Config } from '../disk/config.ts'
 import type { Home } from '../disk/home.ts'
 import { loadKeyring } from '../disk/keyring.ts'
+import type { Presence } from './presence.ts'
 
 /** Between two looks for a listener that has ended. */
 const AGAIN_MS = 1000
@@ -19,10 +20,12 @@ export interface CompanyOptions {
   home: Home
   reread: () => Promise<Config>
   signal: AbortSignal
+  /** Learns who is there, and whether a listener is. */
+  presence: Presence
   /** A contact came or went. */
   onPeer: (key: string, up: boolean) => void
-  /** The listener came or went; `own`: it is in this process. */
-  onListener: (here: boolean, own: boolean) => void
+  /** The listener came or went. */
+  onListener: () => void
   /** How far a long message is that comes in, or goes out, by the own listener. */
   onProgress: (transfer: Transfer) => void
   /** Something a person should know. */
@@ -31,42 +34,39 @@ export interface CompanyOptions {
 
 export class Company {
   readonly #options: CompanyOptions
-  readonly #online = new Set<string>()
   #own: Promise<void> | undefined
-  #reload: () => Promise<void> = () => Promise.resolve()
 
   constructor(options: CompanyOptions) {
     this.#options = options
   }
 
-  isOnline(key: string): boolean {
-    return this.#online.has(key)
-  }
-
   /** Until the signal fires; then resolves when the own listener, if there is one, has ended cleanly. */
   async keep(): Promise<void> {
-    const { home, signal, onListener, onNotice } = this.#options
+    const { home, signal, presence, onPeer, onNotice } = this.#options
     while (!signal.aborted) {
       const other = await findListener(home)
       if (other === undefined && this.#own === undefined) this.#start()
       await this.#watch()
-      for (const key of this.#online) this.#options.onPeer(key, false)
-      this.#online.clear()
-      if (!signal.aborted) onListener(false, this.#own !== undefined)
+      for (const key of presence.clear()) onPeer(key, false)
+      if (!signal.aborted) this.#listener(undefined)
       await sleep(home.clock, AGAIN_MS, signal)
     }
     await this.#own?.catch((error: unknown) => onNotice(String(error)))
   }
 
   async #watch(): Promise<void> {
-    const { home, signal, onPeer, onListener } = this.#options
+    const { home, signal, presence, onPeer } = this.#options
     await ask(home, { op: 'watch' }, { signal }, ({ type, key, state }) => {
-      if (type === 'watching') onListener(true, this.#own !== undefined)
+      if (type === 'watching') this.#listener(this.#own === undefined ? 'listener' : 'own')
       if (type !== 'peer' || typeof key !== 'string') return
-      if (state === 'up') this.#online.add(key)
-      else this.#online.delete(key)
+      presence.note(key, state === 'up')
       onPeer(key, state === 'up')
     })
+  }
+
+  #listener(here: Presence['listener']): void {
+    this.#options.presence.listener = here
+    this.#options.onListener()
   }
 
   #start(): void {
@@ -96,12 +96,6 @@ export class Company {
       onProgress,
       onNotice: (text) => onNotice(text.replace(/; compare words: p2p-id verify \S+$/, '')), // here /words does that
     })
-    this.#reload = () => listener.reload()
     await listener.run()
-  }
-
-  /** Settings and contacts were changed by this process. */
-  async reload(): Promise<void> {
-    await this.#reload()
   }
 }

@@ -76,7 +76,7 @@ export function footLines(room: Room, { left, rows, chosen, told }: Footing, wid
     ? `${below > 0 ? `PgDn ${below} more ${below === 1 ? 'line' : 'lines'}  ` : ''}any other key goes back`
     : chosen !== undefined
       ? choices(chosen)
-      : `${room.listener === undefined ? 'not listening  ' : ''}Enter send  ↑ messages  Ctrl-N next  F1 help  Ctrl-C leave`
+      : `${room.presence.listener === undefined ? 'not listening  ' : ''}Enter send  ↑ messages  Ctrl-N next  F1 help  Ctrl-C leave`
   return [...above, paint('quiet', truncateToWidth(hint, width, '…'))]
 }
 

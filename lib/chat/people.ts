@@ -8,6 +8,7 @@ import type { View } from '../disk/inboxview.ts'
 import { type Keyring, loadKeyring } from '../disk/keyring.ts'
 import { readMeeting } from '../disk/meetings.ts'
 import { formatAddress } from '../wire/address.ts'
+import type { Presence } from './presence.ts'
 
 export interface Person {
   readonly key: string
@@ -24,18 +25,17 @@ export interface Person {
 
 export class People {
   readonly #home: Home
-  /** Whether somebody is there now. */
-  readonly #isOnline: (key: string) => boolean
+  readonly #presence: Presence
   #keyring: Keyring
   /** The conversation that each KEY in the mails belongs to, by the numbers that they have there. */
   #places: string[] = []
   #tallies = new Map<string, { unread: number; last: number }>()
   readonly #met = new Map<string, number>()
 
-  constructor(home: Home, keyring: Keyring, isOnline: (key: string) => boolean) {
+  constructor(home: Home, keyring: Keyring, presence: Presence) {
     this.#home = home
     this.#keyring = keyring
-    this.#isOnline = isOnline
+    this.#presence = presence
   }
 
   get keyring(): Keyring {
@@ -74,7 +74,7 @@ export class People {
       name: me ? 'me' : one.name,
       me,
       verified: me || one.verified !== undefined,
-      online: this.#isOnline(key),
+      online: this.#presence.isOnline(key),
       seen: this.#met.get(key),
       unread,
       last,

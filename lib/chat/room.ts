@@ -14,11 +14,11 @@ import { loadKeyring } from '../disk/keyring.ts'
 import { setFlags, type MailEntry } from '../disk/maildir.ts'
 import { seenEnd } from '../disk/seenlog.ts'
 import { bytesOfFile, saveFiles } from './attached.ts'
-import type { Company } from './company.ts'
 import { type Found, History, PAGE } from './history.ts'
 import type { ChatMessage } from './message.ts'
 import { People, type Person } from './people.ts'
 import { type Moving, Post } from './post.ts'
+import { Presence } from './presence.ts'
 import { changedCopies, copyNames, watchCalmly } from './watching.ts'
 
 export interface RoomOptions {
@@ -38,8 +38,8 @@ export interface RoomOptions {
 }
 
 export class Room {
+  readonly presence: Presence
   readonly #options: RoomOptions
-  #company: Company | undefined
   readonly #people: People
   readonly #talk: Conversation
   readonly #post: Post
@@ -48,12 +48,12 @@ export class Room {
   #key: string
   /** What has come later is to be told. */
   #end = 0
-  #here: 'listener' | 'own' | undefined
   /** One change at a time. */
   #turn: Promise<unknown> = Promise.resolve()
   readonly #done: Promise<unknown>[] = []
 
-  private constructor(options: RoomOptions, people: People, talk: Conversation, key: string) {
+  private constructor(options: RoomOptions, presence: Presence, people: People, talk: Conversation, key: string) {
+    this.presence = presence
     this.#options = options
     this.#people = people
     this.#talk = talk
@@ -67,11 +67,11 @@ export class Room {
     const keyring = await loadKeyring(home)
     const end = await seenEnd(home)
     const first = name === undefined ? undefined : keyring.resolveAny(name).key
-    let room: Room | undefined
-    const people = new People(home, keyring, (key) => room?.isOnline(key) === true)
+    const presence = new Presence()
+    const people = new People(home, keyring, presence)
     const talk = await Conversation.read(people.view)
     people.count(talk)
-    room = new Room(options, people, talk, first ?? people.all.find(({ me }) => !me)?.key ?? keyring.self.key)
+    const room = new Room(options, presence, people, talk, first ?? people.all.find(({ me }) => !me)?.key ?? keyring.self.key)
     room.#end = end
     await room.enter(room.#key, options.enough)
     for (const { key } of keyring.all()) await people.meet(key)
@@ -85,21 +85,19 @@ export class Room {
   }
 
   async #keepCompany(): Promise<void> {
-    const { Company: Beside } = await import('./company.ts') // most of the program is in it
+    const { Company } = await import('./company.ts') // most of the program is in it
     const { home, reread, signal, changed, told } = this.#options
-    this.#company = new Beside({
+    const company = new Company({
       home,
       reread,
       signal,
+      presence: this.presence,
       onPeer: (peer, up) => void this.#peer(peer, up),
-      onListener: (here, own) => {
-        this.#here = here ? (own ? 'own' : 'listener') : undefined
-        changed()
-      },
+      onListener: changed,
       onNotice: told,
       onProgress: (transfer) => this.#post.progress(transfer),
     })
-    await this.#company.keep()
+    await company.keep()
   }
 
   /** Resolves when everything that is under way has ended; call after the signal fired. */
@@ -111,14 +109,6 @@ export class Room {
 
   get self(): Self {
     return this.#people.self
-  }
-
-  isOnline(key: string): boolean {
-    return this.#company?.isOnline(key) === true
-  }
-
-  get listener(): 'listener' | 'own' | undefined {
-    return this.#here
   }
 
   /** Who may be talked to: the latest conversation first, those without one by name, oneself last. */

@@ -1,15 +1,18 @@
-// The full screen of p2p-chat: contacts at the left, the conversation, a place to type. Only drawing and keys are here;
-// what there is comes from the Room, and what a typed line does from the Doing. The terminal library is loaded with
-// this file and nothing else of the program.
+// The full screen of p2p-chat as state: whether a page, a choice or something told stands on it, and what is typed. What
+// there is to be seen comes from the Room, where it stands from the layout, what a key means from the keymap, and what a
+// typed line does from the Doing. The terminal library is loaded with this file and nothing else of the program.
 
-import { Editor, HStack, matchesKey, MouseRegion, VStack } from '@earendil-works/pi-tui'
+import { Editor } from '@earendil-works/pi-tui'
 
 import { printable } from '../base/text.ts'
 import type { Doing } from './doing.ts'
 import { Completion, type Suggest } from './completion.ts'
-import { Drawn, type Footing, footLines, headLines, LIST_FROM, LIST_WIDTH, peopleLines, titleOf } from './frame.ts'
+import { type Footing, titleOf } from './frame.ts'
+import { type Action, actionOf } from './keymap.ts'
+import { layoutOf } from './layout.ts'
 import { painter } from './look.ts'
-import { needsAll, pageLines } from './page.ts'
+import type { ChatMessage } from './message.ts'
+import { pageLines } from './page.ts'
 import { Reaching } from './reaching.ts'
 import { Scroll, Talk, type TalkOptions } from './talkview.ts'
 import { Keys, Terminal } from './window.ts'
@@ -42,6 +45,26 @@ export class Screen {
   #key = ''
   #clearing = false
   #looked = true
+  readonly #acts: Record<Action, () => void> = {
+    leave: () => this.#options.leave(),
+    back: () => this.#back(),
+    help: () => this.run(() => this.#options.doing.line('/help')),
+    suspend: () => this.#suspend(),
+    next: () => this.#next(1),
+    previous: () => this.#next(-1),
+    submit: () => this.#submit(this.#editor.getText()),
+    latest: () => this.run(() => this.#toLatest()),
+    up: () => this.#choose(-1),
+    down: () => this.#choose(1),
+    unchoose: () => this.#unchoose(),
+    reply: () => this.#type('/reply '),
+    react: () => this.#type('/react '),
+    save: () => this.#command('/save'),
+    open: () => this.#command('/open'),
+    edit: () => this.#type(`/edit ${this.#message?.text ?? ''}`),
+    recall: () => this.#type('/recall'),
+    none: () => undefined,
+  }
 
   constructor(options: ScreenOptions) {
     this.#options = options
@@ -80,24 +103,18 @@ export class Screen {
       renderNow: () => this.#tui.renderNow(),
       redraw: () => this.redraw(),
     })
-    const list = new MouseRegion(new Drawn((width) => peopleLines(room, this.#tui.terminal.rows, width, paint)), (event) => {
-      const person = event.type === 'click' ? room.people[event.y] : undefined
-      if (person === undefined) return undefined
-      this.run(() => options.doing.enter(person.key))
-      return { handled: true }
+    const layout = layoutOf({
+      room,
+      now: () => options.clock.now(),
+      paint,
+      rows: () => this.rows,
+      page: () => this.#page,
+      footing: () => this.#footing,
+      scroll: this.#scroll,
+      editor: this.#editor,
+      enter: (key) => this.run(() => options.doing.enter(key)),
     })
-    const right = new VStack([
-      { component: new Drawn((width) => headLines(room, options.clock.now(), width, paint)) },
-      { component: this.#scroll, basis: 0, grow: 1, minSize: 1 },
-      { component: new Drawn((width) => footLines(room, this.#footing, width, paint)) },
-      { component: this.#editor, basis: 'auto', shrink: 1, minSize: 3, visible: () => this.#page === undefined },
-    ])
-    this.#tui.setLayoutRoot(
-      new HStack([
-        { component: list, basis: LIST_WIDTH, visible: ({ width }) => width >= LIST_FROM && !needsAll(this.#page ?? [], width, this.rows, LIST_WIDTH) },
-        { component: right, basis: 0, grow: 1 },
-      ]),
-    )
+    this.#tui.setLayoutRoot(layout)
     this.#tui.addInputListener((data) => (this.#onKey(data) ? { consume: true } : undefined))
   }
 
@@ -121,10 +138,14 @@ export class Screen {
   }
 
   get #footing(): Footing {
-    const chosen = this.chosen === undefined ? undefined : this.#options.room.byId(this.chosen)
     const page = this.#page
     const left = page === undefined ? undefined : (width: number): number => pageLines(page, width, this.rows).length - this.#scroll.scrollTop
-    return { left, rows: this.rows, chosen, told: this.#told }
+    return { left, rows: this.rows, chosen: this.#message, told: this.#told }
+  }
+
+  /** The one that is chosen, if it is shown. */
+  get #message(): ChatMessage | undefined {
+    return this.chosen === undefined ? undefined : this.#options.room.byId(this.chosen)
   }
 
   get chosen(): string | undefined {
@@ -220,48 +241,39 @@ export class Screen {
 
   /** True if the key is no business of the editor. */
   #onKey(data: string): boolean {
-    const { doing, leave } = this.#options
-    const is = (key: Parameters<typeof matchesKey>[1]): boolean => matchesKey(data, key)
-    if (is('ctrl+c')) {
-      leave()
-      return true
-    }
-    if (this.#page !== undefined) {
-      if (is('pageUp') || is('pageDown') || is('up') || is('down') || data.startsWith('\u001b[<')) return false
-      this.#page = undefined
-      this.#scroll.scrollToEnd()
-      this.changed()
-      return true
-    }
-    if (is('f1')) {
-      this.run(() => doing.line('/help'))
-      return true
-    }
-    if (is('ctrl+z')) {
-      this.#suspend()
-      return true
-    }
-    if (is('ctrl+n') || is('alt+down') || is('ctrl+p') || is('alt+up')) {
-      this.#next(is('ctrl+n') || is('alt+down') ? 1 : -1)
-      return true
-    }
-    if (this.#mode.kind === 'choose') return this.#onChoice(this.#mode.id, is)
     const text = this.#editor.getText()
-    if (is('enter') && this.#editor.isShowingAutocomplete() && this.#isWhole(text)) {
-      this.#submit(text)
-      return true
-    }
-    const empty = text === ''
-    if (empty && is('up')) return this.#choose(-1)
-    if (empty && is('escape') && !this.#scroll.isFollowingEnd) {
-      this.run(() => this.#toLatest())
-      return true
-    }
-    if (empty && is('ctrl+d')) {
-      leave()
-      return true
-    }
-    return false
+    const mine = this.#message?.mine
+    const action = actionOf(data, {
+      page: this.#page !== undefined,
+      chosen: this.chosen === undefined ? undefined : mine === undefined ? 'gone' : mine ? 'mine' : 'theirs',
+      text,
+      whole: () => this.#editor.isShowingAutocomplete() && this.#isWhole(text),
+      atEnd: this.#scroll.isFollowingEnd,
+    })
+    if (action !== undefined) this.#acts[action]()
+    return action !== undefined
+  }
+
+  /** Of what is chosen, if something is. */
+  #command(line: string): void {
+    this.run(() => this.#options.doing.line(line, this.chosen))
+  }
+
+  #back(): void {
+    this.#page = undefined
+    this.#scroll.scrollToEnd()
+    this.changed()
+  }
+
+  #unchoose(): void {
+    this.#mode = { kind: 'type' }
+    this.#type('')
+  }
+
+  /** Puts this where one types. */
+  #type(text: string): void {
+    this.#editor.setText(text)
+    this.redraw()
   }
 
   /** A name that was typed to its end needs no completion, whatever is offered. */
@@ -270,46 +282,16 @@ export class Screen {
     return this.#options.room.people.some((person) => person.name === name)
   }
 
-  #onChoice(id: string, is: (key: Parameters<typeof matchesKey>[1]) => boolean): boolean {
-    const message = this.#options.room.byId(id)
-    const start = (text: string): true => {
-      this.#editor.setText(text)
-      this.#tui.requestRender()
-      return true
-    }
-    if (is('up')) return this.#choose(-1)
-    if (is('down')) return this.#choose(1)
-    if (is('escape') || message === undefined) {
-      this.#mode = { kind: 'type' }
-      return start('')
-    }
-    if (this.#editor.getText() !== '') return false
-    if (is('r') || is('enter')) return start('/reply ')
-    if (is('e')) return start('/react ')
-    if (is('s')) {
-      this.run(() => this.#options.doing.line('/save', id))
-      return true
-    }
-    if (is('o')) {
-      this.run(() => this.#options.doing.line('/open', id))
-      return true
-    }
-    if (is('c') && message.mine) return start(`/edit ${message.text}`)
-    if (is('d') && message.mine) return start('/recall')
-    return true
-  }
-
   /** The next message up or down; below the last one is the editor. */
-  #choose(step: number): boolean {
+  #choose(step: number): void {
     const ids = this.#options.room.messages.flatMap(({ id }) => id ?? [])
     const at = this.#mode.kind === 'choose' ? ids.indexOf(this.#mode.id) : ids.length
     const id = ids[at + step]
-    if (id === undefined && step < 0) return true
+    if (id === undefined && step < 0) return
     this.#mode = id === undefined ? { kind: 'type' } : { kind: 'choose', id }
     if (id !== undefined) this.#scroll.scrollTo(Math.max(0, this.#talk.rowOf(id) - 2))
     else this.run(() => this.#toLatest())
-    this.#tui.requestRender()
-    return true
+    this.redraw()
   }
 
   async #toLatest(): Promise<void> {
@@ -330,5 +312,4 @@ export class Screen {
     process.once('SIGCONT', () => this.run(() => this.start()))
     process.kill(process.pid, 'SIGTSTP')
   }
-
 }

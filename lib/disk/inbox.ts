@@ -4,7 +4,7 @@
 // first record of an id decides whose copy is delivered. What a dead one left is finished or taken over.
 
 import { hex } from '../base/bytes.ts'
-import { EX, Failure, isCode } from '../base/fail.ts'
+import { Failure, isCode } from '../base/fail.ts'
 import { forAll } from '../base/parallel.ts'
 import type { Hash } from '../wire/envelope.ts'
 import type { MailFields } from '../wire/mail.ts'
@@ -12,24 +12,15 @@ import { ancestry } from './ancestors.ts'
 import { type Arrival, type ArrivalOptions, type Receipt, SMALL_MAX, SmallArrival } from './arrival.ts'
 import { createFiles, type NewFile, removeTree } from './durable.ts'
 import { checkOneDevice, type Home } from './home.ts'
-import type { Self } from './self.ts'
+import { InFlight } from './inflight.ts'
 import { LargeArrival } from './largearrival.ts'
-import { type Held, tryLock } from './lock.ts'
 import { writeNew } from './maildir.ts'
 import { partPath, place } from './place.ts'
 import { Present } from './present.ts'
-import { Seen } from './seen.ts'
+import { Receiver } from './receiver.ts'
 import type { SeenRecord } from './seenlog.ts'
-import {
-  finish,
-  finishFor,
-  isOld,
-  parseEntry,
-  type Receiver,
-  receiverLock,
-  takeOverAll,
-  takeOverMessage,
-} from './takeover.ts'
+import type { Self } from './self.ts'
+import { finish, finishFor, isOld, parseEntry, takeOverAll, takeOverMessage } from './takeover.ts'
 
 /** Large messages made ready at once in one commit. */
 const PARALLEL = 8
@@ -71,53 +62,39 @@ export class Inbox {
   readonly #home: Home
   readonly #hash: Hash
   readonly #self: Self
-  readonly #lock: Held
-  readonly #seen: Seen
-  readonly #tag: string
   readonly #receiver: Receiver
   readonly #chatThreads: () => boolean
-  /** Ids that are arriving now; the promise ends with the arrival. */
-  readonly #active = new Map<string, Promise<void>>()
-  /** Contacts whose directory in part/ is there. */
-  readonly #parts = new Set<string>()
+  readonly #inFlight = new InFlight()
   /** Own messages go one after the other: two sessions may give up the same message at once. */
   #own: Promise<unknown> = Promise.resolve()
   /** What stood in the inbox before the first commit of this process. */
   #present: Promise<Present> | undefined
-  #lastTime = 0n
 
-  private constructor(home: Home, hash: Hash, self: Self, lock: Held, seen: Seen, tag: string, options: InboxOptions) {
+  private constructor(home: Home, hash: Hash, self: Self, receiver: Receiver, chatThreads: () => boolean) {
     this.#home = home
     this.#hash = hash
     this.#self = self
-    this.#lock = lock
-    this.#seen = seen
-    this.#tag = tag
-    this.#chatThreads = options.chatThreads ?? ((): boolean => true)
-    const hooks = options.hooks ?? ((): boolean => false)
-    this.#receiver = { home, seen, tag, hooks: (key) => key !== self.key && hooks(key) }
+    this.#receiver = receiver
+    this.#chatThreads = chatThreads
   }
 
   /** Opens the receiving side of a home and finishes what dead receivers left. */
   static async open(home: Home, hash: Hash, self: Self, options: InboxOptions = {}): Promise<Inbox> {
+    const { hooks = (): boolean => false, chatThreads = (): boolean => true } = options
     await checkOneDevice(home)
-    const tag = hex(home.random.bytes(8))
-    const lock = await tryLock(home, receiverLock(tag))
-    if (lock === undefined) throw new Failure(EX.SOFTWARE, 'a fresh receiver tag is taken')
+    const receiver = await Receiver.open(home, (key) => key !== self.key && hooks(key))
     try {
-      const inbox = new Inbox(home, hash, self, lock, await Seen.open(home), tag, options)
-      await takeOverAll(inbox.#receiver)
-      return inbox
+      await takeOverAll(receiver)
     } catch (error) {
-      await lock.release()
+      await receiver.release()
       throw error
     }
+    return new Inbox(home, hash, self, receiver, chatThreads)
   }
 
   async close(): Promise<void> {
     await this.#own
-    await this.#seen.close()
-    await this.#lock.release()
+    await this.#receiver.close()
   }
 
   /**
@@ -125,20 +102,20 @@ export class Inbox {
    * this one on a full disk.
    */
   async has(key: string, id: string): Promise<boolean> {
-    const record = await this.#seen.find(key, id)
+    const record = await this.#receiver.seen.find(key, id)
     if (record === undefined) return false
-    if (record.tag !== this.#tag) await finishFor(this.#receiver, record)
+    if (record.tag !== this.#receiver.tag) await finishFor(this.#receiver, record)
     else if (!this.isActive(key, id)) await finish(this.#receiver, record)
     return true
   }
 
   /** Resolves when nobody here works on this id; at once if nobody does. */
   async idle(key: string, id: string): Promise<void> {
-    await this.#active.get(`${key}/${id}`)
+    await this.#inFlight.end(key, id)
   }
 
   isActive(key: string, id: string): boolean {
-    return this.#active.has(`${key}/${id}`)
+    return this.#inFlight.has(key, id)
   }
 
   /**
@@ -150,19 +127,10 @@ export class Inbox {
     id: string,
     size: number,
   ): Promise<{ arrival: Arrival; release: () => void } | undefined> {
-    const name = `${from.key}/${id}`
-    if (this.#active.has(name)) return undefined
-    let release = (): void => undefined
-    this.#active.set(name, new Promise((resolve) => (release = resolve)))
-    let freed = false
-    const free = (): void => {
-      if (freed) return
-      freed = true
-      this.#active.delete(name)
-      release()
-    }
+    const release = this.#inFlight.take(from.key, id)
+    if (release === undefined) return undefined
     try {
-      if (!this.#parts.has(from.key)) await this.#makePart(from.key)
+      if (!this.#receiver.hasPart(from.key)) await this.#receiver.makePart(from.key)
       // Nothing is left of a small one that was not committed.
       if (size > SMALL_MAX) await takeOverMessage(this.#receiver, from.key, id)
       const { identity, key } = from
@@ -174,12 +142,12 @@ export class Inbox {
         to: this.#self.identity,
         id,
         size,
-        tag: this.#tag,
+        tag: this.#receiver.tag,
       }
       const arrival = size <= SMALL_MAX ? new SmallArrival(options) : await openLarge(options)
-      return { arrival, release: free }
+      return { arrival, release }
     } catch (error) {
-      free()
+      release()
       throw error
     }
   }
@@ -191,7 +159,7 @@ export class Inbox {
       const path = this.#home.at('part', key, name)
       const { id: other = '', tag } = parseEntry(name) ?? {}
       if (other === id || (await this.#home.files.stat(path))?.kind !== 'dir') continue
-      const idle = tag === this.#tag && !this.isActive(key, other)
+      const idle = tag === this.#receiver.tag && !this.isActive(key, other)
       if (idle && (await isOld(this.#home, path)) && !(await this.has(key, other))) {
         await removeTree(this.#home.files, path)
       } else {
@@ -210,8 +178,7 @@ export class Inbox {
   async commit(
     items: { arrival: Arrival; from: Sender }[],
   ): Promise<{ delivered: Delivered[]; unplaced: Set<Arrival> }> {
-    const times = items.map(() => this.#nextTime())
-    const records = items.map(({ arrival }, i) => this.#record(arrival.key, arrival.id, times[i] as bigint))
+    const records = items.map(({ arrival }) => this.#receiver.record(arrival.key, arrival.id))
     let won: boolean[]
     try {
       const present = await (this.#present ??= Present.read(this.#home))
@@ -219,13 +186,13 @@ export class Inbox {
       const ancestorsOf = ancestry(this.#home)
       const small = await forAll(items, PARALLEL, async ({ arrival, from }, i) => {
         const boundary = boundaries.slice(i * BOUNDARY * 2, (i + 1) * BOUNDARY * 2)
-        const receipt = this.#receipt(from, times[i] as bigint, boundary)
+        const receipt = this.#receipt(from, (records[i] as SeenRecord).time, boundary)
         const references = await ancestorsOf(arrival.head?.header.reply)
         return arrival.prepare({ ...receipt, references, ...(present.has(arrival.id) && { possibleDuplicate: true }) })
       })
       await this.#write(small.filter((file) => file !== undefined))
       for (const { arrival } of items) arrival.committed = true
-      won = await this.#commitRecords(records)
+      won = await this.#receiver.commit(records)
     } catch (error) {
       if (error instanceof Failure) throw error
       for (const { arrival } of items) {
@@ -256,7 +223,7 @@ export class Inbox {
     }
     await this.#home.files.syncDir(this.#home.at('inbox', 'new'))
     for (const item of delivered) {
-      item.cursor = (this.#seen.recent(item) ?? (await this.#seen.find(item.key, item.id)))?.next ?? 0
+      item.cursor = (this.#receiver.seen.recent(item) ?? (await this.#receiver.seen.find(item.key, item.id)))?.next ?? 0
       if (item.mail.receipt !== undefined) await this.#markRead(item)
     }
     return { delivered, unplaced }
@@ -283,13 +250,13 @@ export class Inbox {
     const { key } = this.#self
     if (await this.has(key, id)) return undefined
     const { files } = this.#home
-    await this.#makePart(key)
-    const record = this.#record(key, id, this.#nextTime())
+    await this.#receiver.makePart(key)
+    const record = this.#receiver.record(key, id)
     await files.unlink(partPath(this.#home, record)) // what a full disk may have left of an earlier attempt
     await writeNew(files, partPath(this.#home, record), mail(Number(record.time / 1000n)))
     let won: boolean | undefined
     try {
-      ;[won] = await this.#commitRecords([record])
+      ;[won] = await this.#receiver.commit([record])
     } catch (error) {
       if (!(error instanceof Failure)) await files.unlink(partPath(this.#home, record)).catch(() => false)
       throw error
@@ -300,35 +267,8 @@ export class Inbox {
     }
     const path = await place(this.#home, record, false)
     await files.syncDir(this.#home.at('inbox', 'new'))
-    const cursor = (await this.#seen.find(key, id))?.next ?? 0
+    const cursor = (await this.#receiver.seen.find(key, id))?.next ?? 0
     return path === undefined ? undefined : { id, key, path, mail: undefined as never, cursor, hooked: false }
-  }
-
-  async #makePart(key: string): Promise<void> {
-    if (this.#parts.has(key)) return
-    if (await this.#home.files.mkdir(this.#home.at('part', key))) await this.#home.files.syncDir(this.#home.at('part'))
-    this.#parts.add(key)
-  }
-
-  #record(key: string, id: string, time: bigint): SeenRecord {
-    return { key, id, time, tag: this.#tag }
-  }
-
-  /** R2 to R3: the entries in part/ durable, then the records. Throws as Seen.commit does. */
-  async #commitRecords(records: SeenRecord[]): Promise<boolean[]> {
-    // Whoever holds it now took our parts for those of a dead process.
-    if (this.#lock.lost.aborted) throw new Failure(EX.IO, `lock '${receiverLock(this.#tag)}' was lost: not receiving`)
-    for (const key of new Set(records.map((record) => record.key))) {
-      await this.#home.files.syncDir(this.#home.at('part', key))
-    }
-    return this.#seen.commit(records)
-  }
-
-  /** Strictly increasing, so that the order of the log is the order of the names. */
-  #nextTime(): bigint {
-    const now = this.#home.clock.micros()
-    this.#lastTime = now > this.#lastTime ? now : this.#lastTime + 1n
-    return this.#lastTime
   }
 
   async #write(small: NewFile[]): Promise<void> {

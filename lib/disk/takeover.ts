@@ -9,7 +9,7 @@ import { removeTree } from './durable.ts'
 import type { Home } from './home.ts'
 import { claim, tryLock } from './lock.ts'
 import { partPath, place } from './place.ts'
-import type { Seen } from './seen.ts'
+import { type Receiver, receiverLock } from './receiver.ts'
 import type { SeenRecord } from './seenlog.ts'
 
 /** An unfinished message that nobody went on with for so long is dropped; its sender still has it. */
@@ -22,11 +22,6 @@ const POLL_MS = 20
 const LOCK = /^receiver\.([0-9a-f]{16})\.lock$/
 const ENTRY = /^([0-9a-f]{64})\.([0-9a-f]{16})$/
 
-/** The lock that the receiver `tag` holds while it lives. */
-export function receiverLock(tag: string): string {
-  return `receiver.${tag}`
-}
-
 interface Entry {
   id: string
   tag: string
@@ -36,14 +31,6 @@ interface Entry {
 export function parseEntry(name: string): Entry | undefined {
   const [, id, tag] = ENTRY.exec(name) ?? []
   return id === undefined || tag === undefined ? undefined : { id, tag }
-}
-
-export interface Receiver {
-  home: Home
-  seen: Seen
-  tag: string
-  /** Whether mail of this contact (KEY) is linked into hooks/pending when it is placed. */
-  hooks: (key: string) => boolean
 }
 
 /** Everything in part/; inbox/new is synced at the end. */

@@ -17,7 +17,7 @@ export interface Mutation {
 
 const cut = (file: string, from: string, to: string, times = 1): Cut => ({ file, from, to, times })
 
-const COMMIT = "won = await this.#commitRecords(records)"
+const COMMIT = "won = await this.#receiver.commit(records)"
 const NEW_SYNCED = "await this.#home.files.syncDir(this.#home.at('inbox', 'new'))\n    for (const item of delivered)"
 
 /** The receiver's orders of p2p-spool(5), RECEIVER; the letters are those of the design. */
@@ -26,7 +26,7 @@ const receiver: Mutation[] = [
     name: 'A: the mail is renamed into the inbox before its record is in the log',
     cuts: [
       cut('lib/disk/inbox.ts', COMMIT, 'won = records.map(() => true)'),
-      cut('lib/disk/inbox.ts', NEW_SYNCED, `await this.#commitRecords(records)\n    ${NEW_SYNCED}`),
+      cut('lib/disk/inbox.ts', NEW_SYNCED, `await this.#receiver.commit(records)\n    ${NEW_SYNCED}`),
     ],
     shows: 'doubled',
     scenario: 'small',
@@ -46,7 +46,7 @@ const receiver: Mutation[] = [
   },
   {
     name: 'C: part/KEY is not synced before the record',
-    cuts: [cut('lib/disk/inbox.ts', "await this.#home.files.syncDir(this.#home.at('part', key))", '')],
+    cuts: [cut('lib/disk/receiver.ts', "await this.home.files.syncDir(this.home.at('part', key))", '')],
     shows: 'lost',
     scenario: 'small',
     crashes: 1,
@@ -106,7 +106,7 @@ const receiver: Mutation[] = [
   },
   {
     name: 'the directory of a new part/KEY is not synced',
-    cuts: [cut('lib/disk/inbox.ts', "await this.#home.files.syncDir(this.#home.at('part'))", 'await undefined')],
+    cuts: [cut('lib/disk/receiver.ts', "await this.home.files.syncDir(this.home.at('part'))", 'await undefined')],
     shows: 'lost',
     scenario: 'first',
     crashes: 1,

@@ -27,14 +27,14 @@ export const wrongs: Wrong[] = [
     name: 'what a second session offers is not looked up',
     cuts: [
       cut('lib/delivery/receive.ts', 'if (await this.#inbox.has(this.#contact.key, item.id)) {', 'if (false) {'),
-      cut('lib/disk/inbox.ts', 'won = await this.#commitRecords(records)', 'await this.#commitRecords(records)\n      won = records.map(() => true)'),
+      cut('lib/disk/inbox.ts', 'won = await this.#receiver.commit(records)', 'await this.#receiver.commit(records)\n      won = records.map(() => true)'),
     ],
     shows: /^doubled/,
     near: 11,
   },
   {
     name: 'two sessions of a process take in the same message at once',
-    cuts: [cut('lib/disk/inbox.ts', 'if (this.#active.has(name)) return undefined', '')],
+    cuts: [cut('lib/disk/inflight.ts', 'if (this.#active.has(name)) return undefined', '')],
     shows: /^(?:doubled|lost|changed|error|stuck)/,
     near: 20,
   },

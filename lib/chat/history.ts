@@ -4,7 +4,7 @@
 import { EX, Failure } from '../base/fail.ts'
 import { quote } from '../base/text.ts'
 import type { Conversation } from '../disk/conversation.ts'
-import { hasWords } from '../disk/inboxview.ts'
+import { hasWords } from '../disk/inboxfilter.ts'
 import type { MailEntry } from '../disk/maildir.ts'
 import { chatMessage, quoteOf, type ChatMessage } from './message.ts'
 

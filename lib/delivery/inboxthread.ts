@@ -2,7 +2,7 @@
 
 import { EX, Failure } from '../base/fail.ts'
 import { Conversation } from '../disk/conversation.ts'
-import { findMessage } from '../disk/inboxview.ts'
+import { findMessage } from '../disk/inboxlookup.ts'
 import { messageRecord, type MessageInfo } from '../wire/record.ts'
 import { branches, threadLine } from './inboxlines.ts'
 import type { Context } from './inboxlist.ts'

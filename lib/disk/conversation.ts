@@ -6,7 +6,7 @@
 import { IdTable } from '../base/idtable.ts'
 import { EDITED } from '../wire/mail.ts'
 import { MESSAGE_TYPES, typeOf, type MessageInfo, type Reaction } from '../wire/record.ts'
-import { describe, type Depth, type Message, type View } from './inboxview.ts'
+import { describe, sameKey, type Depth, type Message, type View } from './inboxview.ts'
 import type { Box, MailEntry } from './maildir.ts'
 import { digestOf, isSaying, readDigests, type Digest } from './mailindex.ts'
 import { MailRoll } from './mailroll.ts'
@@ -341,11 +341,6 @@ function doubled(array: Uint32Array): Uint32Array<ArrayBuffer> {
   const wider = new Uint32Array(2 * array.length)
   wider.set(array)
   return wider
-}
-
-/** Mail programs fold it. */
-function sameKey(a: string | undefined, b: string): boolean {
-  return a === b || a?.toLowerCase() === b.toLowerCase()
 }
 
 /** By the sender's own clock, in which its messages are in order; they may arrive in another. */

@@ -211,7 +211,7 @@ test('what comes while a conversation is open finds its place in it', async () =
     const [reaction] = await talk.fresh('sent')
     assert.ok(edit && reaction && talk.find(edit) < 0)
     const row = await talk.add(edit)
-    assert.is(talk.digest(row ?? -1).target, id)
+    assert.is(talk.table.facts(row ?? -1).target, id)
     assert.equal([await talk.add(edit), talk.find(edit), talk.count], [row, row, 2], 'once')
     await talk.add(reaction)
     assert.equal([...(await talk.fresh('inbox')), ...(await talk.fresh('sent'))], [])

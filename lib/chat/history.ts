@@ -156,12 +156,12 @@ export class History {
   }
 
   #isOne(row: number): boolean {
-    return this.#talk.isKnown(row) && this.#belongs(row) && !this.#talk.isSilent(row)
+    return this.#talk.table.isKnown(row) && this.#belongs(row) && !this.#talk.isSilent(row)
   }
 
   async #says(row: number, pattern: RegExp): Promise<boolean> {
     const { entry, view } = { entry: this.#talk.entry(row), view: this.#talk.view }
-    const edits = this.#talk.idsAbout(this.#talk.digest(row).id ?? '')
+    const edits = this.#talk.idsAbout(this.#talk.table.facts(row).id ?? '')
     const entries: MailEntry[] = [entry, ...edits.map((id) => this.#talk.entry(this.#talk.rowOf(id)))]
     for (const each of entries) if (await hasWords(view, each, pattern)) return true
     return false

@@ -84,7 +84,7 @@ export class People {
   /** KEY of the other side of a message; notices of the program are notes to oneself. */
   placeOf(talk: Conversation, row: number): string {
     const number = talk.otherOf(row)
-    return (this.#places[number] ??= this.#keyring.all().find(({ key }) => key.toLowerCase() === talk.keyOf(number)?.toLowerCase())?.key ?? this.self.key)
+    return (this.#places[number] ??= this.#keyring.all().find(({ key }) => key.toLowerCase() === talk.table.keyOf(number)?.toLowerCase())?.key ?? this.self.key)
   }
 
   /** Counts anew what each conversation holds. */
@@ -92,7 +92,7 @@ export class People {
     const { roll } = talk
     this.#tallies = new Map()
     for (let row = 0; row < roll.count; row++) {
-      if (!talk.isKnown(row)) continue
+      if (!talk.table.isKnown(row)) continue
       const key = this.placeOf(talk, row)
       let tally = this.#tallies.get(key)
       if (tally === undefined) this.#tallies.set(key, (tally = { unread: 0, last: 0 }))

@@ -252,7 +252,7 @@ export class Room {
     const key = this.#people.placeOf(this.#talk, row)
     this.#people.count(this.#talk)
     if (this.#talk.isSilent(row)) {
-      await this.#history?.renew(this.#talk.rowOf(this.#talk.digest(row).target ?? ''))
+      await this.#history?.renew(this.#talk.rowOf(this.#talk.table.facts(row).target ?? ''))
       if (entry.box === 'inbox') await this.#moved(await setFlags(this.#options.home, entry, { add: 'S' }))
     } else {
       const history = this.#history ?? this.#newHistory()

@@ -29,7 +29,7 @@ export async function exportMail(context: Context): Promise<void> {
   // Oneself wrote to everybody: with oneself are only the notes, which are in the inbox.
   const rows: number[] = []
   for (let row = 0; row < all.count; row++) {
-    if (all.isKnown(row) && fits(all.digest(row), { key }) && (key !== keyring.self.key || all.entry(row).box === 'inbox')) rows.push(row)
+    if (all.table.isKnown(row) && fits(all.table.facts(row), { key }) && (key !== keyring.self.key || all.entry(row).box === 'inbox')) rows.push(row)
   }
   const pieces = written(context, all, rows, format)
   const output = call.value('output')

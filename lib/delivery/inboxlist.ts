@@ -118,7 +118,7 @@ async function threadOf(view: View, text: string): Promise<Set<string>> {
   const ids = new Set(thread.flatMap((each) => [each, ...all.idsAbout(each)]))
   const bases = new Set<string>()
   // Of a note to oneself there are two copies.
-  for (let row = 0; row < all.count; row++) if (ids.has(all.digest(row).id ?? '')) bases.add(all.entry(row).base)
+  for (let row = 0; row < all.count; row++) if (ids.has(all.table.facts(row).id ?? '')) bases.add(all.entry(row).base)
   return bases
 }
 

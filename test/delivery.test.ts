@@ -356,6 +356,10 @@ test('one look at the disk lets in many small messages, and no more than there i
     disk.free = 2 ** 40
     assert.equal(await codes(300, 4096), Array.from({ length: 300 }, () => undefined))
     assert.is(looks, 5, 'a look is good for a MiB')
+    disk.free = FLOOR + 2 * 4096
+    clock.time += 50
+    assert.equal(await codes(3, 65_536), [REFUSE.DISK, REFUSE.DISK, REFUSE.DISK])
+    assert.equal(await codes(3, 4096), [undefined, undefined, REFUSE.DISK], 'what was refused takes no room')
     disk.free = 0
     clock.time += 50
     assert.equal(await codes(1, 1), [REFUSE.DISK])

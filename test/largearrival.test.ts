@@ -1,8 +1,9 @@
 // A large message on its way in through many lives of its receiver: what a checkpoint covers is never read again, and
 // what lay on disk beyond one is never believed before the root of the whole is right.
 
-import { constants } from 'node:fs'
+import fs, { constants } from 'node:fs'
 import { open, readdir, readFile, readlink, stat, truncate, writeFile } from 'node:fs/promises'
+import { syncBuiltinESMExports } from 'node:module'
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -237,6 +238,31 @@ test('chunks are written past the page cache where that is possible, and all byt
     await handle.close()
     assert.equal(await flagsOf(path), [])
     assert.is(Buffer.compare(await readFile(path), bytes), 0)
+  })
+})
+
+test('a file that is closed while it is written to is left alone from then on, and so is what gets its numbers', async () => {
+  await withPair(async (_, bob) => {
+    const chunk = new HashThread().room(MIB).fill(1)
+    const handle = await nodeFiles.open(bob.home.at('closed'), 'create')
+    const { write } = fs
+    const short = (fd: number, bytes: Uint8Array, at: number, size: number, ...more: unknown[]): unknown =>
+      Reflect.apply(write, fs, [fd, bytes, at, size / 2, ...more]) // as of a disk that is nearly full
+    const patch = (by: typeof write): void => {
+      fs.write = by
+      syncBuiltinESMExports()
+    }
+    patch(short as typeof write)
+    const written = handle.write(chunk, 0).then(() => 'all', (error: NodeJS.ErrnoException) => error.code)
+    await handle.close()
+    const others = await Promise.all(['x', 'y', 'z'].map((name) => nodeFiles.open(bob.home.at(name), 'create')))
+    try {
+      assert.is(await written, 'EBADF')
+      for (const other of others) assert.is(await other.size(), 0)
+    } finally {
+      patch(write)
+      for (const other of others) await other.close()
+    }
   })
 })
 

@@ -91,22 +91,22 @@ export class Admission {
     const { quota } = config.of(contact)
     const used = this.#usage(contact.key).bytes + (this.#coming.get(contact.key) ?? 0)
     if (used + charge(size) > quota) return { code: REFUSE.QUOTA, retry: QUOTA_RETRY_S }
-    const { free, total } = this.#known(size) ?? (await this.#look(size))
-    return free - size < floorFor(size, total, config.free) ? fullDisk : undefined
+    const { free, total } = this.#known(size) ?? (await this.#look())
+    if (free - size < floorFor(size, total, config.free)) return fullDisk
+    this.#since += charge(size)
+    return undefined
   }
 
-  /** One look at the disk is good for many small messages, which it counts as if they were there already. */
+  /** One look at the disk is good for many small messages; those that were let in since count as if they were there already. */
   #known(size: number): { free: number; total: number } | undefined {
     const { at, free, total } = this.#looked
     if (size > SMALL || this.#since + size > LOOK_BYTES || this.#home.clock.monotonic() - at >= LOOK_MS) return undefined
-    const taken = this.#since
-    this.#since += charge(size)
-    return { free: free - taken, total }
+    return { free: free - this.#since, total }
   }
 
-  async #look(size: number): Promise<{ free: number; total: number }> {
+  async #look(): Promise<{ free: number; total: number }> {
     this.#looked = { at: this.#home.clock.monotonic(), ...(await this.#home.files.statfs(this.#home.path)) }
-    this.#since = charge(size)
+    this.#since = 0
     return this.#looked
   }
 

@@ -121,8 +121,9 @@ export class NodeFileHandle implements FileHandle {
 
   async #writeSome(bytes: Uint8Array, from: number, left: number, to: number | null): Promise<number> {
     const write = (fd: number): Promise<number> => this.#elsewhere(later<number>((end) => writeLater(fd, bytes, from, left, to, end)))
+    const fd = this.#fd // throws once it is closed, and the second number with it
     const direct = !this.#unfit && wholePages(bytes, from, left, to) ? this.#openDirect() : null
-    if (direct === null) return write(this.#fd)
+    if (direct === null) return write(fd)
     try {
       return await write(direct)
     } catch (error) {

@@ -23,7 +23,7 @@ import { freePort } from '../lib/net/freeport.ts'
 import { DATA_LARGE, DATA_MAX, decodeFrame, encodeFrame, type PipeFrame, PIPES } from '../lib/wire/frame.ts'
 import { argvOf } from './command.ts'
 import { FakeClock } from './netkit.ts'
-import { until as soon, wild, withPair } from './pair.ts'
+import { pattern, until as soon, wild, withPair } from './pair.ts'
 import { pause, type Peer, type Running, Stage, until } from './peer.ts'
 import { Proxy } from './proxy.ts'
 
@@ -183,6 +183,40 @@ test('a reader that takes nothing holds the writer back, and memory with it', as
   a.end.fail(new Failure(69, 'enough'))
   assert.is(await reason(a.done), '69 enough')
   assert.match(await reason(b.done), /^69 p2p-pipe of low ended/)
+})
+
+test('a reader that comes back when many small pieces wait gets them all, in few parts', async () => {
+  const counts: number[] = []
+  const got: Uint8Array[] = []
+  let id = ''
+  let come = (): void => undefined
+  const back = new Promise<void>((resolve) => (come = resolve))
+  const end = new PipeEnd({
+    clock: systemClock, random: systemRandom, self: LOW, peer: HIGH, name: 'high', timeoutMs: Infinity,
+    input: reader(never()),
+    send: async (frame) => void (id = frame.id),
+    async output(parts) {
+      counts.push(parts.length)
+      got.push(Buffer.concat(parts))
+      await back
+    },
+  })
+  const done = end.run()
+  end.up()
+  end.take({ type: 'open', id, received: 0 })
+  const bytes = pattern(300_000)
+  const put = (at: number, size: number): void => end.take({ type: 'stream', id, offset: at, bytes: bytes.subarray(at, at + size) })
+  put(0, 1)
+  await soon(() => counts.length === 1)
+  for (let at = 1; at < 200_000; at++) put(at, 1)
+  put(200_000, 50_000)
+  for (let at = 250_000; at < 300_000; at += 10) put(at, 10)
+  come()
+  await soon(() => got.reduce((sum, { length }) => sum + length, 0) === bytes.length)
+  assert.ok(Buffer.concat(got).equals(bytes))
+  assert.ok(Math.max(...counts) < 4000, `${Math.max(...counts)} parts at once`)
+  end.fail(new Failure(69, 'over'))
+  assert.is(await reason(done), '69 over')
 })
 
 test('nobody there, somebody there without p2p-pipe, a link that does not come back: 69 in words', async () => {

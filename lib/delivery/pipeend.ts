@@ -8,6 +8,7 @@ import { EX, Failure } from '../base/fail.ts'
 import { discard } from '../base/garbage.ts'
 import type { Random } from '../base/random.ts'
 import { DATA_LARGE, DATA_MAX, type PipeFrame, RESET } from '../wire/frame.ts'
+import { Pieces } from './pieces.ts'
 
 /** Bytes under way in one direction, and kept until they are acknowledged. */
 export const WINDOW = 8 << 20
@@ -76,8 +77,7 @@ export class PipeEnd {
   #theirTotal: number | undefined
   #endPassedOn = false
   /** Received, not handed to the output yet. */
-  #pending: Uint8Array[] = []
-  #pendingSize = 0
+  readonly #pending = new Pieces()
   #passing = false
   #scheduled = false
   /** Their end came (again): it is to be answered behind what came before. */
@@ -201,7 +201,6 @@ export class PipeEnd {
     const fresh = bytes.subarray(this.#received - offset)
     this.#received = end
     this.#pending.push(fresh)
-    this.#pendingSize += fresh.length
     this.#pass()
   }
 
@@ -239,7 +238,7 @@ export class PipeEnd {
   /** At once if there is much; else when what is here of the other side has been looked at. */
   #pass(): void {
     if (this.#passing) return
-    if (this.#pendingSize >= BLOCK) return this.#passAll()
+    if (this.#pending.size >= BLOCK) return this.#passAll()
     if (this.#scheduled) return
     this.#scheduled = true
     setImmediate(() => {
@@ -254,15 +253,14 @@ export class PipeEnd {
       .catch((error: unknown) => this.fail(error))
       .finally(() => {
         this.#passing = false
-        if (!this.#over && (this.#pending.length > 0 || this.#answer)) this.#pass()
+        if (!this.#over && (this.#pending.size > 0 || this.#answer)) this.#pass()
       })
   }
 
   async #passPending(): Promise<void> {
-    while (this.#pending.length > 0 && !this.#over) {
-      const [parts, size] = [this.#pending, this.#pendingSize]
-      this.#pending = []
-      this.#pendingSize = 0
+    while (this.#pending.size > 0 && !this.#over) {
+      const { size } = this.#pending
+      const parts = this.#pending.take()
       if ((await this.#options.output(parts)) === true) for (const part of parts) discard(part)
       this.#passedOn += size
       this.#owe()

@@ -357,6 +357,30 @@ test('the last word of a pipe that is done is said again to an end that has not 
   assert.equal(sent, [{ type: 'reset', id: good, code: 1 }], 'not for ever')
 })
 
+test('who asks without end and reads no answer gets so many, and again when it has read them', async () => {
+  let said = 0
+  let read: (() => void)[] = []
+  const there = {
+    contact: { key: 'KEY' },
+    sendPipe: () => new Promise<void>((resolve) => (said++, read.push(resolve))),
+  } as unknown as Session
+  const pipes = new Pipes({ clock: new FakeClock(), reach: () => new Promise(() => undefined), arrival: () => new Promise(() => undefined) })
+  const ask = (): void => {
+    for (let n = 0; n < 1000; n++) {
+      assert.ok(pipes.take({ type: 'eof', id: n.toString(16).padStart(32, '0'), total: 6 }, there))
+      assert.ok(pipes.take({ type: 'stream', id: 'ab'.repeat(16), offset: 0, bytes: new Uint8Array(1) }, there))
+    }
+  }
+  ask()
+  const once = said
+  assert.ok(once > 0 && once < 100, `${once} answers wait`)
+  for (const resolve of read) resolve()
+  read = []
+  await pause(0)
+  ask()
+  assert.is(said, 2 * once)
+})
+
 interface Piped {
   running: Running
   /** What came out so far. */

@@ -24,6 +24,9 @@ const BACKLOG_MAX = 16 << 20
 /** Pipes that are done, whose other end may not have heard so. */
 const DONE_MAX = 64
 
+/** Answers to one session that wait to leave: who asks and does not read must not fill our memory. */
+const ANSWERS_MAX = 64
+
 /** A p2p-pipe of this home. */
 interface Local {
   key: string
@@ -57,6 +60,7 @@ export class Pipes {
   readonly #held = new Map<string, Map<string, Held>>()
   /** By KEY and id: the last CREDIT of commands that ended well. */
   readonly #done = new Map<string, PipeFrame>()
+  readonly #answers = new WeakMap<Session, number>()
   #stopped = false
 
   constructor(options: PipesOptions) {
@@ -81,7 +85,7 @@ export class Pipes {
     } finally {
       this.#locals.delete(local)
       if (done) this.#remember(local)
-      else if (local.id !== undefined) this.#reset(local.session, local.id, RESET.ENDED)
+      else if (local.id !== undefined) void local.session?.sendPipe(reset(local.id, RESET.ENDED)).catch(() => undefined)
       channel.end()
       await connecting
     }
@@ -93,7 +97,7 @@ export class Pipes {
     if (frame.type === 'reset') this.#forget(key, frame.id)
     const credit = this.#done.get(`${key} ${frame.id}`)
     if (credit !== undefined) {
-      if (frame.type === 'open' || frame.type === 'eof') void session.sendPipe(credit).catch(() => undefined)
+      if (frame.type === 'open' || frame.type === 'eof') this.#answer(session, credit)
       return true
     }
     const local = this.#localFor(key, frame)
@@ -132,7 +136,7 @@ export class Pipes {
 
   #forNobody(frame: PipeFrame, session: Session): boolean {
     if (frame.type === 'open') this.#hold(frame, session)
-    else if (frame.type === 'stream' || frame.type === 'eof') this.#reset(session, frame.id, RESET.GONE)
+    else if (frame.type === 'stream' || frame.type === 'eof') this.#gone(session, frame.id)
     return true
   }
 
@@ -141,12 +145,12 @@ export class Pipes {
     const held = this.#held.get(key) ?? new Map<string, Held>()
     this.#held.set(key, held)
     held.get(frame.id)?.cancel()
-    if (held.size >= HELD_MAX && !held.has(frame.id)) return this.#reset(session, frame.id, RESET.GONE)
+    if (held.size >= HELD_MAX && !held.has(frame.id)) return this.#gone(session, frame.id)
     const cancel = this.#options.clock.after(
       HELD_MS,
       () => {
         this.#forget(key, frame.id)
-        if (![...this.#locals].some((local) => local.id === frame.id)) this.#reset(session, frame.id, RESET.GONE)
+        if (![...this.#locals].some((local) => local.id === frame.id)) this.#gone(session, frame.id)
       },
       true,
     )
@@ -176,8 +180,16 @@ export class Pipes {
     await session.sendPipe(frame).catch(() => undefined)
   }
 
-  #reset(session: Session | undefined, id: string, code: number): void {
-    session?.sendPipe({ type: 'reset', id, code }).catch(() => undefined)
+  #gone(session: Session, id: string): void {
+    this.#answer(session, reset(id, RESET.GONE))
+  }
+
+  #answer(session: Session, frame: PipeFrame): void {
+    const waiting = this.#answers.get(session) ?? 0
+    if (waiting >= ANSWERS_MAX) return
+    this.#answers.set(session, waiting + 1)
+    const over = (): void => void this.#answers.set(session, (this.#answers.get(session) ?? 1) - 1)
+    void session.sendPipe(frame).then(over, over)
   }
 
   /** Keeps a session for a command as long as it lives. */
@@ -217,4 +229,8 @@ export class Pipes {
     await this.#options.arrival(key, over.signal)
     cancel()
   }
+}
+
+function reset(id: string, code: number): PipeFrame {
+  return { type: 'reset', id, code }
 }

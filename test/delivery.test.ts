@@ -587,6 +587,40 @@ test('a listener ends within two seconds while a contact takes nothing and a com
   )
 })
 
+test('a message that is acknowledged in two sessions is told as delivered once', async () => {
+  await withPair(
+    async (alice, bob) => {
+      const [{ id }] = (await send(bob, [[text('one\n')]])) as [Queued]
+      let open = (): void => undefined
+      const gate = new Promise<void>((resolve) => (open = resolve))
+      const { files } = bob.home
+      const unlink: Files['unlink'] = async (path) => {
+        if (/\/queue\/\w+\/new\//.test(path)) await gate // a slow disk
+        return files.unlink(path)
+      }
+      const home: Home = { ...bob.home, at: (...parts) => bob.home.at(...parts), files: { ...files, unlink } }
+      const callee = await listener({ ...bob, home })
+      for (let call = 0; call < 2; call++) {
+        const called = await alice.station.connect(alice.contact)
+        assert.ok('link' in called)
+        const peer = new Wild(called.link)
+        await peer.begin()
+        await until(() => peer.of('offer').some(({ items }) => items[0]?.id === id))
+        await peer.link.send({ type: 'have', ids: [id] })
+        const bytes = new Uint8Array(8)
+        await peer.link.send({ type: 'ping', bytes })
+        await until(() => peer.of('pong').length > 0)
+      }
+      open()
+      await until(async () => (await waiting(bob)) === 0)
+      await callee.stop()
+      assert.equal(callee.said.filter((word) => word.startsWith('delivered')), [`delivered ${id}`])
+    },
+    {},
+    true,
+  )
+})
+
 test('ten calls of one contact at once are not ten sessions', async () => {
   await withPair(
     async (alice, bob) => {

@@ -53,10 +53,14 @@ export class Requests {
     this.#options = options
   }
 
-  /** What became of a message, for whoever waits for it. */
-  tell(queued: Queued, news: Message): void {
-    if (news['type'] === 'delivered') this.#lately.add(queued.id)
+  /** What became of a message, for whoever waits for it. False if that it was delivered is no news: two sessions had it. */
+  tell(queued: Queued, news: Message): boolean {
+    if (news['type'] === 'delivered') {
+      if (this.#lately.has(queued.id)) return false
+      this.#lately.add(queued.id)
+    }
     for (const watcher of this.#watchers) watcher(queued.id, queued.key, news)
+    return true
   }
 
   /** How far a transfer is, for whoever waits for it or for its contact. */

@@ -49,8 +49,7 @@ export function openStation(options: ListenerOptions, hands: Hands, works: () =>
     ...(exec !== undefined && { hooks: () => true }),
     events: {
       delivered: (queued, contact, elapsedMs) => {
-        works()?.requests.tell(queued, { type: 'delivered' })
-        options.onDelivered(queued, contact, elapsedMs)
+        if (works()?.requests.tell(queued, { type: 'delivered' }) !== false) options.onDelivered(queued, contact, elapsedMs)
       },
       deferred: (queued, contact, reason, text, next) => {
         works()?.requests.tell(queued, { type: 'deferred', reason, text, next })

@@ -149,6 +149,22 @@ test('while one has the port, another of this home finds it busy', async () => {
   }, {}, true)
 })
 
+test('whoever gives the port up a second time has it until it is free', async () => {
+  await withUdpPair(async (alice, bob) => {
+    const there = await listen(bob)
+    const port = new CallPort(alice.station)
+    const called = await alice.station.connect(alice.contact, { port, timeoutMs: 15_000 })
+    assert.ok('link' in called)
+    const first = port.close() // the link is open: it is waited for a while
+    await port.close()
+    const again = await takePort(owner(alice))
+    assert.ok(again !== 'busy')
+    await again.release()
+    await first
+    await there.stop()
+  })
+})
+
 test('a listener that begins gets the port from a command, and the work with it', async () => {
   await withUdpPair(async (alice, bob) => {
     const there = await listen(bob)

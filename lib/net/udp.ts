@@ -76,6 +76,7 @@ export class UdpPort {
   /** Asks servers, and answers, from this very port. */
   readonly stun: Stun
   #closed = false
+  #closing: Promise<void> | undefined
   readonly #pending = new Set<Pending>()
   readonly #answered = new Map<string, Answered[]>()
   #remembered = 0
@@ -182,9 +183,12 @@ export class UdpPort {
     }
   }
 
-  /** Lets links say their last words, then closes those left. The port is free once it resolves. */
-  async close(): Promise<void> {
-    if (this.#closed) return
+  /** Lets links say their last words, then closes those left. The port is free once it resolves, whoever has called first. */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close())
+  }
+
+  async #close(): Promise<void> {
     this.#closed = true
     for (const pending of this.#pending) pending.giveUp()
     const streams = [...this.#streams.values()].filter((stream) => stream !== undefined)

@@ -5,18 +5,22 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
 import { type Clock, systemClock } from '../lib/base/clock.ts'
+import { nodeSuite } from '../lib/crypto/suite-node.ts'
 import { CallAhead } from '../lib/delivery/ahead.ts'
 import { Desk } from '../lib/delivery/desk.ts'
 import { fatesOf } from '../lib/delivery/fate.ts'
+import { flushAll } from '../lib/delivery/flush.ts'
 import { Hooks } from '../lib/delivery/hooks.ts'
 import { Admission, Recent } from '../lib/delivery/limits.ts'
 import { Listener } from '../lib/delivery/listener.ts'
 import type { Session } from '../lib/delivery/session.ts'
 import { Station } from '../lib/delivery/station.ts'
+import { acceptAll } from '../lib/disk/accept.ts'
 import { Config } from '../lib/disk/config.ts'
 import type { Contact } from '../lib/disk/contact.ts'
 import type { Files } from '../lib/disk/files.ts'
 import type { Home } from '../lib/disk/home.ts'
+import type { Delivered } from '../lib/disk/inbox.ts'
 import { loadKeyring } from '../lib/disk/keyring.ts'
 import { updateContact } from '../lib/disk/contacts.ts'
 import { tryLock } from '../lib/disk/lock.ts'
@@ -24,6 +28,7 @@ import { listMaildir } from '../lib/disk/maildir.ts'
 import * as queue from '../lib/disk/queue.ts'
 import * as queueread from '../lib/disk/queueread.ts'
 import type { Queued } from '../lib/disk/queued.ts'
+import { discard, stageBody } from '../lib/disk/staging.ts'
 import { BYE, DATA_LARGE, DATA_MAX, type Frame, LARGE, REFUSE } from '../lib/wire/frame.ts'
 import { FakeClock, settle } from './netkit.ts'
 import {
@@ -619,6 +624,65 @@ test('a message that is acknowledged in two sessions is told as delivered once',
     {},
     true,
   )
+})
+
+test('what a pass finds gone from the queue is told as delivered once, however late its session says so', async () => {
+  await withPair(
+    async (alice, bob) => {
+      const [{ id }] = (await send(alice, [[text('one\n')]])) as [Queued]
+      let open = (): void => undefined
+      const gate = new Promise<void>((resolve) => (open = resolve))
+      const { files } = alice.home
+      const syncDir: Files['syncDir'] = async (path) => {
+        if (/\/queue\/\w+\/new$/.test(path)) await gate // a slow disk
+        return files.syncDir(path)
+      }
+      const home: Home = { ...alice.home, at: (...parts) => alice.home.at(...parts), files: { ...files, syncDir } }
+      const callee = await listener(bob)
+      const told: string[] = []
+      const control = new AbortController()
+      const flushed = flushAll(home, await loadKeyring(home), [alice.contact], {
+        config: ALONE,
+        reread: () => Promise.resolve(ALONE),
+        waitMs: 1000,
+        lingerMs: 60_000,
+        signal: control.signal,
+        onOutcome: ({ type, queued }) => void told.push(`${type} ${queued.id}`),
+        onReceived: () => undefined,
+        onNotice: (words) => void told.push(words),
+        onPassed: () => open(),
+      })
+      flushed.catch(() => undefined)
+      await gate
+      await callee.stop() // and with it the session, once what it has in hand is over
+      control.abort()
+      await within(5000, flushed).catch(() => undefined)
+      assert.equal(told, [`delivered ${id}`])
+    },
+    {},
+    true,
+  )
+})
+
+test('a receipt leaves nothing pending: no command is for it', async () => {
+  await withPair(async (alice, bob) => {
+    const staged = await stageBody(alice.home, nodeSuite, [text('Your message was read.\n')])
+    const read = 'ab'.repeat(32)
+    await acceptAll(alice.home, nodeSuite, alice.keyring.self, [{ to: alice.contact, staged, header: { receipt: read, reply: read, auto: true } }])
+    await discard(alice.home, staged)
+    const came: Delivered[] = []
+    const events = { received: (message: Delivered) => void came.push(message) }
+    const station = await Station.open(bob.home, bob.keyring, { hooks: () => true, events })
+    const { a, b } = await sessions(alice, { ...bob, station })
+    await ends(a, b)
+    await station.close()
+    const hooks = new Hooks(bob.home, { command: () => 'exit 0', auto: () => true, nameOf: () => undefined, trouble: assert.unreachable })
+    for (const message of came) hooks.add(message)
+    await hooks.idle()
+    await hooks.stop()
+    assert.is(came.length, 1)
+    assert.equal(await bob.home.files.list(bob.home.at('hooks', 'pending')), [])
+  })
 })
 
 test('ten calls of one contact at once are not ten sessions', async () => {

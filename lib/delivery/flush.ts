@@ -14,8 +14,9 @@ import { waiting } from '../disk/queueread.ts'
 import { callContacts, type Called } from './calls.ts'
 import { ask, type Message } from './control.ts'
 import { askSoon, type DeliverOptions, newsOf, tellNews } from './deliver.ts'
-import { Desk, type Job } from './desk.ts'
+import { Desk, type Job, type Outcome } from './desk.ts'
 import { withHooks } from './hookpass.ts'
+import { Recent } from './limits.ts'
 import { Listener } from './listener.ts'
 import { UNTOLD } from './listening.ts'
 import { aborted } from './requests.ts'
@@ -51,9 +52,15 @@ export async function flushAll(
   for (const contact of contacts) {
     for (const queued of await waiting(home, contact.key)) jobs.push({ contact, queued })
   }
-  const desk = new Desk(home.clock, jobs, (outcome) => options.onOutcome(outcome))
+  const delivered = new Recent()
+  const onOutcome = (outcome: Outcome): void => {
+    if (delivered.has(outcome.queued.id)) return // found gone from the queue before its session said so
+    if (outcome.type === 'delivered') delivered.add(outcome.queued.id)
+    options.onOutcome(outcome)
+  }
+  const desk = new Desk(home.clock, jobs, onOutcome)
   const { waitMs, signal, lingerMs } = options
-  const pass = new Pass(home, keyring, contacts, desk, options)
+  const pass = new Pass(home, keyring, contacts, desk, { ...options, onOutcome })
   const request = { op: 'flush', keys: contacts.map(({ key }) => key) }
   const tell = (record: Message): void => pass.tell(record)
   const limits = { signal, timeoutMs: waitMs + GRACE_MS }

@@ -68,7 +68,7 @@ export class Hooks {
 
   /** A message that this process has just received. */
   add({ path, hooked }: Delivered): void {
-    if (hooked) this.#add(path.slice(path.lastIndexOf('/') + 1))
+    if (hooked) this.#add(path.slice(path.lastIndexOf('/') + 1).replace(/:2,.*$/, '')) // a receipt has flags already
   }
 
   /** Resolves when everything that was pending has run once. */

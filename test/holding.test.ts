@@ -108,7 +108,7 @@ async function scene(change: Partial<Contact> = {}, greet?: () => Promise<bigint
       },
     }),
     greeted: () => undefined,
-    neighbour: () => undefined,
+    whereabouts: { neighbour: () => undefined },
   } as unknown as Station
   const begun = clock.time
   const scene: Scene = Object.assign(all as Scene, {

@@ -84,8 +84,7 @@ async function scene({ own = UNKNOWN, peer = UNKNOWN, waits = false, met, config
     config: { quietNet: false, birthday: true, ...config },
     keyring: { self: { identity: alice.identity }, all: () => all, byKey: (key: string) => all.find((each) => each.key === key) },
     responder: () => responder,
-    place: () => ({ nat: own, addresses: [] }),
-    outside: { addresses: () => [] },
+    whereabouts: { place: () => ({ nat: own, addresses: [] }), outside: { addresses: () => [] } },
     greeting: async (contact: Contact) => ({
       forget: () => undefined,
       greeting: {

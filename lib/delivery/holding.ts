@@ -189,7 +189,7 @@ export class Holding {
     const over = new AbortController()
     const until = AbortSignal.any([over.signal, signal])
     try {
-      const known = await placesOf(station.home, contact, station.neighbour(contact.key))
+      const known = await placesOf(station.home, contact, station.whereabouts.neighbour(contact.key))
       const places = there ?? (await this.places.of(known.addresses)).filter(fits)
       const { greeting, forget } = await station.greeting(contact)
       const calls = places.map(async (place) => {

@@ -26,8 +26,8 @@ export async function lookFromOutside(station: Station, port: UdpPort, servers: 
     const places = await placesOf(server, station.config.quietNet)
     const here = places.find(({ ip }) => port.addresses.some((own) => own.ip.includes(':') === ip.includes(':')))
     const discovery = here && (await discover(port.stun, here, signal))
-    discovery?.seen.forEach((seen, i) => station.outside.note(`stun:${formatAddress(server)}${i === 0 ? '' : `#${i}`}`, seen))
-    if (discovery?.filtering !== undefined) station.outside.noteFiltering(discovery.filtering)
+    discovery?.seen.forEach((seen, i) => station.whereabouts.outside.note(`stun:${formatAddress(server)}${i === 0 ? '' : `#${i}`}`, seen))
+    if (discovery?.filtering !== undefined) station.whereabouts.outside.noteFiltering(discovery.filtering)
     return { server, discovery }
   })
   return Promise.all(asked)

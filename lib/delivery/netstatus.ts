@@ -36,11 +36,12 @@ const CLASSES = { [NAT_CLASS.UNKNOWN]: 'unknown', [NAT_CLASS.INDEPENDENT]: 'inde
 const NOBODY_MS = 2000
 
 export function netStatus(station: Station, mapping: PortMapping, udp: boolean): NetStatus {
-  const { outside, home } = station
+  const { home, whereabouts } = station
+  const { outside } = whereabouts
   return {
     port: home.port,
     udp,
-    addresses: station.place().addresses.map(formatAddress),
+    addresses: whereabouts.place().addresses.map(formatAddress),
     nat: CLASSES[outside.natClass(localAddresses(home.port).map(({ host }) => host))],
     ...(outside.filtering !== undefined && { filtering: outside.filtering }),
     seen: outside.sights().map(({ by, seen, ago }: Sight) => ({

@@ -91,7 +91,7 @@ export class PortMapping {
 
   /** Why the mapping leads nowhere, for people. */
   get useless(): string | undefined {
-    const seen = this.#options.station.outside.addresses().map(({ host }) => host)
+    const seen = this.#options.station.whereabouts.outside.addresses().map(({ host }) => host)
     return this.state && uselessBecause(this.state, seen.filter((host) => !host.includes(':')))
   }
 

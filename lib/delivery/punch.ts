@@ -55,7 +55,7 @@ export class Punch {
   /** Takes aim from the home's port at all places where the contact may be; false if that is nowhere. */
   async find(): Promise<boolean> {
     const { station, contact, holding, port } = this.#options
-    const { addresses } = await placesOf(station.home, contact, station.neighbour(contact.key))
+    const { addresses } = await placesOf(station.home, contact, station.whereabouts.neighbour(contact.key))
     const places = await holding.places.of(addresses)
     if (places.length > 0) this.aim(port, places)
     return places.length > 0

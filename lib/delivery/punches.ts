@@ -160,7 +160,7 @@ export class Punches {
   /** Servers say how they see this machine: those that were named, those of the settings if it is not known otherwise. */
   async #look(named: readonly Address[], write: Write, over: AbortSignal): Promise<void> {
     const { station, udp } = this.#options
-    const servers = named.length > 0 || station.place().nat !== NAT_CLASS.UNKNOWN ? named : station.config.stun
+    const servers = named.length > 0 || station.whereabouts.place().nat !== NAT_CLASS.UNKNOWN ? named : station.config.stun
     if (servers.length === 0) return
     await Promise.race([udp.opened(), aborted(over)])
     if (udp.port === undefined || over.aborted) return
@@ -296,15 +296,15 @@ export class Punches {
 
   #nats(contact: Contact): Nats {
     const { station } = this.#options
-    return natsOf(station.place().nat, station.keyring.self.tokenText, contact)
+    return natsOf(station.whereabouts.place().nat, station.keyring.self.tokenText, contact)
   }
 
   /** A command that has just begun knows what was seen of this machine before. */
   async #recall(): Promise<void> {
     if (this.#recalled) return
     this.#recalled = true
-    const { home, keyring, outside } = this.#options.station
-    await recallSights(home, keyring.all().map(({ key }) => key), outside)
+    const { home, keyring, whereabouts } = this.#options.station
+    await recallSights(home, keyring.all().map(({ key }) => key), whereabouts.outside)
   }
 }
 

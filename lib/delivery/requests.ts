@@ -151,7 +151,7 @@ export class Requests {
     const { station } = this.#options
     for (const [id, key] of rest) {
       const contact = station.keyring.byKey(key)
-      const why = contact && station.hopelessness(contact)
+      const why = contact && station.whereabouts.hopelessness(contact)
       if (why !== undefined) write({ type: 'deferred', id, ...why })
     }
   }

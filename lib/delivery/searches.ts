@@ -140,7 +140,7 @@ export class Searches {
     if (contact === undefined || !config.birthday || held.paused > 0) return
     held.waits = (await names(home, held.key)).length > 0
     const peer = held.waits && at - held.since > STALE_MS ? NAT_CLASS.UNKNOWN : natOf(contact)
-    const part = partOf(station.place().nat, peer)
+    const part = partOf(station.whereabouts.place().nat, peer)
     const places = part === undefined ? [] : await this.#places(contact)
     if (part === undefined || places.length === 0 || isUp(held.key)) return
     const over = new AbortController()
@@ -166,7 +166,7 @@ export class Searches {
   /** Where the contact is behind its router, and this machine is not. */
   async #places({ addresses, sessionAddresses }: Contact): Promise<Endpoint[]> {
     const { station, holding } = this.#options
-    const own = [...localAddresses(0), ...station.outside.addresses()].map(({ host }) => host)
+    const own = [...localAddresses(0), ...station.whereabouts.outside.addresses()].map(({ host }) => host)
     const places = await holding.places.of(distinctAddresses([...addresses, ...sessionAddresses]))
     const global = places.filter(({ ip }) => !ip.includes(':') && isGlobal({ host: ip }) && !own.includes(ip))
     return global.slice(0, PLACES_MAX)

@@ -18,6 +18,7 @@ import { type OfferHooks, Offering } from './offer.ts'
 import type { Passing } from './passing.ts'
 import { Pulse } from './pulse.ts'
 import { Receiving } from './receive.ts'
+import type { Place } from './whereabouts.ts'
 
 /** The other side's SETTINGS must be here by then. */
 const SETTINGS_MS = 10_000
@@ -38,13 +39,6 @@ export interface SessionHooks extends OfferHooks {
   met(greeting: Greeting): Promise<void>
   /** Whether to tell the other side that it is one of two copies of a home. Never rejects. */
   takesTurns(): Promise<boolean>
-}
-
-/** What a side says of where it is. */
-export interface Place {
-  /** p2p-wire(7), NAT class. */
-  readonly nat: number
-  readonly addresses: Address[]
 }
 
 export interface SessionOptions {

@@ -18,24 +18,21 @@ import type { Queued } from '../disk/queued.ts'
 import { forgetOldKey, KEY_AGE_MS, keyAge } from '../disk/rotation.ts'
 import type { Responder } from '../net/answer.ts'
 import type { GreetOptions } from '../net/greeting.ts'
-import { localAddresses } from '../net/interfaces.ts'
 import type { Link } from '../net/link.ts'
-import { Outside } from '../net/outside.ts'
-import { BOTH_SYMMETRIC } from '../net/verdict.ts'
-import { acceptFromPeer, type Address, ADDRESSES_MAX, isLoopback, joinedAddresses } from '../wire/address.ts'
 import type { PipeFrame } from '../wire/frame.ts'
 import type { Payload2 } from '../wire/hello.ts'
 import { type Claim, Door } from './door.ts'
 import { Admission, isFullDisk } from './limits.ts'
-import { type Greeting, noteMeeting, takeTurns } from './meeting.ts'
-import { isHopeless, natsOf } from './nats.ts'
+import { takeTurns } from './meeting.ts'
+import { MeetingNotes } from './meetingnotes.ts'
 import { NewsDesk } from './news.ts'
 import { Passing } from './passing.ts'
 import { Postmaster } from './postmaster.ts'
 import { type ConnectOptions, Reach } from './reach.ts'
-import { type Place, Session } from './session.ts'
+import { Session } from './session.ts'
 import { Thinner, type Transfer } from './transfer.ts'
 import type { DialTrouble } from './trouble.ts'
+import { Whereabouts } from './whereabouts.ts'
 
 export interface StationEvents {
   delivered?(queued: Queued, contact: Contact, elapsedMs: number): void
@@ -62,12 +59,7 @@ export class Station {
   readonly suite: Suite
   readonly admission: Admission
   readonly postmaster: Postmaster
-  /** Where others see this machine. */
-  readonly outside: Outside
-  /** Where the own router lets others in. */
-  mapped: () => Address[] = () => []
-  /** Where a contact (KEY) was heard in the own network. */
-  neighbour: (key: string) => Address | undefined = () => undefined
+  readonly whereabouts: Whereabouts
   readonly #instance: Uint8Array
   #keys: PrivateKey[]
   readonly #events: StationEvents
@@ -78,8 +70,7 @@ export class Station {
   readonly #news: NewsDesk
   readonly #reach: Reach
   readonly #door: Door
-  /** Notes of meetings that are being made, by KEY. */
-  readonly #noting = new Map<string, Promise<void>>()
+  readonly #meetings: MeetingNotes
 
   private constructor(
     home: Home,
@@ -92,7 +83,7 @@ export class Station {
     this.home = home
     this.suite = suite
     this.#instance = instance
-    this.outside = new Outside(home.clock)
+    this.whereabouts = new Whereabouts(home, () => this.#keyring.self)
     this.#config = options.config ?? new Config()
     this.admission = new Admission(home, () => this.#config)
     this.#keyring = keyring
@@ -120,12 +111,17 @@ export class Station {
       noticed: (text, contact) => this.#events.noticed?.(text, contact),
       trouble: (error) => this.#events.trouble?.(error),
     })
+    this.#meetings = new MeetingNotes({
+      home,
+      ownSeq: () => this.#keyring.self.token.seq,
+      noticed: (text, contact) => this.#events.noticed?.(text, contact),
+    })
     this.#reach = new Reach({
       home,
       suite,
       self: () => this.#keyring.self,
       ownKey: () => this.ownKey,
-      neighbour: (key) => this.neighbour(key),
+      neighbour: (key) => this.whereabouts.neighbour(key),
       config: () => this.#config,
       stamp: options.stamp ?? (() => nextHelloTime(home)),
     })
@@ -148,7 +144,7 @@ export class Station {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#news.close(), this.postmaster.idle(), ...this.#noting.values()])
+    await Promise.all([this.#news.close(), this.postmaster.idle(), this.#meetings.idle()])
     await (await this.#inbox)?.close()
   }
 
@@ -198,15 +194,8 @@ export class Station {
   async connect(contact: Contact, options: ConnectOptions = {}): Promise<{ link: Link } | DialTrouble> {
     const outcome = await this.#reach.connect(contact, options)
     if ('link' in outcome) this.greeted(contact, outcome.link)
-    else if (outcome.reason === 'timeout') return { ...outcome, ...this.hopelessness(contact) }
+    else if (outcome.reason === 'timeout') return { ...outcome, ...this.whereabouts.hopelessness(contact) }
     return outcome
-  }
-
-  /** Why nothing can lead to this contact as things are, in the words of DialTrouble. */
-  hopelessness(contact: Contact): Pick<DialTrouble, 'reason' | 'text'> | undefined {
-    const nats = natsOf(this.place().nat, this.#keyring.self.tokenText, contact)
-    const ipv6 = localAddresses(this.home.port).some((each) => each.host.includes(':') && acceptFromPeer(each, true))
-    return this.mapped().length === 0 && isHopeless(nats, contact, ipv6) ? { reason: 'both-symmetric', text: BOTH_SYMMETRIC } : undefined
   }
 
   /** What a hello to this contact says; `forget` what is secret in it once the calls are over. */
@@ -219,7 +208,7 @@ export class Station {
     if (!link.initiator) return
     const { token, observed } = link.hello as Payload2
     if (token.length > 0) this.#news.learn(contact, { token })
-    if (link.carrier === 'udp' && observed !== undefined) this.outside.note(contact.key, observed)
+    if (link.carrier === 'udp' && observed !== undefined) this.whereabouts.outside.note(contact.key, observed)
   }
 
   /** The own transport keys: the one in the own token, and maybe an older one. */
@@ -263,7 +252,7 @@ export class Station {
       contact: now,
       inbox,
       admission: this.admission,
-      place: () => this.place(),
+      place: () => this.whereabouts.place(),
       oneShot: options.oneShot,
       passing: this.#config.passTokens ? this.#passing(link) : undefined,
       pipe: events.pipe && ((frame, session) => events.pipe?.(frame, session) ?? false),
@@ -278,7 +267,7 @@ export class Station {
         progress: (id, done, size) => far.note({ id, key: contact.key, direction: 'out', done, size }),
         arriving: (id, done, size) => far.note({ id, key: contact.key, direction: 'in', done, size }),
         learned: (news) => this.#news.learn(contact, { ...news, link }),
-        met: async (greeting) => void (turns = await this.#note(now(), link, greeting)),
+        met: async (greeting) => void (turns = await this.#meetings.note(now(), link, greeting)),
         takesTurns: async () => turns ?? takeTurns(this.home, contact.key),
       },
     })
@@ -289,25 +278,6 @@ export class Station {
     return new Passing({ suite: this.suite, link, keyring: () => this.#keyring, now: () => this.home.clock.now(), take })
   }
 
-  /**
-   * For doctor; a note that cannot be written is nobody's trouble. Resolves when it is known what the note says, with
-   * whether two copies of the contact's home take turns.
-   */
-  #note(contact: Contact, link: Link, greeting: Greeting): Promise<boolean | undefined> {
-    const { key } = contact
-    const before = this.#noting.get(key) ?? Promise.resolve() // each waits for the one before it, however many begin at once
-    const noting = before.then(() => noteMeeting(this.home, contact, link, this.#keyring.self.token.seq, greeting))
-    const told = noting.then(async ({ news, written }) => {
-      await written
-      for (const text of news) this.#events.noticed?.(text, contact)
-    })
-    const over: Promise<void> = told.catch(() => undefined).then(() => {
-      if (this.#noting.get(key) === over) this.#noting.delete(key)
-    })
-    this.#noting.set(key, over)
-    return noting.then(({ takesTurns }) => takesTurns, () => undefined)
-  }
-
   /** See Door.contactOf. */
   contactOf(transport: Uint8Array, claim: Claim): Promise<Contact | undefined> {
     return this.#door.contactOf(transport, claim)
@@ -316,17 +286,6 @@ export class Station {
   /** Who may call, and what they hear. */
   responder(): Responder {
     return this.#door
-  }
-
-  /** Where the own router lets others in, what the token says, where others see this machine, where it is; no loopback. */
-  place(): Place {
-    const { token } = this.#keyring.self
-    const told = token.addresses.filter((address) => !isLoopback(address))
-    const seen = this.outside.addresses().filter((address) => acceptFromPeer(address))
-    const here = localAddresses(this.home.port)
-    const own = here.filter((address) => acceptFromPeer(address, true))
-    const addresses = joinedAddresses([...this.mapped(), ...told, ...seen, ...own]).slice(0, ADDRESSES_MAX)
-    return { nat: this.outside.natClass(here.map(({ host }) => host)), addresses }
   }
 }
 

@@ -114,8 +114,8 @@ export class Togetherness {
 
   /** A NAT that gives each destination another port: nobody could know which. */
   #isHopeless(): boolean {
-    const { outside, home } = this.#options.station
-    return outside.natClass(localAddresses(home.port).map(({ host }) => host)) === NAT_CLASS.SYMMETRIC
+    const { whereabouts, home } = this.#options.station
+    return whereabouts.outside.natClass(localAddresses(home.port).map(({ host }) => host)) === NAT_CLASS.SYMMETRIC
   }
 
   async #greet(contact: Contact, stream: ByteStream): Promise<void> {

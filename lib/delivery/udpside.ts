@@ -123,7 +123,7 @@ export class UdpSide {
     this.#started = true
     this.#begin()
     this.#moves = new Moves(this.#options.station.home.clock, () => {
-      this.#options.station.outside.forget()
+      this.#options.station.whereabouts.outside.forget()
       this.#holding?.restart()
       this.#lookout?.start()
       this.#searches?.restart()

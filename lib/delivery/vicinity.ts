@@ -24,8 +24,8 @@ export class Vicinity {
     this.#patient = patient
     this.mapping = new PortMapping({ station, changed: () => peers.tellPlace(), notice })
     this.#neighbours = new Neighbours({ station, found: (key) => peers.isUp(key) || peers.retry([key]) })
-    station.mapped = () => this.mapping.addresses
-    station.neighbour = (key) => this.#neighbours.of(key)
+    station.whereabouts.mapped = () => this.mapping.addresses
+    station.whereabouts.neighbour = (key) => this.#neighbours.of(key)
   }
 
   /** Begins, or takes in that the keyring or the settings are others now. */

@@ -1,6 +1,7 @@
 // One authenticated link, both directions: settings, then each side offers what it holds while it takes what the
 // other offers. p2p-wire(7), SESSION. The session ends with BYE, with the link, or with the first frame out of turn;
-// nothing depends on how it ends, since every message is acknowledged or still in its sender's queue.
+// nothing depends on how it ends, since every message is acknowledged or still in its sender's queue. The other side is
+// authenticated, not trusted: what its frames may do is with demux.ts, how long it may do nothing with idletimer.ts.
 
 import { hex } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
@@ -9,15 +10,18 @@ import type { Contact } from '../disk/contact.ts'
 import type { Delivered, Inbox } from '../disk/inbox.ts'
 import type { Home } from '../disk/home.ts'
 import type { Link } from '../net/link.ts'
-import type { Address } from '../wire/address.ts'
 import type { Hash } from '../wire/envelope.ts'
-import { BYE, COPIES, type Frame, LARGE, PASSING, type PipeFrame, PIPES, SEND_ONLY } from '../wire/frame.ts'
-import { type Admission, FrameMeter, SETTLED } from './limits.ts'
+import { BYE, COPIES, type Frame, type PipeFrame } from '../wire/frame.ts'
+import { Demux, type News } from './demux.ts'
+import { Echo } from './echo.ts'
+import { IdleTimer } from './idletimer.ts'
+import { type Admission, FrameMeter } from './limits.ts'
 import type { Greeting } from './meeting.ts'
 import { type OfferHooks, Offering } from './offer.ts'
 import type { Passing } from './passing.ts'
 import { Pulse } from './pulse.ts'
 import { Receiving } from './receive.ts'
+import { NO_TERMS, settingsOf, termsOf } from './settings.ts'
 import type { Place } from './whereabouts.ts'
 
 /** The other side's SETTINGS must be here by then. */
@@ -26,15 +30,12 @@ const SETTINGS_MS = 10_000
 /** A renewal asked for earlier is none: the other side would have us dial for ever. */
 const RENEW_MIN_MS = 60_000
 
-/** A command that called does not wait longer for a side that moves nothing, whatever else it sends. */
-const IDLE_MS = 60_000
-
 export interface SessionHooks extends OfferHooks {
   received(message: Delivered): void
   /** A long message is so far in. */
   arriving?(id: string, done: number, size: number): void
   /** The other side told something about itself. */
-  learned(news: { addresses?: Address[]; nat?: number; token?: Uint8Array; instance?: string; takes?: number }): void
+  learned(news: News): void
   /** The other side greeted. Resolves, and never rejects, when that is noted. */
   met(greeting: Greeting): Promise<void>
   /** Whether to tell the other side that it is one of two copies of a home. Never rejects. */
@@ -74,21 +75,18 @@ export class Session {
   readonly #meter: FrameMeter
   #offering: Offering | undefined
   #receiving: Receiving | undefined
+  #demux: Demux | undefined
   #end: SessionEnd | undefined
   #stopping = false
   readonly #settled = new Set<() => void>()
-  /** When something had last been moved, and how much in all. */
-  #lastUseful: number
-  #moved = 0
+  readonly #idleTimer: IdleTimer
   #cancelTimer: () => void = () => undefined
   #pulse: Pulse | undefined
   #replaced = false
   #exhausted = false
-  /** Who waits for the answer to which PING. */
-  readonly #proofs = new Map<string, (alive: boolean) => void>()
+  readonly #echo: Echo
   #told = ''
-  #pipes = false
-  #large = false
+  #terms = NO_TERMS
   #begun: () => void = () => undefined
   /** Resolves when the other side's SETTINGS are here, or the session is over. */
   readonly ready: Promise<void> = new Promise((resolve) => (this.#begun = resolve))
@@ -98,8 +96,15 @@ export class Session {
   constructor(options: SessionOptions) {
     this.link = options.link
     this.#options = options
-    this.#meter = new FrameMeter(options.clock)
-    this.#lastUseful = options.clock.monotonic()
+    const { clock, random } = options
+    this.#meter = new FrameMeter(clock)
+    this.#echo = new Echo(clock, random)
+    this.#idleTimer = new IdleTimer({
+      clock,
+      moved: () => (this.#offering?.moved ?? 0) + (this.#receiving?.moved ?? 0),
+      atDisk: () => (this.#receiving?.atDisk ?? 0) > 0,
+      idle: () => this.abort(),
+    })
     this.ended = this.#run()
   }
 
@@ -145,15 +150,8 @@ export class Session {
 
   /** Asks the other side whether it is there: milliseconds until its answer, undefined if the session ended before. */
   async prove(): Promise<number | undefined> {
-    const { clock, random } = this.#options
     await this.ready
-    const bytes = random.bytes(8)
-    const asked = clock.monotonic()
-    const answered = new Promise<boolean>((resolve) => this.#proofs.set(hex(bytes), resolve))
-    this.#say({ type: 'ping', bytes })
-    const alive = await Promise.race([answered, this.ended.then(() => false)])
-    this.#proofs.delete(hex(bytes))
-    return alive ? clock.monotonic() - asked : undefined
+    return this.#echo.ask((bytes) => this.#say({ type: 'ping', bytes }), this.ended)
   }
 
   /** Ends at once. */
@@ -185,12 +183,12 @@ export class Session {
 
   /** Whether pipes can go through it; known once it is ready. */
   get pipes(): boolean {
-    return this.#pipes
+    return this.#terms.pipes
   }
 
   /** Whether it may be sent STREAM frames of DATA_LARGE bytes; known once it is ready. */
   get large(): boolean {
-    return this.#large
+    return this.#terms.large
   }
 
   /** Resolves when there is room for more. Throws Lost. */
@@ -211,6 +209,7 @@ export class Session {
       if (!(thrown instanceof Error && thrown.name === 'Lost')) error = thrown
     }
     this.#cancelTimer()
+    this.#idleTimer.stop()
     this.#pulse?.stop()
     this.#begun()
     this.link.close()
@@ -239,7 +238,7 @@ export class Session {
       const frame = link.next() ?? (await link.receive())
       if (frame === undefined) return
       this.#pulse?.heard()
-      const inTurn = this.#handle(frame)
+      const inTurn = (this.#demux as Demux).take(frame)
       if (!(typeof inTurn === 'boolean' ? inTurn : await inTurn)) return this.#offend(BYE.OUT_OF_TURN)
       this.#pulse?.stir()
       if (this.#end !== undefined) return
@@ -250,105 +249,52 @@ export class Session {
   }
 
   async #sendSettings(): Promise<void> {
-    const { inbox, instance, link, admission, hooks } = this.#options
-    const flags = (inbox === undefined ? SEND_ONLY : 0) | ((await hooks.takesTurns()) ? COPIES : 0)
+    const { inbox, instance, link, admission, hooks, pipe, passing } = this.#options
+    const copies = await hooks.takesTurns()
     const maxMessage = admission.largest(this.contact)
-    const features = LARGE | (this.#options.pipe === undefined ? 0 : PIPES) | (this.#options.passing === undefined ? 0 : PASSING)
-    await link.send({ type: 'settings', features, flags, maxMessage, instance })
+    await link.send(settingsOf({ instance, receives: inbox !== undefined, maxMessage, copies, pipes: pipe !== undefined, passing: passing !== undefined }))
   }
 
   #begin(settings: Frame & { type: 'settings' }): void {
     const { home, hash, link, contact, inbox, admission, hooks } = this.#options
     this.#cancelTimer()
     this.#watchPulse()
-    this.#pipes = (settings.features & PIPES) !== 0 && this.#options.pipe !== undefined
-    this.#large = (settings.features & LARGE) !== 0
+    this.#terms = termsOf(settings, this.#options.pipe !== undefined)
+    const { maxMessage, large } = this.#terms
     this.#begun()
     hooks.learned({ instance: hex(settings.instance), takes: settings.maxMessage })
     if (inbox !== undefined) {
       this.#receiving = new Receiving({ inbox, link, contact, admission, delivered: (message) => hooks.received(message), progress: (...far) => hooks.arriving?.(...far) })
       this.#receiving.onProgress = () => this.#progress()
     }
-    const takesNone = (settings.flags & SEND_ONLY) !== 0
-    const maxMessage = takesNone ? 0 : settings.maxMessage
-    this.#offering = new Offering({ home, hash, key: contact().key, link, maxMessage, large: this.#large, hooks })
+    this.#offering = new Offering({ home, hash, key: contact().key, link, maxMessage, large, hooks })
     this.#offering.onProgress = () => this.#progress()
+    this.#demux = this.#demuxFor(this.#offering)
     this.tellPlace()
-    if ((settings.features & PASSING) !== 0) this.#seek()
+    if (this.#terms.passing) this.#seek()
     if (this.#stopping) return this.stop()
     this.poke()
   }
 
-  /** False: out of turn. No promise unless it takes time: this is the way of every byte. */
-  #handle(frame: Frame): boolean | Promise<boolean> {
-    const offering = this.#offering as Offering
-    const receiving = this.#receiving
-    switch (frame.type) {
-      case 'offer':
-        if (!this.#meter.tick()) return false
-        return receiving === undefined ? frame.items.length === 0 : receiving.offer(frame.items)
-      case 'data':
-        return receiving !== undefined && receiving.data(frame.id, frame.offset, frame.bytes)
-      case 'want':
-        return offering.want(frame.items)
-      case 'have':
-      case 'ack':
-        return offering.acknowledge(frame.ids)
-      case 'refuse':
-        if (!offering.isOpen(frame.id) && !this.#meter.tick()) return false
-        return offering.refuse(frame.id, frame.code, frame.retry)
-      case 'cancel':
-        if (!offering.isOpen(frame.id) && receiving?.isOpen(frame.id) !== true && !this.#meter.tick()) return false
-        // Whose transfer it is, the id tells; both halves may forget it.
-        return offering.cancel(frame.id) || (receiving?.cancel(frame.id) ?? false)
-      case 'addrs':
-        if (!this.#meter.tick()) return false
-        this.#options.hooks.learned({ addresses: frame.addresses, nat: frame.nat })
-        return true
-      case 'token':
-        if (!this.#meter.tick()) return false
-        this.#options.hooks.learned({ token: frame.token })
-        return true
-      case 'seek':
-        for (const token of this.#options.passing?.answer(frame.items) ?? []) this.#say({ type: 'passed', token })
-        return this.#meter.tick()
-      case 'passed':
-        this.#options.passing?.accept(frame.token)
-        return this.#meter.tick()
-      case 'ping':
-        this.#pong(frame.bytes)
-        return this.#meter.tick()
-      case 'pong':
-        this.#proofs.get(hex(frame.bytes))?.(true)
-        return this.#meter.tick()
-      case 'pad':
-        if (receiving !== undefined && receiving.pads > 0) {
-          receiving.pads--
-          return true
-        }
-        return this.#meter.tick()
-      case 'bye':
-        this.#end = (frame.code === BYE.RENEW && this.link.age > RENEW_MIN_MS) || this.link.worn ? 'worn' : 'done'
-        return true
-      case 'open':
-        return this.#meter.tick() && this.#takePipe(frame)
-      case 'stream':
-      case 'eof':
-      case 'credit':
-      case 'reset':
-        return this.#takePipe(frame)
-      case 'settings':
-        return false
-    }
+  #demuxFor(offering: Offering): Demux {
+    const { hooks, passing, pipe } = this.#options
+    return new Demux({
+      meter: this.#meter,
+      offering,
+      receiving: this.#receiving,
+      learned: (news) => hooks.learned(news),
+      pipe: (frame) => pipe?.(frame, this) ?? false,
+      seek: (items) => passing?.answer(items).forEach((token) => this.#say({ type: 'passed', token })),
+      passed: (token) => passing?.accept(token),
+      ping: (bytes) => this.#pong(bytes),
+      pong: (bytes) => this.#echo.answered(bytes),
+      bye: (code) => (this.#end = (code === BYE.RENEW && this.link.age > RENEW_MIN_MS) || this.link.worn ? 'worn' : 'done'),
+    })
   }
 
   #seek(): void {
     const items = this.#options.passing?.seek() ?? []
     if (items.length > 0) this.#say({ type: 'seek', items })
-  }
-
-  #takePipe(frame: PipeFrame): boolean {
-    return this.#options.pipe?.(frame, this) ?? false
   }
 
   /** Ends a one-shot that has nothing left, and a stopped session that has finished what was under way. */
@@ -398,20 +344,6 @@ export class Session {
       dead: () => this.abort(),
     })
     if (this.#replaced) this.#pulse.replace()
-    if (oneShot) this.#watchUse()
-  }
-
-  /** A command that called hangs up on a side that moves nothing. */
-  #watchUse(): void {
-    const { clock } = this.#options
-    const now = clock.monotonic()
-    const moved = (this.#offering?.moved ?? 0) + (this.#receiving?.moved ?? 0)
-    if (moved - this.#moved >= SETTLED || (this.#receiving?.atDisk ?? 0) > 0) {
-      this.#moved = moved
-      this.#lastUseful = now
-    }
-    const left = IDLE_MS - (now - this.#lastUseful)
-    if (left <= 0) return this.abort()
-    this.#cancelTimer = clock.after(Math.max(left, 1000), () => this.#watchUse(), true)
+    if (oneShot) this.#idleTimer.start()
   }
 }

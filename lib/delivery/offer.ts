@@ -2,20 +2,19 @@
 // creation, sends what is wanted, settles what is acknowledged. Nothing leaves the queue but by an ACK or a HAVE of
 // the contact itself, and nothing here decides that a message arrived.
 
-import { isCode, Malformed } from '../base/fail.ts'
 import { compileLate } from '../base/garbage.ts'
 import type { Home } from '../disk/home.ts'
-import { openOutgoing, type Outgoing } from '../disk/outgoing.ts'
 import { settle } from '../disk/queue.ts'
 import { describe, names } from '../disk/queueread.ts'
 import { note } from '../disk/queuelog.ts'
 import { parseQueueName, type Queued } from '../disk/queued.ts'
 import type { Link } from '../net/link.ts'
 import type { Hash } from '../wire/envelope.ts'
-import { DATA_LARGE, DATA_MAX, OFFER_MAX, padFrames } from '../wire/frame.ts'
+import { OFFER_MAX } from '../wire/frame.ts'
 import { EXPIRED } from './expiry.ts'
 import { MANY, Recent, SETTLED } from './limits.ts'
 import { saidBy } from './refusals.ts'
+import { Upload } from './upload.ts'
 
 /** Offers open at once, p2p-wire(7); the next ones follow when half of them are settled. */
 const OPEN_MAX = 1024
@@ -24,17 +23,11 @@ const REFILL_BELOW = OPEN_MAX / 2
 /** Between two looks at the queue, however often we are poked: each may cost two of the OFFERs that are counted. */
 const REST_MS = 20
 
-/** Messages up to this size overtake larger ones. */
-const SMALL = 64 * 1024
-
 /** A refused message is not offered again sooner, whatever the other side says. */
 const RETRY_MIN_MS = 1000
 
 /** A message may be asked for again after a lost chunk or a cancelled transfer, not for ever. */
 const WANTS_MAX = 16
-
-/** Bytes read from disk at once for a large message: whole frames of either size. Each time wakes two threads. */
-const READ_AHEAD = { large: 16 * DATA_LARGE, common: 32 * DATA_MAX }
 
 export interface OfferHooks {
   delivered(queued: Queued, elapsedMs: number): void
@@ -65,19 +58,11 @@ interface Open {
   wants: number
 }
 
-interface Wanted {
-  queued: Queued
-  offset: number
-}
-
 export class Offering {
   readonly #home: Home
-  readonly #hash: Hash
   readonly #key: string
   readonly #link: Link
   readonly #maxMessage: number
-  /** Bytes in a DATA frame of a large message. */
-  readonly #frames: number
   readonly #hooks: OfferHooks
   /** Names that wait, from #next on not offered yet. */
   #names: string[] = []
@@ -93,8 +78,7 @@ export class Offering {
   readonly #answered = new Recent()
   /** Refused or gone, but perhaps still in the queue: not offered again in this session. */
   readonly #done = new Set<string>()
-  readonly #small = new Map<string, Wanted>()
-  #large: Wanted[] = []
+  readonly #upload: Upload
   #acked: { queued: Queued; elapsed: number }[] = []
   #stopped = false
   #saidAll = false
@@ -106,19 +90,31 @@ export class Offering {
   /** Refusals that are being dealt with. */
   readonly #refusing = new Set<Promise<void>>()
   #error: unknown
-  /** Bytes that the link has taken; a message that the other side has answered for good counts as SETTLED of them. */
-  moved = 0
+  /** Messages that the other side has answered for good. */
+  #closed = 0
   /** Called whenever something was finished. */
   onProgress: () => void = () => undefined
 
   constructor(options: OfferOptions) {
     this.#home = options.home
-    this.#hash = options.hash
     this.#key = options.key
     this.#link = options.link
     this.#maxMessage = options.maxMessage
-    this.#frames = options.large ? DATA_LARGE : DATA_MAX
     this.#hooks = options.hooks
+    const { home, hash, link, large, hooks } = options
+    this.#upload = new Upload({
+      home,
+      hash,
+      link,
+      large,
+      progress: hooks.progress && ((...far) => hooks.progress?.(...far)),
+      unsendable: (queued, why) => this.#unsendable(queued, why),
+    })
+  }
+
+  /** Bytes that the link has taken; a message that the other side has answered for good counts as SETTLED of them. */
+  get moved(): number {
+    return this.#upload.moved + this.#closed * SETTLED
   }
 
   /** Everything that waits was offered and answered, and the other side was told so. */
@@ -164,8 +160,7 @@ export class Offering {
     this.#stopped = true
     this.#cancelRest()
     for (const cancel of this.#retries) cancel()
-    this.#small.clear()
-    this.#large = []
+    this.#upload.clear()
     while (this.#filling !== undefined || this.sending) {
       await Promise.all([this.#filling, this.#sending, this.#settling, ...this.#refusing])
     }
@@ -178,9 +173,7 @@ export class Offering {
       if (open === undefined) continue
       if (offset > open.queued.size) return false
       if (++open.wants > WANTS_MAX) return false
-      const wanted = { queued: open.queued, offset }
-      if (open.queued.size <= SMALL) this.#small.set(id, wanted)
-      else this.#large = [...this.#large.filter((other) => other.queued.id !== id), wanted]
+      this.#upload.want(open.queued, offset)
     }
     this.#send()
     return true
@@ -195,7 +188,7 @@ export class Offering {
       if (open === undefined) continue
       this.#cancelled.delete(id)
       this.#close(id)
-      this.moved += SETTLED
+      this.#closed++
       this.#acked.push({ queued: open.queued, elapsed: now - open.since })
     }
     this.#settle()
@@ -209,7 +202,7 @@ export class Offering {
     if (open === undefined) return true
     this.#close(id)
     const { reason, text, permanent } = saidBy(code)
-    if (permanent) this.moved += SETTLED
+    if (permanent) this.#closed++
     const work = permanent
       ? this.#fail(open.queued, reason, text)
       : this.#defer(open.queued, reason, text, this.#home.clock.now() + retryS * 1000)
@@ -263,8 +256,7 @@ export class Offering {
 
   #close(id: string): void {
     this.#open.delete(id)
-    this.#small.delete(id)
-    this.#large = this.#large.filter((wanted) => wanted.queued.id !== id)
+    this.#upload.drop(id)
     this.#answered.add(id)
     this.#done.add(id)
     if (this.#open.size < REFILL_BELOW && this.#next < this.#names.length) this.#fill()
@@ -343,95 +335,19 @@ export class Offering {
 
   #send(): void {
     if (this.#sending !== undefined || this.#error !== undefined) return
-    this.#sending = this.#guard(this.#sendAll()).finally(() => {
+    this.#sending = this.#guard(this.#upload.sendAll()).finally(() => {
       this.#sending = undefined
-      if (this.#small.size + this.#large.length > 0 && this.#link.reason === undefined) this.#send()
+      if (this.#upload.waiting && this.#link.reason === undefined) this.#send()
       this.onProgress()
     })
   }
 
-  async #sendAll(): Promise<void> {
-    while (this.#small.size + this.#large.length > 0) {
-      await this.#sendSmall()
-      if (this.#large[0] !== undefined) await this.#sendMessage(this.#large[0])
-    }
-  }
-
-  async #sendSmall(): Promise<void> {
-    for (const [id, wanted] of this.#small) {
-      this.#small.delete(id)
-      await this.#sendMessage(wanted)
-    }
-  }
-
-  /** Sends a message; one that is gone meanwhile is cancelled, one that the disk has damaged is given up. */
-  async #sendMessage(wanted: Wanted): Promise<void> {
-    const { queued } = wanted
-    let gone = true
-    try {
-      const outgoing = await openOutgoing(this.#home, this.#hash, queued)
-      if (outgoing !== undefined) return await this.#sendFrom(outgoing, wanted)
-    } catch (error) {
-      const why = 'the waiting copy is damaged'
-      if (error instanceof Malformed) gone = await this.#fail(queued, 'damaged', `${why}: ${error.message}`)
-      else if (!isCode(error, 'ENOENT')) throw error
-    }
+  /** One that is gone meanwhile is cancelled, one that the disk has damaged is given up. */
+  async #unsendable(queued: Queued, why: string | undefined): Promise<void> {
+    const gone = why === undefined || (await this.#fail(queued, 'damaged', `the waiting copy is damaged: ${why}`))
     this.cancel(queued.id)
     if (gone) this.#done.delete(queued.id) // if it comes back into new/, it is to be offered
     await this.#link.send({ type: 'cancel', id: queued.id })
-  }
-
-  async #sendFrom(outgoing: Outgoing, wanted: Wanted): Promise<void> {
-    const { queued } = wanted
-    if (queued.size <= SMALL) return this.#sendShort(outgoing, wanted)
-    let { offset } = wanted
-    const ahead = this.#frames === DATA_LARGE ? READ_AHEAD.large : READ_AHEAD.common
-    const room = Math.min(ahead, queued.size)
-    const buffers = [new Uint8Array(room), new Uint8Array(room)] // one is sealed while the other is filled
-    const read = (from: number): Promise<Uint8Array> => {
-      const reading = outgoing.read(from, ahead, buffers[0])
-      buffers.reverse()
-      reading.catch(() => undefined) // whoever awaits it is told
-      return reading
-    }
-    let next = read(offset)
-    try {
-      while (offset < outgoing.size) {
-        if (this.#large[0] !== wanted) return // cancelled, or wanted from another offset
-        const bytes = await next
-        if (bytes.length === 0) throw new Malformed('message truncated on disk')
-        next = read(offset + bytes.length) // while these are sealed
-        for (let at = 0; at < bytes.length; ) {
-          const most = bytes.length - at < this.#frames ? DATA_MAX : this.#frames
-          const piece = bytes.subarray(at, at + most)
-          await this.#link.send({ type: 'data', id: queued.id, offset: offset + at, bytes: piece })
-          this.moved += piece.length
-          at += piece.length
-        }
-        offset += bytes.length
-        this.#hooks.progress?.(queued.id, offset, outgoing.size)
-        await this.#sendSmall()
-      }
-    } finally {
-      await next.catch(() => undefined)
-      await outgoing.close()
-      if (this.#large[0] === wanted) this.#large.shift()
-    }
-  }
-
-  async #sendShort(outgoing: Outgoing, { queued, offset }: Wanted): Promise<void> {
-    try {
-      for (let at = offset; at < outgoing.size; ) {
-        const bytes = await outgoing.read(at, DATA_MAX)
-        if (bytes.length === 0) throw new Malformed('message truncated on disk')
-        await this.#link.send({ type: 'data', id: queued.id, offset: at, bytes })
-        this.moved += bytes.length
-        at += bytes.length
-      }
-      for (const pad of padFrames(outgoing.size)) await this.#link.send(pad)
-    } finally {
-      await outgoing.close()
-    }
   }
 
   #settle(): void {

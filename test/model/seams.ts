@@ -43,7 +43,7 @@ const SIZES: Cut[] = [
   { file: 'lib/disk/arrival.ts', from: 'SMALL_MAX = INLINE_MAX + HEAD_MAX', to: 'SMALL_MAX = 300' },
   { file: 'lib/disk/largearrival.ts', from: 'CHECKPOINT = 16 * CHUNK', to: 'CHECKPOINT = 2 * CHUNK' },
   { file: 'lib/disk/largearrival.ts', from: 'BLOCK = 256 * 1024', to: 'BLOCK = CHUNK / 2' },
-  { file: 'lib/delivery/offer.ts', from: 'SMALL = 64 * 1024', to: 'SMALL = 300' },
+  { file: 'lib/delivery/upload.ts', from: 'SMALL = 64 * 1024', to: 'SMALL = 300' },
   { file: 'lib/delivery/window.ts', from: 'SMALL = 64 * 1024', to: 'SMALL = 300' },
   { file: 'lib/wire/frame.ts', from: 'DATA_MAX = 32_768', to: 'DATA_MAX = 128' },
   { file: 'lib/wire/frame.ts', from: 'DATA_LARGE = 65_280', to: 'DATA_LARGE = 160' },

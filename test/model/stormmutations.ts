@@ -42,10 +42,11 @@ export const wrongs: Wrong[] = [
     name: 'a message is done with when it was sent',
     cuts: [
       cut(
-        'lib/delivery/offer.ts',
+        'lib/delivery/upload.ts',
         'for (const pad of padFrames(outgoing.size)) await this.#link.send(pad)',
-        'this.acknowledge([queued.id])',
+        'this.#options.sent(queued.id)',
       ),
+      cut('lib/delivery/offer.ts', 'unsendable: (queued, why)', 'sent: (id) => this.acknowledge([id]),\n      unsendable: (queued, why)'),
     ],
     shows: /^lost/,
     near: 8,

@@ -455,11 +455,13 @@ test('a link that is cut again and again, and listeners that are killed: what co
 test('whoever dies: the other side ends with 69 and says so; nobody there is 69 as well', async () => {
   await Stage.with(async (stage) => {
     const [alice, bob] = await stage.pair()
-    const away = await alice.run('p2p-pipe', ['bob', '--timeout', '1s'])
+    const soon = await alice.run('p2p-pipe', ['bob', '--timeout', '1ms']) // before it listens
+    assert.equal([soon.code, soon.err], [69, 'p2p-pipe: bob cannot be reached\n'])
+    const away = await alice.run('p2p-pipe', ['bob', '--timeout', '5s']) // a busy machine knows no reason after one
     assert.is(away.code, 69)
     assert.match(away.err, /^p2p-pipe: bob cannot be reached: /)
     const listeners = [await alice.listen(), await bob.listen()]
-    const without = await alice.run('p2p-pipe', ['bob', '--timeout', '1s'])
+    const without = await alice.run('p2p-pipe', ['bob', '--timeout', '5s'])
     assert.equal([without.code, without.err], [69, 'p2p-pipe: bob is there, but p2p-pipe does not run there\n'])
     for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
       const a = piped(stage, alice, 'bob', undefined)

@@ -100,6 +100,7 @@ class Piping {
   async #connect(onFirst: () => void): Promise<void> {
     while (!this.#over) {
       const channel = await this.#reach()
+      if (this.#over) channel?.end() // the time was over before there was one to be ended
       this.#channel = channel
       if (channel !== undefined) await this.#serve(channel, onFirst)
       if (channel !== undefined) this.#lost = this.#home.clock.monotonic()

@@ -9,14 +9,12 @@ import type { Contact } from '../disk/contact.ts'
 import { type Delivered, type Inbox, PARTS_MAX, type Sender } from '../disk/inbox.ts'
 import type { Link } from '../net/link.ts'
 import { LIST_MAX, REFUSE } from '../wire/frame.ts'
+import { GroupCommit } from './groupcommit.ts'
 import { type Admission, fullDisk, isFullDisk, MANY, Recent, type Refusal, SETTLED } from './limits.ts'
 import { LARGE_OPEN, SMALL, Window } from './window.ts'
 
 /** Offers of the other side that may be open. */
 const OFFERS_MAX = 1024
-
-/** Complete messages committed together, at most. */
-const BATCH = 512
 
 const WRONG = 'the body is not what the id says'
 
@@ -61,9 +59,8 @@ export class Receiving {
   readonly #offered = new Map<string, Offer>()
   /** Ids that are done with while their bytes may still be on the way. */
   readonly #answered = new Recent()
-  #ready: Incoming[] = []
+  readonly #commits: GroupCommit<Incoming>
   #work: Promise<void> = Promise.resolve()
-  #committing: Promise<void> | undefined
   #pending = 0
   #error: unknown
   #wantsNoMore = false
@@ -84,6 +81,12 @@ export class Receiving {
     this.#admission = options.admission
     this.#delivered = options.delivered
     this.#progress = options.progress
+    this.#commits = new GroupCommit({
+      commit: (batch) => this.#commit(batch),
+      isHalted: () => this.#error !== undefined,
+      failed: (error) => this.#note(error),
+      progress: () => this.onProgress(),
+    })
   }
 
   get #contact(): Contact {
@@ -97,7 +100,7 @@ export class Receiving {
   }
 
   get busy(): boolean {
-    return this.#offered.size > 0 || this.#pending > 0 || this.#committing !== undefined
+    return this.#offered.size > 0 || this.#pending > 0 || this.#commits.committing !== undefined
   }
 
   /** Offered by the other side, and not answered for good. */
@@ -107,7 +110,7 @@ export class Receiving {
 
   /** Something was asked for and is not committed yet. */
   get inFlight(): boolean {
-    return this.#open.size > 0 || this.#pending > 0 || this.#committing !== undefined
+    return this.#open.size > 0 || this.#pending > 0 || this.#commits.committing !== undefined
   }
 
   get error(): unknown {
@@ -191,29 +194,10 @@ export class Receiving {
     return true
   }
 
-  /**
-   * Commits what is whole. While one group is being committed the next one gathers: the slower the disk, the larger
-   * the groups, and the fewer its syncs.
-   */
-  #settle(): void {
-    if (this.#committing !== undefined || this.#ready.length === 0 || this.#error !== undefined) return
-    this.#committing = this.#commitAll()
-      .catch((error: unknown) => this.#note(error))
-      .finally(() => {
-        this.#committing = undefined
-        this.#settle()
-        this.onProgress()
-      })
-  }
-
-  async #commitAll(): Promise<void> {
-    while (this.#ready.length > 0) await this.#commit(this.#ready.splice(0, BATCH))
-  }
-
   /** Ends this half: unfinished arrivals keep what they have. */
   async close(): Promise<void> {
     this.#wantsNoMore = true
-    while (this.#pending > 0 || this.#committing !== undefined) await (this.#committing ?? this.#work)
+    while (this.#pending > 0 || this.#commits.committing !== undefined) await (this.#commits.committing ?? this.#work)
     for (const incoming of this.#open.values()) await this.#suspend(incoming).catch((error: unknown) => this.#note(error))
     this.#open.clear()
     this.#offered.clear()
@@ -340,9 +324,8 @@ export class Receiving {
 
   /** It is whole and right: it is committed with the next group. */
   #hold(incoming: Incoming): void {
-    this.#ready.push(incoming)
     this.#arrived(incoming)
-    this.#settle()
+    this.#commits.add(incoming)
   }
 
   /** A message that cannot be taken: refused for good if it is nonsense, for now if the disk is full. */

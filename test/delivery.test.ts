@@ -664,6 +664,21 @@ test('what a pass finds gone from the queue is told as delivered once, however l
   )
 })
 
+test('a listener that ends before it has swept leaves no lock behind', async () => {
+  await withPair(async (alice) => {
+    const { files } = alice.home
+    const list: Files['list'] = async (path) => {
+      if (path.endsWith('/sent/tmp')) await new Promise((resolve) => setTimeout(resolve, 300)) // a slow disk
+      return files.list(path)
+    }
+    const home: Home = { ...alice.home, at: (...parts) => alice.home.at(...parts), files: { ...files, list } }
+    const running = await listener({ ...alice, home })
+    await until(async () => (await files.list(home.at('lock'))).includes('sweep.lock'))
+    await running.stop()
+    assert.equal(await files.list(home.at('lock')), [])
+  }, {}, true)
+})
+
 test('a receipt leaves nothing pending: no command is for it', async () => {
   await withPair(async (alice, bob) => {
     const staged = await stageBody(alice.home, nodeSuite, [text('Your message was read.\n')])

@@ -142,7 +142,8 @@ export class Listener {
       together.start()
       await vicinity.start()
       peers.start(this.#options.call !== false)
-      sweep(home).catch((error: unknown) => this.#notice(error))
+      const sweeping = sweep(home).catch((error: unknown) => this.#notice(error))
+      closers.push(() => this.#await(sweeping))
       this.#tend(station)
       const unwatch = await this.#watchQueue(peers)
       const reads = { home, hash: station.suite, keyring: () => station.keyring, config: () => station.config }
@@ -162,6 +163,14 @@ export class Listener {
       for (const close of closers) await close()
     }
     if (this.#error !== undefined) throw ioFailure(this.#error, 'cannot go on')
+  }
+
+  /** It has a lock, which it gives back; but not for ever. */
+  async #await(work: Promise<void>): Promise<void> {
+    let cancel = (): void => undefined
+    const late = new Promise<void>((resolve) => (cancel = this.#options.home.clock.after(GRACE_MS, resolve)))
+    await Promise.race([work, late])
+    cancel()
   }
 
   /** Every message takes a number from queue/clock, so one watch tells of all of them. Returns how to end it. */

@@ -123,6 +123,8 @@ test('a knock is kept, once, without an answer, and only where requests are take
     // accepted, bob's call is answered
     await importToken(alice.home, nodeSuite, 'bob', request?.token as Token, 'request')
     await endRequest(alice.home, bob.self.key, false)
+    assert.not(await door.call(bob, REQUEST), 'nobody has told this listener yet')
+    assert.equal([await listRequests(alice.home), heard.length], [[], 1])
     await door.station.reload()
     assert.ok(await door.call(bob, REQUEST))
     assert.equal(await listRequests(alice.home), [])

@@ -152,6 +152,11 @@ export async function loadContact(home: Home, key: string, revoked: boolean): Pr
   return contact
 }
 
+/** As the disk has it now, damaged or not. */
+export async function isContact(home: Home, key: string): Promise<boolean> {
+  return (await home.files.stat(home.at('contacts', key + FILE))) !== undefined
+}
+
 export async function isRevoked(home: Home, key: string): Promise<boolean> {
   return (await home.files.stat(home.at('contacts', key + REVOKED))) !== undefined
 }

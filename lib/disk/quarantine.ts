@@ -9,6 +9,7 @@ import { base58 } from '../base/key.ts'
 import { fraction } from '../base/random.ts'
 import { quote } from '../base/text.ts'
 import { formatToken, parseToken } from '../wire/token.ts'
+import { isContact } from './keyring.ts'
 
 import type { Token } from '../wire/token.ts'
 import type { Home } from './home.ts'
@@ -39,7 +40,7 @@ export interface KnockRequest {
 
 /**
  * Keeps the request of a token that was verified. Undefined if nothing is new: it waits already (a newer token takes the
- * place of an older one) or was refused before.
+ * place of an older one), was refused before, or is a contact by now.
  */
 export async function keepRequest(home: Home, token: Token, source: string): Promise<KnockRequest | undefined> {
   const { files, clock, random } = home
@@ -61,6 +62,10 @@ export async function keepRequest(home: Home, token: Token, source: string): Pro
   const received = held?.received ?? clock.now()
   const record = { v: 1, received: new Date(received).toISOString(), source, token: formatToken(token) }
   await write(home, key + FILE, `${JSON.stringify(record)}\n`)
+  if (await isContact(home, key)) { // accepted while it knocked: whoever did that may have ended its request before
+    await files.unlink(home.at(FOLDER, key + FILE))
+    return undefined
+  }
   return held === undefined ? { key, token, received, source } : undefined
 }
 

@@ -1,18 +1,20 @@
 // What a receiver leaves when it dies, or its disk fails, at the n-th operation of a message's way into the inbox, for
 // every n: afterwards the message is there exactly once, with every byte, and nothing else is left.
 
-import { readFile, utimes, writeFile } from 'node:fs/promises'
+import { readdir, readFile, utimes, writeFile } from 'node:fs/promises'
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
+import { sleep, systemClock } from '../lib/base/clock.ts'
 import { nodeSuite } from '../lib/crypto/suite-node.ts'
 import { Station } from '../lib/delivery/station.ts'
+import type { Arrival } from '../lib/disk/arrival.ts'
 import type { FileHandle } from '../lib/disk/filehandle.ts'
 import type { Files } from '../lib/disk/files.ts'
 import { nodeFiles } from '../lib/disk/files.ts'
 import type { Home } from '../lib/disk/home.ts'
-import { Inbox } from '../lib/disk/inbox.ts'
+import { Inbox, type Sender } from '../lib/disk/inbox.ts'
 import { tryLock } from '../lib/disk/lock.ts'
 import { breakLocks, check, live, make, senderOf, SHAPES } from './lives.ts'
 import { file, send, sessions, short, waiting, withPair, within } from './pair.ts'
@@ -216,6 +218,76 @@ test('three receivers of one message at once deliver it once', async () => {
       await check(bob.home, from.key, message)
     }
   })
+})
+
+test('records come into the log in the order of the names, although the mails of a second group are written meanwhile', async () => {
+  let slow = true
+  const files: Files = {
+    ...nodeFiles,
+    async syncDir(path) {
+      if (path.includes('/part/') && slow) {
+        slow = false // for the first group alone
+        await sleep(systemClock, 200)
+      }
+      return nodeFiles.syncDir(path)
+    },
+  }
+  await withPair(async (alice, bob) => {
+    const from = senderOf(bob)
+    const inbox = await Inbox.open(bob.home, nodeSuite, bob.keyring.self)
+    const arrived = async (n: number): Promise<{ arrival: Arrival; from: Sender }[]> => {
+      const message = make(alice, 'a small text', n)
+      const place = await inbox.arrive(from, message.id, message.bytes.length)
+      await place?.arrival.write(message.bytes)
+      return [{ arrival: place?.arrival as Arrival, from }]
+    }
+    const [one, two] = [await arrived(1), await arrived(2)]
+    let second: ReturnType<Inbox['commit']> | undefined
+    await inbox.commit(one, () => void (second = inbox.commit(two)))
+    await second
+    await inbox.close()
+    const log = await readFile(bob.home.at('seen'), 'utf8')
+    const at = [...one, ...two].map(({ arrival }) => log.indexOf(arrival.id))
+    assert.ok((at[0] as number) >= 0 && (at[0] as number) < (at[1] as number), at.join(' '))
+    const names = (await readdir(bob.home.at('inbox', 'new'))).sort()
+    assert.equal(names.map((name) => name.split('.')[1]), [...one, ...two].map(({ arrival }) => arrival.id.slice(0, 32)))
+  }, files)
+})
+
+test('while one group is noted the next one is written: nothing waits for a disk that has nothing to do', async () => {
+  let written = (): void => undefined
+  const another = new Promise<void>((resolve) => (written = resolve))
+  let synced = false
+  const files: Files = {
+    ...nodeFiles,
+    async open(path, mode) {
+      const part = path.includes('/part/')
+      if (synced && part) written()
+      const handle = await nodeFiles.open(path, mode)
+      const sync = async (): Promise<void> => {
+        if (path.endsWith('/seen')) await another
+        await handle.sync()
+        synced ||= part
+      }
+      return {
+        read: (position, length) => handle.read(position, length),
+        write: (bytes, position) => handle.write(bytes, position),
+        sync,
+        truncate: (size) => handle.truncate(size),
+        size: () => handle.size(),
+        close: () => handle.close(),
+      }
+    },
+  }
+  await withPair(async (alice, bob) => {
+    const texts = Array.from({ length: 40 }, (_, n) => SHAPES['a small text']?.(n)[0]?.bytes as Uint8Array)
+    await send(alice, texts.map((content) => [{ type: 'text/plain', content }]))
+    const { a, b } = await sessions(alice, bob)
+    const ends = await within(60_000, Promise.all([a.ended, b.ended]))
+    assert.equal(ends.map(({ error }) => error), [undefined, undefined])
+    assert.is(await waiting(alice), 0)
+    assert.is((await readdir(bob.home.at('inbox', 'new'))).length, 40)
+  }, files)
 })
 
 test('a message that was suspended goes on where it stopped, whoever takes it up', async () => {

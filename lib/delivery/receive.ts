@@ -82,7 +82,7 @@ export class Receiving {
     this.#delivered = options.delivered
     this.#progress = options.progress
     this.#commits = new GroupCommit({
-      commit: (batch) => this.#commit(batch),
+      commit: (batch, written) => this.#commit(batch, written),
       isHalted: () => this.#error !== undefined,
       failed: (error) => this.#note(error),
       progress: () => this.onProgress(),
@@ -100,7 +100,7 @@ export class Receiving {
   }
 
   get busy(): boolean {
-    return this.#offered.size > 0 || this.#pending > 0 || this.#commits.committing !== undefined
+    return this.#offered.size > 0 || this.#pending > 0 || this.#commits.busy
   }
 
   /** Offered by the other side, and not answered for good. */
@@ -110,7 +110,7 @@ export class Receiving {
 
   /** Something was asked for and is not committed yet. */
   get inFlight(): boolean {
-    return this.#open.size > 0 || this.#pending > 0 || this.#commits.committing !== undefined
+    return this.#open.size > 0 || this.#pending > 0 || this.#commits.busy
   }
 
   get error(): unknown {
@@ -197,7 +197,7 @@ export class Receiving {
   /** Ends this half: unfinished arrivals keep what they have. */
   async close(): Promise<void> {
     this.#wantsNoMore = true
-    while (this.#pending > 0 || this.#commits.committing !== undefined) await (this.#commits.committing ?? this.#work)
+    while (this.#pending > 0 || this.#commits.busy) await Promise.all([this.#commits.idle(), this.#work])
     for (const incoming of this.#open.values()) await this.#suspend(incoming).catch((error: unknown) => this.#note(error))
     this.#open.clear()
     this.#offered.clear()
@@ -356,10 +356,11 @@ export class Receiving {
     incoming.release()
   }
 
-  async #commit(batch: Incoming[]): Promise<void> {
+  async #commit(batch: Incoming[], written: () => void): Promise<void> {
     let committed: Awaited<ReturnType<Inbox['commit']>>
     try {
-      committed = await this.#onDisk(this.#inbox.commit(batch.map(({ arrival }) => ({ arrival, from: this.#sender }))))
+      const items = batch.map(({ arrival }) => ({ arrival, from: this.#sender }))
+      committed = await this.#onDisk(this.#inbox.commit(items, written))
     } catch (error) {
       if (!isFullDisk(error)) throw error
       for (const incoming of batch) await this.#reject(incoming, error)

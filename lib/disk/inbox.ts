@@ -174,9 +174,11 @@ export class Inbox {
    * in the inbox, delivered here or by whoever came first: the answer is ACK. Returns those delivered here, and those
    * that the disk is too full to move there: they are safe, and has() tries again. If it throws, nothing may be
    * answered: an error of the system has left everything as it was, a Failure ends the process (see Seen.commit).
+   * `written` is called when the mails are on disk: the next commit may begin then, and its records come after these.
    */
   async commit(
     items: { arrival: Arrival; from: Sender }[],
+    written: () => void = () => undefined,
   ): Promise<{ delivered: Delivered[]; unplaced: Set<Arrival> }> {
     const records = items.map(({ arrival }) => this.#receiver.record(arrival.key, arrival.id))
     let won: boolean[]
@@ -192,6 +194,7 @@ export class Inbox {
       })
       await this.#write(small.filter((file) => file !== undefined))
       for (const { arrival } of items) arrival.committed = true
+      written()
       won = await this.#receiver.commit(records)
     } catch (error) {
       if (error instanceof Failure) throw error

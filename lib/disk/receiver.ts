@@ -24,6 +24,8 @@ export class Receiver {
   readonly #lock: Held
   /** Contacts whose directory in part/ is there. */
   readonly #parts = new Set<string>()
+  /** One commit after the other, in the order in which they were asked for. */
+  #commits: Promise<unknown> = Promise.resolve()
   #lastTime = 0n
 
   private constructor(home: Home, lock: Held, seen: Seen, tag: string, hooks: (key: string) => boolean) {
@@ -74,7 +76,13 @@ export class Receiver {
   }
 
   /** R2 to R3: the entries in part/ durable, then the records. Returns and throws as Seen.commit does. */
-  async commit(records: SeenRecord[]): Promise<boolean[]> {
+  commit(records: SeenRecord[]): Promise<boolean[]> {
+    const turn = this.#commits.then(() => this.#commit(records))
+    this.#commits = turn.catch(() => undefined)
+    return turn
+  }
+
+  async #commit(records: SeenRecord[]): Promise<boolean[]> {
     // Whoever holds it now took our parts for those of a dead process.
     if (this.#lock.lost.aborted) throw new Failure(EX.IO, `lock '${receiverLock(this.tag)}' was lost: not receiving`)
     for (const key of new Set(records.map((record) => record.key))) {

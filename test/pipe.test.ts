@@ -317,6 +317,37 @@ test('a large frame that waited for a session with an older version is not sent 
   await attached
 })
 
+test('of two commands that wait each is shown a pipe of its own, whoever comes when, and one that ends leaves its to the next', async () => {
+  const there = { contact: { key: 'KEY' }, ready: Promise.resolve(), pipes: true, ended: new Promise(() => undefined), sendPipe: async () => undefined } as unknown as Session
+  const pipes = new Pipes({ clock: new FakeClock(), reach: () => Promise.resolve(there), arrival: () => new Promise(() => undefined) })
+  const open = (letter: string) => ({ type: 'open', id: letter.repeat(32), received: 0 }) as const
+  const wait = async (): Promise<{ near: ReturnType<typeof channelPair>[0]; attached: Promise<void> }> => {
+    const [near, far] = channelPair()
+    const attached = pipes.attach('KEY', far)
+    assert.equal(await near.receive(), { type: 'up' })
+    return { near, attached }
+  }
+  assert.ok(pipes.take(open('a'), there))
+  const one = await wait()
+  assert.equal(await one.near.receive(), open('a'))
+  const two = await wait()
+  await soon(() => true)
+  assert.is(two.near.next(), undefined, 'the first may be about to take it')
+  for (const letter of ['a', 'b']) assert.ok(pipes.take(open(letter), there))
+  assert.equal(await two.near.receive(), open('b'))
+  assert.is(one.near.next(), undefined)
+  const three = await wait()
+  await two.near.send(open('b'))
+  one.near.end() // it has taken nothing
+  await one.attached
+  assert.equal(await three.near.receive(), open('a'))
+  assert.is(two.near.next(), undefined)
+  for (const { near, attached } of [two, three]) {
+    near.end()
+    await attached
+  }
+})
+
 test('the last word of a pipe that is done is said again to an end that has not heard it, and to nobody else', async () => {
   const sent: PipeFrame[] = []
   const session = (key: string): Session => ({

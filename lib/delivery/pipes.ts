@@ -43,6 +43,8 @@ interface Local {
 interface Held {
   frame: PipeFrame & { type: 'open' }
   cancel: () => void
+  /** The one command that may take this name; two that did would be one pipe. */
+  shownTo: Local | undefined
 }
 
 export interface PipesOptions {
@@ -84,6 +86,7 @@ export class Pipes {
       if (!(error instanceof Malformed)) throw error
     } finally {
       this.#locals.delete(local)
+      this.#show(key)
       if (done) this.#remember(local)
       else if (local.id !== undefined) void local.session?.sendPipe(reset(local.id, RESET.ENDED)).catch(() => undefined)
       channel.end()
@@ -100,12 +103,11 @@ export class Pipes {
       if (frame.type === 'open' || frame.type === 'eof') this.#answer(session, credit)
       return true
     }
-    const local = this.#localFor(key, frame)
+    const local = [...this.#locals].find((each) => each.key === key && each.id === frame.id)
     if (local === undefined) return this.#forNobody(frame, session)
-    if (frame.type === 'open' && local.id === frame.id) local.matched = true
-    else if (frame.type === 'open') this.#hold(frame, session) // the command may adopt it
     if (local.channel.backlog > BACKLOG_MAX) return false
     void local.channel.send(frame)
+    if (frame.type === 'open' && !local.matched) this.#match(local)
     return true
   }
 
@@ -116,15 +118,20 @@ export class Pipes {
     for (const oldest of this.#done.keys()) if (this.#done.size > DONE_MAX) this.#done.delete(oldest)
   }
 
-  /** Whose pipe it is; of those that wait for one, who may take this. */
-  #localFor(key: string, frame: PipeFrame): Local | undefined {
-    let waiting: Local | undefined
-    for (const local of this.#locals) {
-      if (local.key !== key) continue
-      if (local.id === frame.id) return local
-      if (!local.matched) waiting ??= local
+  #match(local: Local): void {
+    local.matched = true
+    this.#show(local.key)
+  }
+
+  /** Shows each OPEN that is held to one command that waits for a pipe and was shown no other one. */
+  #show(key: string): void {
+    const held = [...(this.#held.get(key)?.values() ?? [])]
+    const waits = (local: Local): boolean => this.#locals.has(local) && local.key === key && !local.matched
+    for (const entry of held) {
+      if (entry.shownTo !== undefined && waits(entry.shownTo)) continue
+      entry.shownTo = [...this.#locals].find((local) => waits(local) && held.every(({ shownTo }) => shownTo !== local))
+      void entry.shownTo?.channel.send(entry.frame)
     }
-    return frame.type === 'open' ? waiting : undefined
   }
 
   /** No more calls for commands that wait. */
@@ -144,7 +151,8 @@ export class Pipes {
     const { key } = session.contact
     const held = this.#held.get(key) ?? new Map<string, Held>()
     this.#held.set(key, held)
-    held.get(frame.id)?.cancel()
+    const before = held.get(frame.id)
+    before?.cancel()
     if (held.size >= HELD_MAX && !held.has(frame.id)) return this.#gone(session, frame.id)
     const cancel = this.#options.clock.after(
       HELD_MS,
@@ -154,8 +162,9 @@ export class Pipes {
       },
       true,
     )
-    const entry = { frame, cancel }
+    const entry: Held = { frame, cancel, shownTo: before?.shownTo }
     held.set(frame.id, entry)
+    this.#show(key)
     void session.ended.then(() => held.get(frame.id) === entry && this.#forget(key, frame.id)) // it is said again
   }
 
@@ -170,8 +179,9 @@ export class Pipes {
   /** From the command to the contact. What finds no session is lost: the command says it again on the next one. */
   async #outwards(local: Local, frame: PipeFrame): Promise<void> {
     if (frame.type === 'open') {
-      local.matched = (local.id === frame.id && local.matched) || this.#forget(local.key, frame.id)
+      local.matched &&= local.id === frame.id
       local.id = frame.id
+      if (this.#forget(local.key, frame.id)) this.#match(local)
     }
     if (frame.type === 'credit') local.credit = frame
     const { session } = local
@@ -215,7 +225,7 @@ export class Pipes {
       }
       local.session = reached
       void channel.send(reached.large ? { type: 'up', large: true } : { type: 'up' })
-      for (const { frame } of this.#held.get(key)?.values() ?? []) void channel.send(frame)
+      this.#show(key)
       await Promise.race([left, reached.ended])
       local.session = undefined
       void channel.send({ type: 'down', why: 'the connection broke' })

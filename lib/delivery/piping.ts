@@ -16,9 +16,12 @@ import { Listener } from './listener.ts'
 import { UNTOLD } from './listening.ts'
 import { PipeEnd } from './pipeend.ts'
 
-/** Between two looks for a listener after the one that served us has ended; one that is not back by then is replaced. */
+/**
+ * Between two looks for a listener after the one that served us has ended. It may have been another command, as guest: one
+ * that is not back by then is replaced, and takes its place again when it comes.
+ */
 const AGAIN_MS = 500
-const REPLACE_MS = 15_000
+const REPLACE_MS = 3000
 
 /** p2p-pipe. */
 export async function pipe(call: Call): Promise<void> {

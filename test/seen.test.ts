@@ -77,6 +77,28 @@ test('a record that another write has torn apart is nobody else\'s victory, and 
   })
 })
 
+test('after an fsync that failed nothing is durable any more, whatever the next one says', async () => {
+  await withHome(async (home) => {
+    let broken = false
+    const open: Home['files']['open'] = async (path, mode) => {
+      const handle = await home.files.open(path, mode)
+      const sync = handle.sync.bind(handle)
+      return Object.assign(handle, {
+        sync: () => (broken ? ((broken = false), Promise.reject(Object.assign(new Error('EIO'), { code: 'EIO' }))) : sync()), // once: it counts as clean then
+      })
+    }
+    const seen = await Seen.open(Object.create(home, { files: { value: { ...home.files, open } } }) as Home)
+    const failure = (error: unknown): unknown => (error instanceof Failure ? error.exit : (error as { code: string }).code)
+    assert.equal(await seen.commit([record(1)]), [true])
+    broken = true
+    assert.is(await seen.commit([record(2)]).catch(failure), EX.IO)
+    assert.is(await seen.commit([record(3)]).catch(failure), EX.IO, 'a group that was under way meanwhile')
+    assert.is(await seen.find(KEY, record(2).id).catch(failure), 'EIO', 'no HAVE')
+    assert.is((await seen.find(KEY, record(1).id))?.time, 1n)
+    await seen.close()
+  })
+})
+
 test('of two writers of one id the first in the log wins and the other learns it', async () => {
   await withHome(async (home) => {
     const [one, two] = [await Seen.open(home), await Seen.open(home)]

@@ -36,6 +36,8 @@ export class Seen {
   #known: number
   /** Records before this offset are known to be durable, whoever wrote them. */
   #durable = 0
+  /** The first fsync that failed. */
+  #failed: { error: unknown } | undefined
   /** One commit at a time: the read-back of one must not run into the write of another. */
   #queue: Promise<unknown> = Promise.resolve()
 
@@ -139,8 +141,14 @@ export class Seen {
   }
 
   async #sync(): Promise<void> {
+    if (this.#failed !== undefined) throw this.#failed.error // its pages count as clean: another fsync would say nothing of them
     const size = await this.#handle.size()
-    await this.#handle.sync()
+    try {
+      await this.#handle.sync()
+    } catch (error) {
+      this.#failed = { error }
+      throw error
+    }
     this.#durable = size
   }
 

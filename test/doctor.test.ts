@@ -14,8 +14,10 @@ import { Failure } from '../lib/base/fail.ts'
 import { nodeSuite } from '../lib/crypto/suite-node.ts'
 import type { Check } from '../lib/delivery/check.ts'
 import { noteMeeting, takeTurns } from '../lib/delivery/meeting.ts'
+import { MeetingNotes } from '../lib/delivery/meetingnotes.ts'
 import { examine } from '../lib/delivery/doctor.ts'
 import { SYSTEMD, startCommand } from '../lib/delivery/status.ts'
+import type { Contact } from '../lib/disk/contact.ts'
 import { type Home, prepareHome, realDoors, UNSOUND } from '../lib/disk/home.ts'
 import { instanceOf } from '../lib/disk/instance.ts'
 import { nodeFiles } from '../lib/disk/files.ts'
@@ -297,6 +299,26 @@ test('copies take turns when one comes back after another; a home that moves or 
     assert.equal(again, ['bob has met two copies of this home in turns'], 'what was told is not told again')
     await noted(alice.home, { key: bob.key, name: 'bob' }, link, 10n, { instance: `${two}${b}`, copies: false })
     assert.is((await readMeeting(alice.home, bob.key))?.told, undefined, 'until the contact says so no more')
+  })
+})
+
+test('sessions of one contact that begin at once are noted one after the other, and none waits for a note that cannot be written', async () => {
+  await withAlice(async (alice, bob) => {
+    const link = { initiator: true, age: 0, remote: { ip: '127.0.0.1', port: 1 }, hello: { clock: 0n } } as unknown as Link
+    const [a, b] = ['00000001aaaaaaaa', '00000002bbbbbbbb']
+    const contact = { key: bob.key, name: 'bob' } as Contact
+    const met = async (home: Home): Promise<[(boolean | undefined)[], string[]]> => {
+      const told: string[] = []
+      const notes = new MeetingNotes({ home, ownSeq: () => 10n, noticed: (text) => void told.push(text) })
+      const takesTurns = await Promise.all([a, b, a, b].map((instance) => notes.note(contact, link, { instance, copies: false })))
+      await notes.idle()
+      return [takesTurns, told]
+    }
+    rmSync(alice.at('hello', `${bob.key}.met`))
+    assert.equal(await met(alice.home), [[false, false, true, true], ['two copies of the home of bob are in use at once']])
+    assert.equal((await readMeeting(alice.home, bob.key))?.instances, [a, b, a, b])
+    const full = { ...nodeFiles, open: () => Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC' })) }
+    assert.equal((await met(Object.create(alice.home, { files: { value: full } }) as Home))[1], [])
   })
 })
 

@@ -64,12 +64,12 @@ test('what is pushed comes out in order, whatever the sizes and wherever batches
 test('full frames go into slabs, one part each; a slab is used again once it was sent, and not before', () => {
   const { out } = pair()
   const fill = (): { parts: Uint8Array[]; sent: () => void } => {
-    while (out.size < BATCH) out.push(new Uint8Array(FULL))
+    while (out.size < BATCH.tcp) out.push(new Uint8Array(FULL))
     return out.take()
   }
   const first = fill()
   assert.is(first.parts.length, 1)
-  assert.is(first.parts[0]?.length, BATCH)
+  assert.is(first.parts[0]?.length, BATCH.tcp)
   const before = hex(concat(...first.parts))
   const second = fill()
   assert.is(hex(concat(...first.parts)), before, 'still to be sent')
@@ -81,7 +81,7 @@ test('full frames go into slabs, one part each; a slab is used again once it was
 
 test('of slabs that are not needed any more one is kept, for all, and is in one hand at a time', () => {
   const fill = (out: Outflow): { parts: Uint8Array[]; sent: () => void; memory: unknown } => {
-    while (out.size < BATCH) out.push(new Uint8Array(FULL))
+    while (out.size < BATCH.tcp) out.push(new Uint8Array(FULL))
     const batch = out.take()
     return { ...batch, memory: batch.parts[0]?.buffer }
   }

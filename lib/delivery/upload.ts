@@ -14,7 +14,7 @@ import { DATA_LARGE, DATA_MAX, padFrames } from '../wire/frame.ts'
 const SMALL = 64 * 1024
 
 /** Bytes read from disk at once for a large message: whole frames of either size. Each time wakes two threads. */
-const READ_AHEAD = { large: 16 * DATA_LARGE, common: 32 * DATA_MAX }
+const READ_AHEAD = { large: 32 * DATA_LARGE, common: 64 * DATA_MAX }
 
 export interface UploadOptions {
   home: Home
@@ -105,8 +105,8 @@ export class Upload {
     if (queued.size <= SMALL) return this.#sendShort(outgoing, wanted)
     let { offset } = wanted
     const ahead = this.#frames === DATA_LARGE ? READ_AHEAD.large : READ_AHEAD.common
-    const room = Math.min(ahead, queued.size)
-    const buffers = [new Uint8Array(room), new Uint8Array(room)] // one is sealed while the other is filled
+    const most = Math.min(ahead, queued.size)
+    const buffers = [new Uint8Array(most), new Uint8Array(most)] // one is sealed while the other is filled
     const read = (from: number): Promise<Uint8Array> => {
       const reading = outgoing.read(from, ahead, buffers[0])
       buffers.reverse()
@@ -121,11 +121,16 @@ export class Upload {
         if (bytes.length === 0) throw new Malformed('message truncated on disk')
         next = read(offset + bytes.length) // while these are sealed
         for (let at = 0; at < bytes.length; ) {
-          const most = bytes.length - at < this.#frames ? DATA_MAX : this.#frames
-          const piece = bytes.subarray(at, at + most)
-          await this.#link.send({ type: 'data', id: queued.id, offset: offset + at, bytes: piece })
+          const size = bytes.length - at < this.#frames ? DATA_MAX : this.#frames
+          const piece = bytes.subarray(at, at + size)
+          const room = this.#link.put({ type: 'data', id: queued.id, offset: offset + at, bytes: piece })
           this.moved += piece.length
           at += piece.length
+          if (room === undefined) continue
+          await room
+          this.#options.progress?.(queued.id, offset + at, outgoing.size)
+          await this.#sendSmall()
+          if (this.#large[0] !== wanted) return // cancelled, or wanted from another offset
         }
         offset += bytes.length
         this.#options.progress?.(queued.id, offset, outgoing.size)

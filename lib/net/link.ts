@@ -62,6 +62,7 @@ export class Link {
   #received = 0
 
   readonly #out: Outflow
+  readonly #batch: number
   #writing: Promise<void> | undefined
   #waiting: (() => void)[] = [] // senders, until there is room or the link is closed
   #scheduled = false
@@ -84,6 +85,7 @@ export class Link {
     this.#stream = options.stream
     this.#transport = options.transport
     this.#out = new Outflow(options.transport.send)
+    this.#batch = BATCH[options.stream.carrier]
     this.#clock = options.clock
     this.#since = options.clock.monotonic()
     this.#first = options.first
@@ -148,7 +150,7 @@ export class Link {
 
   /** True if the next send() will wait for room. */
   get full(): boolean {
-    return this.#writing !== undefined && this.#out.size >= BATCH
+    return this.#writing !== undefined && this.#out.size >= this.#batch
   }
 
   /**
@@ -156,13 +158,16 @@ export class Link {
    * more, which is not when it was sent. Throws Lost once the link is closed or broken.
    */
   async send(frame: Frame): Promise<void> {
+    await this.put(frame)
+  }
+
+  /** As send(), for those who send many: undefined if there is room for more now. Throws, and never rejects. */
+  put(frame: Frame): Promise<void> | undefined {
     if (this.#reason !== undefined || this.#deaf) throw new Lost('link is closed')
     this.#seal(frame)
-    if (this.#out.size >= BATCH) this.#flush()
+    if (this.#out.size >= this.#batch) this.#flush()
     else this.#schedule()
-    if (this.full) {
-      await new Promise<void>((resolve) => this.#waiting.push(resolve))
-    }
+    return this.full ? new Promise<void>((resolve) => this.#waiting.push(resolve)) : undefined
   }
 
   #wakeSenders(): void {

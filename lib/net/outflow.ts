@@ -5,11 +5,17 @@
 import { type CipherState, TAG_LENGTH } from '../crypto/noisestate.ts'
 import { LENGTH_SIZE } from './inflow.ts'
 
-/** Bytes handed to the system in one write: four large DATA frames, or eight of the common size. */
-export const BATCH = 4 * (LENGTH_SIZE + 65_323 + TAG_LENGTH)
+const LARGE = LENGTH_SIZE + 65_323 + TAG_LENGTH // a large DATA frame
+const COMMON = LENGTH_SIZE + 32_811 + TAG_LENGTH
 
-/** As many fit into a slab. */
-const SLAB = 8 * (LENGTH_SIZE + 32_811 + TAG_LENGTH)
+/**
+ * Bytes handed on in one write: of TCP, of which the system takes megabytes at once, eight large DATA frames; else half
+ * as many, since what overtakes them waits for two such writes. Or twice as many of the common size.
+ */
+export const BATCH = { tcp: 8 * LARGE, udp: 4 * LARGE }
+
+/** As many as BATCH.tcp. */
+const SLAB = 16 * COMMON
 
 const SMALL = 4096 // messages below this are gathered into one buffer: a copy is cheaper than a vector entry
 

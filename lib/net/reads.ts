@@ -2,7 +2,7 @@
 // KiB read ahead and no more, whatever it sends, and that what nobody looks at needs no memory at all; a friend gets a
 // few large buffers. It trusts nobody: who is what the floors above say.
 
-const BUFFER = 256 * 1024 // bytes read from the system at once
+const BUFFER = 512 * 1024 // bytes read from the system at once
 const READ_AHEAD = 2 // buffers filled for a reader that is busy
 const KEPT = 4 // buffers that are read into again: one that is read, one that is filled, and these
 const STRANGER = 1024 // bytes read at once from somebody who has not shown who it is: more than a hello

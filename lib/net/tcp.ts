@@ -8,7 +8,7 @@ import { formatIp, parseIp } from '../wire/ip.ts'
 import { Reads } from './reads.ts'
 import { type ByteStream, type Endpoint, Lost } from './stream.ts'
 
-const WRITE_AHEAD = 512 * 1024 // bytes the system has not taken yet before write() makes its caller wait
+const WRITE_AHEAD = 384 * 1024 // bytes the system has not taken yet before write() makes its caller wait: less than one batch
 
 /** Node loads its sockets when they are first used; a caller with time to spare can have that done. */
 export function loadSockets(): boolean {

@@ -133,11 +133,11 @@ export class Listener {
       closers.unshift(() => server.close())
       closers.unshift(() => udp.close())
       await udp.open()
+      udp.start() // before anybody asks for a way to a contact
       const control = await openControl(home, (...asked) => requests.answer(...asked))
       closers.unshift(() => control.close())
       this.#options.onReady([...server.addresses], udp.port !== undefined)
       await hooks.look()
-      udp.start()
       closers.push(() => vicinity.stop())
       together.start()
       await vicinity.start()

@@ -30,6 +30,32 @@ test('over TCP a silent side is asked after 25 s and dead after 55', async () =>
   assert.is(clock.timers, 0)
 })
 
+test('over TCP sessions are asked at the same moments, whenever they began, and none before 20 s of silence', async () => {
+  const clock = new FakeClock()
+  const asked = new Map<number, number[]>()
+  for (let n = 0; n < 50; n++) {
+    const times: number[] = []
+    asked.set(n, times)
+    let answer = (): void => undefined
+    const ask = (): void => {
+      times.push(clock.time)
+      clock.after(40, () => answer())
+    }
+    const pulse = new Pulse({ clock, carrier: 'tcp', ask, announce: () => undefined, busy: () => false, dead: () => assert.unreachable() })
+    let last = clock.time
+    answer = (): void => {
+      assert.ok(clock.time - 40 - last >= 20_000 && clock.time - 40 - last <= 30_000, `${clock.time} ${last}`)
+      last = clock.time
+      pulse.heard()
+    }
+    await clock.advance(137)
+  }
+  await clock.advance(300_000)
+  const moments = new Set([...asked.values()].flat())
+  assert.ok([...asked.values()].every((times) => times.length >= 9))
+  assert.ok(moments.size <= 24, `${moments.size} moments`)
+})
+
 test('over UDP it is asked after 20, 23 and 26 s, shown each time where we are, and dead after 50', async () => {
   const { clock, log } = scene('udp')
   await clock.advance(200_000)

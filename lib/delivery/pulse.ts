@@ -11,15 +11,17 @@ interface Rhythm {
   readonly dead: number
   /** So often it is looked, while something is under way, whether nothing is said to it. */
   readonly look: number
+  /** It may be asked so much earlier, at a multiple of this: to wake once for many sessions costs little more than for one. */
+  readonly grain: number
 }
 
 const RHYTHMS: Readonly<Record<Link['carrier'], Rhythm>> = {
-  tcp: { asks: [25_000], dead: 55_000, look: Infinity },
-  udp: { asks: [20_000, 23_000, 26_000], dead: 50_000, look: 3_000 }, // NATs forget after 30 s
+  tcp: { asks: [25_000], dead: 55_000, look: Infinity, grain: 5_000 },
+  udp: { asks: [20_000, 23_000, 26_000], dead: 50_000, look: 3_000, grain: 0 }, // NATs forget after 30 s
 }
 
 /** Beside a newer session, which may wait for the very message that this one has in hand. */
-const REPLACED = { asks: [1000], dead: 5000 }
+const REPLACED = { asks: [1000], dead: 5000, grain: 0 }
 
 /** A side that was asked since this one has moved must answer by then. */
 const PROBE_MS = 10_000
@@ -96,12 +98,12 @@ export class Pulse {
 
   #look(): void {
     const { clock, dead, busy, announce } = this.#options
-    const { asks, look } = this.#rhythm
+    const { asks, look, grain } = this.#rhythm
     const now = clock.monotonic()
     const silent = this.#silent
     const probed = this.#probed !== undefined && now - this.#probed >= PROBE_MS
     if (silent >= this.#rhythm.dead || probed) return dead()
-    const due = asks.filter((ms) => ms <= silent).length
+    const due = asks.filter((ms) => ms - grain <= silent).length
     if (due > this.#asked) this.#ask()
     else if (silent >= look && busy()) announce()
     this.#asked = due
@@ -110,13 +112,16 @@ export class Pulse {
 
   /** Until the next moment at which something may be due. */
   #wait(silent: number): void {
-    const { asks, dead, look } = this.#rhythm
-    const next = [...asks, dead].find((ms) => ms > silent) ?? dead
-    const probe = this.#probed === undefined ? Infinity : this.#probed + PROBE_MS - this.#options.clock.monotonic()
+    const { asks, dead, look, grain } = this.#rhythm
+    const now = this.#options.clock.monotonic()
+    const ask = asks.find((ms) => ms - grain > silent)
+    const next = (ask ?? dead) - silent
+    const early = grain === 0 || next <= grain ? 0 : (now + next) % grain
+    const probe = this.#probed === undefined ? Infinity : this.#probed + PROBE_MS - now
     this.#cancel()
     if (this.#stopped) return
     this.#alert = look < Infinity && this.#options.busy()
-    const wait = Math.min(next - silent, this.#alert ? look : Infinity, probe)
+    const wait = Math.min(next - early, this.#alert ? look : Infinity, probe)
     this.#cancel = this.#options.clock.after(Math.max(wait, 100), () => this.#look(), true)
   }
 }

@@ -396,7 +396,7 @@ test('small messages keep their order and overtake large ones, which keep theirs
     }
     const [listener, sender] = [await bob.listen(), await alice.listen()]
     await until('4 MiB', () => stopped)
-    assert.ok(bob.strays().length > 0, 'the large ones are on the way')
+    await until('the large ones on the way', () => bob.strays().length > 0)
     await alice.good('p2p-send', ['bob', '-w', '0', '-m', 'n 240'])
     await pause(1000) // the listener looks after half a second; the rest of the large one may take less
     for (const crossing of proxy.crossings) crossing.go()

@@ -40,7 +40,7 @@ test('a false green is caught: the green file, of whose tests only one runs', as
   const dir = mkdtempSync('dist/only-') // where uvu is found
   try {
     const green = readFileSync('test/falsegreen/green.test.ts', 'utf8')
-    writeFileSync(`${dir}/only.test.ts`, green.replace("test('passes'", "test.only('passes'"))
+    writeFileSync(`${dir}/only.test.ts`, green.replace(/^test(?=\('passes')/m, 'test.only'))
     const done = await run([], false, dir)
     assert.is(done.last, '1 passed, 1 failed', done.out)
     assert.match(done.out, /test\.only/)

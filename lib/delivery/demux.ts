@@ -2,22 +2,11 @@
 // p2p-wire(7), SESSION. The other side is a contact, not trusted: what no transfer of messages or pipes accounts for is
 // counted, and out of turn beyond that count.
 
-import type { Address } from '../wire/address.ts'
 import type { Frame, PipeFrame, Sought } from '../wire/frame.ts'
 import type { FrameMeter } from './limits.ts'
+import type { News } from './news.ts'
 import type { Offering } from './offer.ts'
 import type { Receiving } from './receive.ts'
-
-/** What the other side tells about itself. */
-export interface News {
-  addresses?: Address[]
-  nat?: number
-  token?: Uint8Array
-  /** 16 hex digits. */
-  instance?: string
-  /** Bytes of the largest message that it takes. */
-  takes?: number
-}
 
 export interface DemuxOptions {
   meter: FrameMeter

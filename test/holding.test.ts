@@ -236,11 +236,18 @@ test('with something waiting the periods are shorter, and a hello out of turn wa
   await all.clock.advance(PERIOD_WAITING_MS - 5_000)
   assert.ok(all.sent(from).every(([at]) => at * 1000 <= PERIOD_WAITING_MS - SILENCE_MS))
   assert.is(all.sent(from).filter(([, hops]) => hops === undefined).length, 3)
+  const late = all.clock.time
   let over = false
   void all.holding.hurry(all.contact.key).then(() => (over = true))
   await settle()
-  assert.ok(over, 'in the last seconds of the silence it is not worth waiting for')
-  assert.is(all.sent(all.clock.time).length, 0)
+  await all.clock.advance(4_900)
+  assert.equal(all.sent(late), [], 'nothing in the silence')
+  await all.clock.advance(8_000)
+  assert.not.ok(over, 'an answer is waited for')
+  const said = all.sent(late).filter(([, hops]) => hops === undefined)
+  assert.equal([...new Set(said.map(([at]) => Math.round(at)))], [8, 9, 11], 'as early as the period allows')
+  await all.clock.advance(200)
+  assert.ok(over)
 })
 
 test('what waited from the start counts as well', async () => {

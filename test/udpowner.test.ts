@@ -10,16 +10,13 @@ import { EX, Failure } from '../lib/base/fail.ts'
 import { CallPort } from '../lib/delivery/callport.ts'
 import { deliverNow } from '../lib/delivery/deliver.ts'
 import { Listener } from '../lib/delivery/listener.ts'
-import { coupleOf } from '../lib/delivery/missed.ts'
 import { takePort } from '../lib/delivery/udpowner.ts'
 import { Config } from '../lib/disk/config.ts'
 import { noteOwner } from '../lib/disk/lock.ts'
 import { loadKeyring } from '../lib/disk/keyring.ts'
 import { updateContact } from '../lib/disk/contacts.ts'
 import { Guard } from '../lib/net/guard.ts'
-import { helloAt, PERIOD_WAITING_MS } from '../lib/net/holes.ts'
 import type { Link } from '../lib/net/link.ts'
-import { holeOffset } from '../lib/net/rendezvous.ts'
 import type { Ending } from '../lib/net/stream.ts'
 import type { Address } from '../lib/wire/address.ts'
 import { inboxOf, send, short, type Side, text, until, waiting, within, withPair } from './pair.ts'
@@ -46,14 +43,6 @@ async function point(side: Side, addresses: readonly Address[]): Promise<void> {
   side.contact = (await updateContact(side.home, side.contact.key, (now) => ({ ...now, addresses }))) ?? side.contact
   side.keyring = await loadKeyring(side.home)
   await side.station.reload()
-}
-
-/** Until a hello may go to the other side now and for a while: for the last part of each period it may not. */
-async function untilOpen({ station, contact, home }: Side): Promise<void> {
-  const { suite, secret } = coupleOf(station, contact)
-  const offset = holeOffset(suite, secret)
-  const waits = (now: number): number => helloAt({ offset, period: PERIOD_WAITING_MS, since: -Infinity }, now) - now
-  await until(() => [0, 20_000].every((ms) => waits(home.clock.now() + ms) === 0), 60_000)
 }
 
 interface Heard {
@@ -178,7 +167,6 @@ test('whoever gives the port up a second time has it until it is free', async ()
 
 test('a listener that begins gets the port from a command, and the work with it', async () => {
   await withUdpPair(async (alice, bob) => {
-    await untilOpen(alice)
     const there = await listen(bob)
     const addresses = alice.contact.addresses
     await point(alice, addresses.map((address) => ({ ...address, port: 9 }))) // nobody answers there

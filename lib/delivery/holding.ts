@@ -5,7 +5,7 @@
 import { sleep } from '../base/clock.ts'
 import { Failure } from '../base/fail.ts'
 import { names } from '../disk/queueread.ts'
-import { helloAt, type Hole, HOLE_RESENDS_MS, nextAct, PERIOD_MS, PERIOD_WAITING_MS } from '../net/holes.ts'
+import { HELLO_MS, helloAt, type Hole, HOLE_RESENDS_MS, nextAct, PERIOD_MS, PERIOD_WAITING_MS } from '../net/holes.ts'
 import { isOnLink } from '../net/interfaces.ts'
 import type { Link } from '../net/link.ts'
 import type { Endpoint } from '../net/stream.ts'
@@ -24,7 +24,7 @@ const LATE_MS = 10_000
 /** A hello out of turn goes at most so often: NATs that it may spoil must be able to forget it. */
 const HURRY_EVERY_MS = 45_000
 
-/** It is given up after that. */
+/** An answer to it is waited for so long. */
 const HURRY_MS = 5_000
 
 export interface HoldingOptions {
@@ -119,7 +119,7 @@ export class Holding {
 
   /**
    * Something is to go to this contact now. Resolves when it has answered, or when that leads no further: it does not
-   * answer, or a hello would do harm.
+   * answer, or another hello so soon would do harm. In the silence it waits for the next period: 13 s at most.
    */
   async hurry(key: string): Promise<void> {
     const held = this.#missed.get(key)
@@ -131,15 +131,17 @@ export class Holding {
 
   async #hurry(held: Held): Promise<void> {
     const { clock } = this.#options.station.home
+    if (clock.monotonic() - held.hurried < HURRY_EVERY_MS) return
     const now = clock.now()
     const wait = helloAt(this.#hole(held), now) - now
-    if (clock.monotonic() - held.hurried < HURRY_EVERY_MS || wait > HURRY_MS) return
-    held.hurried = clock.monotonic()
+    held.hurried = clock.monotonic() + wait
     const over = new AbortController()
     const until = AbortSignal.any([over.signal, this.#missed.stopped])
     const cancel = clock.after(wait + HURRY_MS, () => over.abort())
+    const silence = Math.max(0, wait - HELLO_MS)
+    await sleep(clock, silence, until)
     await this.#open(held)
-    await sleep(clock, wait, until)
+    await sleep(clock, wait - silence, until)
     // Neighbours are called over TCP: what keeps that out keeps UDP out as well.
     await this.#hello(held, until, ({ ip, tcp }) => !(tcp && isOnLink(ip)))
     cancel()

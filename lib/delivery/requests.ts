@@ -168,7 +168,9 @@ export class Requests {
     const hurrying = hurry(key)
     const reached = await peers.reach(key)
     if ('contact' in reached) return reached
-    await hurrying
+    const over = new AbortController()
+    await Promise.race([hurrying, peers.arrival(key, over.signal)])
+    over.abort()
     return peers.isUp(key) ? peers.reach(key) : reached
   }
 

@@ -13,9 +13,11 @@ export const SILENCE_MS = 40_000
 /** The offset of a pair of contacts within its periods is below this: a multiple of both. */
 export const OFFSET_MAX_MS = 600_000
 
+/** From the beginning of a period: more than two clocks set by NTP differ, and two processes started together. */
+export const HELLO_MS = 3000
+
 const OPENER_EVERY_MS = 20_000 // NATs forget after 30 s, RFC 4787 wants 120
 const OPENERS_MS = [0, 1000] // from the beginning of a period
-const HELLO_MS = 3000 // the same: more than two clocks set by NTP differ, and two processes started together
 const HOLE_LIFE_MS = 30_000 // what an opener has opened stays open
 
 /** After a hello at the beginning of a period it is sent again so much later. */

@@ -250,6 +250,17 @@ test('with something waiting the periods are shorter, and a hello out of turn wa
   assert.ok(over)
 })
 
+test('to a neighbour that is called over TCP no hello goes out of turn, and none is waited for, in the silence neither', async () => {
+  const all = await scene({ addresses: [both('127.0.0.1', 21_001)] })
+  await all.clock.advance(2 * PERIOD_WAITING_MS - all.phase(PERIOD_WAITING_MS) - 5_000)
+  const from = all.clock.time
+  let over = false
+  void all.holding.hurry(all.contact.key).then(() => (over = true))
+  await settle()
+  assert.ok(over)
+  assert.equal(all.sent(from), [])
+})
+
 test('what waited from the start counts as well', async () => {
   const held = await scene()
   held.queue.push('1700000000000000.' + 'ab'.repeat(32))

@@ -119,7 +119,8 @@ export class Holding {
 
   /**
    * Something is to go to this contact now. Resolves when it has answered, or when that leads no further: it does not
-   * answer, or another hello so soon would do harm. In the silence it waits for the next period: 13 s at most.
+   * answer, or another hello so soon would do harm, or there is no place to say it to. In the silence it waits for the
+   * next period: 13 s at most.
    */
   async hurry(key: string): Promise<void> {
     const held = this.#missed.get(key)
@@ -132,6 +133,9 @@ export class Holding {
   async #hurry(held: Held): Promise<void> {
     const { clock } = this.#options.station.home
     if (clock.monotonic() - held.hurried < HURRY_EVERY_MS) return
+    // Neighbours are called over TCP: what keeps that out keeps UDP out as well.
+    const fits = ({ ip, tcp }: Place): boolean => !(tcp && isOnLink(ip))
+    if (!(await this.#places(held)).some(fits)) return
     const now = clock.now()
     const wait = helloAt(this.#hole(held), now) - now
     held.hurried = clock.monotonic() + wait
@@ -142,8 +146,7 @@ export class Holding {
     await sleep(clock, silence, until)
     await this.#open(held)
     await sleep(clock, wait - silence, until)
-    // Neighbours are called over TCP: what keeps that out keeps UDP out as well.
-    await this.#hello(held, until, ({ ip, tcp }) => !(tcp && isOnLink(ip)))
+    await this.#hello(held, until, fits)
     cancel()
   }
 
@@ -171,11 +174,15 @@ export class Holding {
 
   /** Opens the own NAT towards all places where the contact may be. */
   async #open(held: Held): Promise<void> {
-    const { station, port } = this.#options
-    const contact = station.keyring.byKey(held.key)
-    if (contact === undefined) return
-    const places = await this.places.of(distinctAddresses([...contact.sessionAddresses, ...contact.addresses]))
-    if (!this.#missed.stopped.aborted) for (const place of places) port.opener(place)
+    const places = await this.#places(held)
+    if (!this.#missed.stopped.aborted) for (const place of places) this.#options.port.opener(place)
+  }
+
+  /** Where its NAT may be. */
+  async #places({ key }: Held): Promise<Place[]> {
+    const contact = this.#options.station.keyring.byKey(key)
+    if (contact === undefined) return []
+    return this.places.of(distinctAddresses([...contact.sessionAddresses, ...contact.addresses]))
   }
 
   /** Says hello to all places that fit, at once; the first answer counts. */

@@ -17,7 +17,7 @@ import type { Home } from '../lib/disk/home.ts'
 import { Inbox, type Sender } from '../lib/disk/inbox.ts'
 import { tryLock } from '../lib/disk/lock.ts'
 import { breakLocks, check, live, make, senderOf, SHAPES } from './lives.ts'
-import { file, send, sessions, short, waiting, withPair, within } from './pair.ts'
+import { file, PATIENCE_MS, send, sessions, short, waiting, withPair, within } from './pair.ts'
 
 /** A disk that does something at its n-th operation that changes anything; reading is free. */
 class Disk {
@@ -150,7 +150,7 @@ for (const shape of Object.keys(SHAPES)) {
       let station = bob.station
       const meet = async (): Promise<unknown> => {
         const { a, b } = await sessions(alice, { ...bob, station })
-        const [one, two] = await within(20_000, Promise.all([a.ended, b.ended]))
+        const [one, two] = await within(PATIENCE_MS, Promise.all([a.ended, b.ended]))
         if (one.error !== undefined) throw one.error
         return two.error
       }
@@ -283,7 +283,7 @@ test('while one group is noted the next one is written: nothing waits for a disk
     const texts = Array.from({ length: 40 }, (_, n) => SHAPES['a small text']?.(n)[0]?.bytes as Uint8Array)
     await send(alice, texts.map((content) => [{ type: 'text/plain', content }]))
     const { a, b } = await sessions(alice, bob)
-    const ends = await within(60_000, Promise.all([a.ended, b.ended]))
+    const ends = await within(PATIENCE_MS, Promise.all([a.ended, b.ended]))
     assert.equal(ends.map(({ error }) => error), [undefined, undefined])
     assert.is(await waiting(alice), 0)
     assert.is((await readdir(bob.home.at('inbox', 'new'))).length, 40)

@@ -563,6 +563,9 @@ test('a contact that breaks off, sends garbage or frames out of turn: it is cut 
     const after = await hear(garbage)
     assert.ok(after.ended, 'garbage after the handshake')
     garbage.close()
+    const gone = (): Promise<void> =>
+      until('the end of her sessions', () => listener.of('peer').findLast(({ key }) => key === eve.key)?.['state'] === 'down')
+    await gone()
 
     // more sessions at a time than there may be, each in the middle of a message: p2p-wire(7), LIMITS
     const many: Link[] = []
@@ -579,6 +582,7 @@ test('a contact that breaks off, sends garbage or frames out of turn: it is cut 
     }
     assert.equal(first, ['settings', 'settings', 'settings', 'settings', 'bye 2', 'bye 2'])
     for (const link of many) link.close()
+    await gone()
 
     assert.equal(await bob.ids(), [], 'nothing of it arrived')
     assert.ok(!listener.over, listener.err)

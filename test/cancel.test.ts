@@ -97,6 +97,7 @@ for (const by of ['a flush', 'a listener'] as const) {
       const proxy = await Proxy.open({ to: bobsPort })
       stage.onClose(() => proxy.close())
       const [alice, bob] = await stage.pair({}, { port: bobsPort, addr: [proxy.address] })
+      bob.env['P2P_UDP'] = 'false' // past the proxy
       const [small, large] = [120, 12]
       const orders = [
         ...Array.from({ length: small }, (_, i) => ({ to: 'bob', text: `line ${i} ${'x'.repeat(2000)}` })),

@@ -277,9 +277,10 @@ if (TMUX) {
       }
       await alice.send('bob', ['-m', 'the last of them'])
       await listener.stop()
-      const shown = async (env: Record<string, string>): Promise<string> => {
+      const shown = async (env: Record<string, string>, wanted = /(?:)/): Promise<string> => {
         const screen = await onScreen([...argvOf('p2p-chat'), 'alice'], { P2P_HOME: bob.path, ...bob.env, ...env }, ['the last of them', 'sound.png'])
         await pause(1000)
+        await until(`${wanted} on the screen`, () => wanted.test(screen.output()))
         screen.type('\u000c')
         await screen.leave()
         return screen.output()
@@ -288,7 +289,7 @@ if (TMUX) {
       assert.not.match(plain, /\u001b_G|\u001b\]1337;File/)
       assert.match(plain, /\[sound\.png\]/)
       const sent = (text: string): string[] => [...text.matchAll(/\u001b_G[^;]*;([A-Za-z0-9+/=]+)\u001b\\/g)].map(([, data = '']) => data)
-      const kitty = await shown({ TERM: 'xterm-kitty', KITTY_WINDOW_ID: '1' })
+      const kitty = await shown({ TERM: 'xterm-kitty', KITTY_WINDOW_ID: '1' }, /\u001b_G[^;]*;[A-Za-z0-9+/=]+\u001b\\/)
       assert.equal([...new Set(sent(kitty))], [Buffer.from(png).toString('base64')], 'the sound one alone')
       assert.not.match(await shown({ TERM: 'xterm', TERM_PROGRAM: 'iTerm.app' }), /\u001b_G|\u001b\]1337;File/)
     })

@@ -32,7 +32,7 @@ import { discard, stageBody } from '../lib/disk/staging.ts'
 import { BYE, DATA_LARGE, DATA_MAX, type Frame, LARGE, REFUSE } from '../lib/wire/frame.ts'
 import { FakeClock, settle } from './netkit.ts'
 import {
-  ends, envelope, file, inboxOf, links, outcomes, pattern, pieces, send, sessions, short, type Side, text, until, waiting, wild,
+  ends, envelope, file, inboxOf, links, outcomes, PATIENCE_MS, pattern, pieces, send, sessions, short, type Side, text, until, waiting, wild,
   Wild, withPair, within,
 } from './pair.ts'
 
@@ -117,7 +117,7 @@ test('a session beside a newer one lasts while it is answered on, and makes way 
     assert.is(old.session.link.reason, undefined)
     assert.is(next.peer.of('want').length, 0, 'it has the message in hand')
     await clock.advance(5000)
-    assert.is((await within(20_000, old.session.ended)).end, 'lost')
+    assert.is((await within(PATIENCE_MS, old.session.ended)).end, 'lost')
     await until(() => next.peer.of('want').length === 1)
     assert.equal(next.peer.of('want')[0]?.items, [{ id: head.id, offset: (first?.bytes.length ?? 0) }])
     for (const frame of rest) await next.peer.link.send(frame)
@@ -174,7 +174,7 @@ test('bytes behind the end of a message end the session, not the process', async
       for (let i = 0; i < 3; i++) {
         void peer.link.send({ type: 'data', id: head.id, offset: bytes.length, bytes: new Uint8Array(5) })
       }
-      const { error } = await within(5000, session.ended)
+      const { error } = await within(PATIENCE_MS, session.ended)
       assert.is(error, undefined)
     }
   })
@@ -475,7 +475,7 @@ test('a link that is reset in the middle ends the session without an error, on b
       await until(() => streams[0].written + streams[1].written > cut * 700_000)
       streams[0].lose()
       streams[1].lose()
-      const [one, two] = await within(10_000, Promise.all([a.ended, b.ended]))
+      const [one, two] = await within(PATIENCE_MS, Promise.all([a.ended, b.ended]))
       assert.is(one.error, undefined)
       assert.is(two.error, undefined)
       const again = await sessions(alice, bob)
@@ -521,10 +521,14 @@ async function listener(side: Side, exec?: string): Promise<Running> {
     ended,
     async stop() {
       control.abort()
-      await within(2000, ended)
+      await within(PATIENCE_MS, ended)
     },
   }
 }
+
+/** A clock behind which all pauses of a process are so many times as long: what it does itself counts so much less. */
+const SLOW = 3
+const SLOWED: Clock = { ...systemClock, after: (ms, run, background) => systemClock.after(ms * SLOW, run, background) }
 
 test('two listeners that call each other at once keep one session, and what waits on both sides moves', async () => {
   await withPair(
@@ -566,7 +570,8 @@ test('a listener ends within two seconds while a contact takes nothing and a com
   await withPair(
     async (alice, bob) => {
       await send(alice, [[text('go\n')]])
-      const callee = await listener(bob, 'trap "" TERM; sleep 20; sleep 20')
+      const home = Object.create(bob.home, { clock: { value: SLOWED } }) as Home
+      const callee = await listener({ ...bob, home }, 'trap "" TERM; sleep 20; sleep 20')
       await send(bob, [[file(pattern(30 << 20))]])
       const outcome = await alice.station.connect(alice.contact)
       assert.ok('link' in outcome)
@@ -578,13 +583,13 @@ test('a listener ends within two seconds while a contact takes nothing and a com
           if (frame?.type === 'offer' && frame.items[0] !== undefined) return frame.items[0].id
         }
       }
-      const id = await within(5000, offered())
+      const id = await within(PATIENCE_MS, offered())
       const { head, bytes } = envelope(alice, [{ type: 'text/plain', bytes: new TextEncoder().encode('hook\n') }])
       await outcome.link.send({ type: 'offer', items: [{ id: head.id, size: bytes.length }] })
       await outcome.link.send({ type: 'want', items: [{ id, offset: 0 }] })
       for (const frame of pieces(head.id, bytes)) await outcome.link.send(frame).catch(() => undefined)
       await new Promise((resolve) => setTimeout(resolve, 300))
-      await callee.stop()
+      await within(2000 * SLOW, callee.stop())
       peer.link.close()
     },
     {},
@@ -656,7 +661,7 @@ test('what a pass finds gone from the queue is told as delivered once, however l
       await gate
       await callee.stop() // and with it the session, once what it has in hand is over
       control.abort()
-      await within(5000, flushed).catch(() => undefined)
+      await within(PATIENCE_MS, flushed).catch(() => undefined)
       assert.equal(told, [`delivered ${id}`])
     },
     {},

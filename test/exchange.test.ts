@@ -9,7 +9,7 @@ import * as assert from 'uvu/assert'
 
 import { concat, utf8 } from '../lib/base/bytes.ts'
 import { runCommand } from './command.ts'
-import { type Held, noise, pause, type Peer, port, sha256, Stage, until } from './peer.ts'
+import { type Held, noise, type Peer, port, sha256, Stage, until } from './peer.ts'
 import { Proxy } from './proxy.ts'
 import { records } from './records.ts'
 
@@ -383,22 +383,28 @@ test('small messages keep their order and overtake large ones, which keep theirs
     const lines = (from: number, to: number): string => Array.from({ length: to - from }, (_, i) => `n ${from + i}\n`).join('')
     const queueLines = (from: number, to: number): Promise<unknown> =>
       alice.good('p2p-send', ['bob', '--lines', '--queue-only'], { input: lines(from, to) })
-    const large = [await alice.queue('bob', ['-a', alice.file('l0', noise(120 * MIB, 1))])]
+    const large = [await alice.queue('bob', ['-a', alice.file('l0', noise(60 * MIB, 1))])]
     await queueLines(0, 120)
     large.push(await alice.queue('bob', ['-a', alice.file('l1', noise(2 * MIB, 2))]))
     await queueLines(120, 240)
-    // the first large message stops in the middle until another small one was written
-    let stopped = false
+    // From the middle of the first large message on nothing passes but a little from time to time, until a small one that
+    // is written then has arrived.
+    let [stopped, free] = [false, false]
     proxy.onBytes = (crossing) => {
-      if (stopped || crossing.up < 4 * MIB) return
+      if (free || crossing.up < 4 * MIB) return
       stopped = true
       crossing.hold()
+    }
+    const overtaken = (): boolean => {
+      for (const crossing of proxy.crossings) crossing.go()
+      return bob.files('inbox', 'new').length > 240
     }
     const [listener, sender] = [await bob.listen(), await alice.listen()]
     await until('4 MiB', () => stopped)
     await until('the large ones on the way', () => bob.strays().length > 0)
     await alice.good('p2p-send', ['bob', '-w', '0', '-m', 'n 240'])
-    await pause(1000) // the listener looks after half a second; the rest of the large one may take less
+    await until('the small ones', overtaken)
+    free = true
     for (const crossing of proxy.crossings) crossing.go()
     await until('the queue', async () => (await alice.waiting()).length === 0)
     const arrived = await bob.box('inbox')

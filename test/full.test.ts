@@ -78,6 +78,7 @@ test('a disk that fills up under a listener with a session open: its queue empti
     const proxy = await Proxy.open({ to: bobsPort })
     stage.onClose(() => proxy.close())
     const [alice, bob] = await stage.pair({ home: join(disk, 'alice') }, { port: bobsPort, addr: [proxy.address] })
+    bob.env['P2P_UDP'] = 'false' // past the proxy
     const receiving = await bob.listen()
     const input = Array.from({ length: 400 }, (_, i) => `${i} ${'x'.repeat(1000)}\n`).join('')
     const ids = (await alice.good('p2p-send', ['bob', '--lines', '--queue-only'], { input })).map(({ id }) => String(id))

@@ -30,6 +30,7 @@ import {
   inboxOf,
   links,
   outcomes,
+  PATIENCE_MS,
   pattern,
   pieces,
   send,
@@ -169,7 +170,7 @@ async function verdictOf(peer: Wild, session: Session): Promise<Verdict> {
   const answered = (): boolean => peer.of('pong').some((pong) => pong.bytes[0] === 77)
   await until(() => peer.over || answered())
   if (answered() && !peer.over) return 'goes on'
-  const { end, error } = await within(10_000, session.ended)
+  const { end, error } = await within(PATIENCE_MS, session.ended)
   assert.is(error, undefined)
   if (end === 'done') return 'over'
   assert.is(end, 'offended')
@@ -189,7 +190,7 @@ for (const [state, { told, reach }] of Object.entries(STATES)) {
         await peer.link.send(frame)
         assert.is(await verdictOf(peer, session), expected(told), `${what}, from one that ${state}`)
         peer.link.close()
-        await within(10_000, session.ended)
+        await within(PATIENCE_MS, session.ended)
         // A message left the queue by an ACK, a HAVE, or a refusal for good of this contact; no other way.
         const gone = (await waiting(bob)) === 0
         const answered = state === 'acknowledged a message' || /^(?:have|ack|ack twice|refuse for ever)$/.test(what)
@@ -219,7 +220,7 @@ test('before its settings nothing of a contact is heard', async () => {
       if (frame.type === 'settings') continue
       const { a, session } = await unsettled(bob)
       await a.send(frame)
-      const { end } = await within(10_000, session.ended)
+      const { end } = await within(PATIENCE_MS, session.ended)
       assert.is(end, frame.type === 'bye' ? 'done' : 'offended', what)
       a.close()
     }
@@ -337,7 +338,7 @@ test('sizes that lie: more, fewer and other bytes than offered', async () => {
         // refused when the head is read; what else is on the way is late, or out of turn
         assert.ok(peer.over || verdicts.get(message.id) === `refused ${REFUSE.MALFORMED}`, `${body.length} ${lie}`)
         peer.link.close()
-        await within(10_000, session.ended)
+        await within(PATIENCE_MS, session.ended)
       }
     }
     assert.equal(await inboxOf(bob), [])
@@ -363,7 +364,7 @@ test('sizes that nobody has: refused before a byte is asked for', async () => {
     }
     await until(() => peer.of('refuse').length === sizes.length + small.length)
     peer.link.close()
-    await within(10_000, session.ended)
+    await within(PATIENCE_MS, session.ended)
   })
 })
 
@@ -395,7 +396,7 @@ test('what a contact says of itself does not lead anywhere it must not', async (
     // 192.0.2.7 is where the call came from
     assert.equal(await told(bob), ['203.0.113.77', '192.0.2.7'], 'no name to look up, nothing local to call')
     peer.link.close()
-    await within(10_000, session.ended)
+    await within(PATIENCE_MS, session.ended)
   })
 })
 
@@ -413,7 +414,7 @@ test('a contact that changes its mind all the time does not keep the disk busy; 
     const written = bob.events.filter((event) => event === 'changed').length
     assert.ok(written <= 6, `written ${written} times`) // five at once, then one in five seconds
     peer.link.close()
-    await within(10_000, session.ended)
+    await within(PATIENCE_MS, session.ended)
     await bob.station.close()
     assert.is((await told(bob))[0], '203.0.113.59')
   })
@@ -447,7 +448,7 @@ test('what was malformed counts against the quota of who sent it', async () => {
     for (const message of made) verdicts.push((await push(peer, [message])).get(message.id))
     assert.equal(verdicts, ['refused 11', 'refused 11', 'refused 3', 'refused 3'])
     peer.link.close()
-    await within(10_000, session.ended)
+    await within(PATIENCE_MS, session.ended)
   })
 })
 

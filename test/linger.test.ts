@@ -65,6 +65,7 @@ test('NAME: nobody else is called; a signal ends it', async () => {
   await Stage.with(async (stage) => {
     const [alice, bob] = await stage.pair()
     const eve = await stage.peer('eve')
+    eve.env['P2P_UDP'] = 'false' // she does not call by herself
     await alice.meet(eve)
     const [left, right] = [await bob.listen(), await eve.listen()]
     const lingering = flush(alice, 'bob', '--linger', 'inf')

@@ -27,6 +27,9 @@ import { encodeHead, ChunkHasher, type Head, type Part } from '../lib/wire/envel
 import type { Frame } from '../lib/wire/frame.ts'
 import { linkPair, type MemoryStream, pipe } from './netkit.ts'
 
+/** For things that happen in the end; busy machines are slow. */
+export const PATIENCE_MS = 60_000
+
 export interface Side {
   home: Home
   keyring: Keyring
@@ -147,7 +150,7 @@ export async function sessions(
 
 /** Ends of both sessions; fails if they do not end by themselves. */
 export async function ends(...list: Session[]): Promise<SessionEnd[]> {
-  const ended = await within(20_000, Promise.all(list.map((session) => session.ended)))
+  const ended = await within(PATIENCE_MS, Promise.all(list.map((session) => session.ended)))
   for (const { error } of ended) if (error !== undefined) throw error
   return ended.map(({ end }) => end)
 }
@@ -164,7 +167,7 @@ export async function within<T>(ms: number, work: Promise<T>): Promise<T> {
   }
 }
 
-export async function until(true_: () => boolean | Promise<boolean>, ms = 10_000): Promise<void> {
+export async function until(true_: () => boolean | Promise<boolean>, ms = PATIENCE_MS): Promise<void> {
   const end = performance.now() + ms
   while (!(await true_())) {
     if (performance.now() > end) throw new Error('waited in vain')

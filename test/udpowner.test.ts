@@ -210,7 +210,13 @@ test('a contact that calls while it is called is reached by that', async () => {
     const port = new CallPort(alice.station)
     assert.ok(await port.get())
     const gone = { ...alice.contact, addresses: [{ host: '127.0.0.1', port: 9, tcp: false, udp: true }] }
-    const called = alice.station.connect(gone, { port, timeoutMs: 15_000 })
+    let waits = false
+    const incoming: CallPort['incoming'] = (...of) => {
+      waits = true
+      return port.incoming(...of)
+    }
+    const called = alice.station.connect(gone, { port: { get: () => port.get(), incoming }, timeoutMs: 15_000 })
+    await until(() => waits) // whoever calls before that is turned away
     const bobs = new CallPort(bob.station)
     const calling = bob.station.connect(bob.contact, { port: bobs, timeoutMs: 15_000 })
     const theirs = await within(20_000, calling)

@@ -20,7 +20,7 @@ import { UdpPort } from '../lib/net/udp.ts'
 import { HELLO_SIZE } from '../lib/wire/hello.ts'
 import { helloOf, keysOf } from './caller.ts'
 import { counting, flip, Open, state } from './flipkit.ts'
-import { pause, type Peer, Stage } from './peer.ts'
+import { pause, type Peer, Stage, until } from './peer.ts'
 import { seeded, shuffled } from './statistics.ts'
 import { answerTo, KINDS, type Sends, type Town, townOf } from './strangers.ts'
 
@@ -216,18 +216,19 @@ const MORE: Record<string, () => Buffer> = {
   ),
 }
 
-/** Sends one datagram from an address of its own; what came back. */
-async function send(port: number, from: string, bytes: Buffer): Promise<() => Buffer[]> {
+/** Sends one datagram from an address of its own; what came back, and so far. */
+async function send(port: number, from: string, bytes: Buffer): Promise<(() => Buffer[]) & { came: Buffer[] }> {
   const socket = createSocket('udp4')
   const came: Buffer[] = []
   socket.on('message', (message) => came.push(message))
   socket.on('error', (error) => came.push(Buffer.from(error.message)))
   await new Promise<void>((done) => socket.bind(0, from, done))
   await new Promise((done) => socket.send(bytes, port, '127.0.0.1', done))
-  return () => {
+  const end = (): Buffer[] => {
     socket.close()
     return came
   }
+  return Object.assign(end, { came })
 }
 
 const address = (n: number): string => `127.2.${n >> 7}.${1 + (n & 127)}`
@@ -242,7 +243,8 @@ test('over real UDP: every kind, from many addresses, hears nothing; only a cont
     assert.is(udp, true)
     const spent = town.hello(town.alice)
     const first = await send(bob.home.port, '127.0.0.1', spent)
-    await pause(2000)
+    await until('an answer', () => first.came.length > 0)
+    await pause(2000) // to no second one
     assert.equal(first().map(({ length }) => length), [HELLO_SIZE], 'the hello that is replayed was a good one')
     const before = bob.snapshot()
     const random = seeded(7)

@@ -135,12 +135,13 @@ test('who does not read holds the writer back, and what is kept is bounded', asy
         sent += chunk.length
       }
     })()
+    await until(() => sent >= WINDOW - chunk.length, 60_000)
     let before = -1
     while (before !== sent) {
       before = sent
       await pause(700)
     }
-    assert.ok(sent >= WINDOW - chunk.length && sent <= WINDOW + chunk.length, `${sent} bytes were taken`)
+    assert.ok(sent <= WINDOW + chunk.length, `${sent} bytes were taken`)
     let read = 0
     over = true
     const whole = sent + chunk.length // with the one whose writer waits
@@ -242,16 +243,15 @@ test('what is under way when a stream is redirected goes where it was sent to, a
     assert.is((await far.read())?.length, 10)
     await near.redirect(c.at)
     await near.write([new Uint8Array(20)])
-    await pause(200) // it is on its way
+    await until(() => c.heard.length > 0) // it is on its way
     let arrived = false
     const redirected = near.redirect(b.at).then(() => (arrived = true))
-    await pause(1500) // several times sent again
+    await until(() => c.heard.length > 2, 60_000) // sent again
     const late = arrived
     near.destroy()
     far.destroy()
     await Promise.all([near.closed, far.closed])
     c.close()
-    assert.ok(c.heard.length > 1)
     assert.is(late, false)
     await redirected
   })

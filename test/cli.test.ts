@@ -380,7 +380,7 @@ async function type(keys: string[]): Promise<{ code: number | undefined; screen:
   })
   for (const [at, key] of keys.entries()) {
     const asked = (): number => (readSafely(SCREEN).match(/passphrase/g) ?? []).length
-    for (let tries = 0; tries < 100 && asked() <= at; tries++) await new Promise((resolve) => setTimeout(resolve, 50))
+    for (let tries = 0; tries < 1200 && asked() <= at; tries++) await new Promise((resolve) => setTimeout(resolve, 50))
     child.stdin.write(key)
   }
   const done = await child

@@ -225,7 +225,7 @@ async function talk(script: string): Promise<void> {
   const before = (await bob.ids()).length
   await bob.run('p2p-send', ['alice', '-w', '20s', '-m', 'are you there?'])
   if (!script.includes('--reply')) return
-  for (let tries = 0; tries < 100 && (await bob.ids()).length === before; tries++) await new Promise((resolve) => setTimeout(resolve, 50))
+  for (let tries = 0; tries < 1200 && (await bob.ids()).length === before; tries++) await new Promise((resolve) => setTimeout(resolve, 50))
   assert.is((await bob.ids()).length, before + 1, 'the bot has answered')
 }
 

@@ -20,13 +20,23 @@ import { envelope, pattern, type Side, withPair } from './pair.ts'
 const MIB = 1 << 20
 const TAG = '00'.repeat(8)
 
-/** A home that counts the bytes read from message parts. */
+/** What was handed to the disk and is not there yet. */
+let underWay = 0
+
+/** A home that counts the bytes read from message parts, and what is under way to the disk. */
 function counting(home: Home): { home: Home; read: () => number } {
   let count = 0
+  const counted = <A extends unknown[]>(work: (...of: A) => Promise<void>) =>
+    async (...of: A): Promise<void> => {
+      underWay++
+      await work(...of).finally(() => underWay--)
+    }
   const files = {
     ...nodeFiles,
     open: async (...args: Parameters<typeof nodeFiles.open>) => {
       const handle = await nodeFiles.open(...args)
+      const [write, sync, cut] = [handle.write.bind(handle), handle.sync.bind(handle), handle.truncate.bind(handle)]
+      Object.assign(handle, { write: counted(write), sync: counted(sync), truncate: counted(cut) })
       if (!/\/\d+$/.test(args[0])) return handle
       const read = handle.read.bind(handle)
       return Object.assign(handle, {
@@ -77,7 +87,7 @@ async function onDisk(home: Home, bob: Side, { id }: Message): Promise<{ path: s
 
 /** Until what was handed to the disk is there. */
 async function still(home: Home, bob: Side, message: Message): Promise<void> {
-  for (let last = '', now = 'x'; now !== last; ) {
+  for (let last = '', now = 'x'; now !== last || underWay > 0; ) {
     last = now
     await new Promise((resolve) => setTimeout(resolve, 50))
     now = JSON.stringify(await onDisk(home, bob, message))

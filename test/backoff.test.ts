@@ -95,7 +95,7 @@ test('a message that is held back while p2p-send waits is told as held, not as l
     const address = silent.address()
     const port = typeof address === 'object' ? address?.port : 0
     const [alice] = await stage.pair({}, { addr: [`127.0.0.1:${port}`] })
-    const sending = alice.start('p2p-send', ['--json', 'bob', '-m', 'x', '-w', '4s'])
+    const sending = alice.start('p2p-send', ['--json', 'bob', '-m', 'x', '-w', '8s'])
     const { id } = await sending.until('queued')
     await alice.good('p2p-queue', ['hold', String(id)])
     const held = await sending.until('deferred')

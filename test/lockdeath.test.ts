@@ -4,6 +4,7 @@
 // test timeout: 600 s
 
 import { spawn, type ChildProcess } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
 import { mkdtemp, readdir, readFile, rm, utimes } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 
@@ -19,6 +20,7 @@ import { realDoors } from '../lib/disk/home.ts'
 import { createIdentity } from '../lib/disk/identity.ts'
 import { importToken } from '../lib/disk/import.ts'
 import { freePort } from '../lib/net/freeport.ts'
+import { until } from './pair.ts'
 import { patternOf, sceneOf, type When, WORK } from './lockwork.ts'
 
 const MAN = new URL('../man/p2p-spool.5', import.meta.url)
@@ -59,6 +61,11 @@ function start(path: string, name: string, when: When): ChildProcess {
 
 function ended(child: ChildProcess): Promise<[number | null, string | null]> {
   return new Promise((resolve) => child.once('exit', (code, signal) => resolve([code, signal])))
+}
+
+/** It says that it stops, and then does; whoever continued it before that would leave it stopped for good. */
+async function stopped({ pid }: ChildProcess): Promise<void> {
+  if (existsSync('/proc/self/stat')) await until(() => /^\d+ \(.*\) T /s.test(readFileSync(`/proc/${pid}/stat`, 'utf8')))
 }
 
 async function left(path: string, name: string): Promise<string[]> {
@@ -107,7 +114,8 @@ for (const [name, work] of Object.entries(WORK)) {
       const child = start(path, name, 'stopped')
       const over = ended(child)
       try {
-        await new Promise((resolve) => child.stdout?.once('data', resolve))
+        await Promise.race([new Promise((resolve) => child.stdout?.once('data', resolve)), over])
+        await stopped(child)
         await age(path)
         await work.prepare?.(await sceneOf(path))
         if (work.overtakes) {

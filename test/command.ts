@@ -63,5 +63,5 @@ export async function runCommand(command: string, args: string[], options: RunOp
   })
   const out = String(ran.stdout)
   if (!args.includes('--text') && !args.slice(0, 2).includes('cat')) checkLines(out)
-  return { code: ran.exitCode, signal: ran.signal, out, err: String(ran.stderr) }
+  return { code: ran.exitCode, signal: ran.signal, out, err: `${String(ran.stderr)}${ran.timedOut ? '(no end within 60 s)' : ''}` }
 }

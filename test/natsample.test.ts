@@ -1,5 +1,6 @@
 // A sample of the test bed in test/natlab with the built commands: pairs of NATs through which two people get, the one
 // that early datagrams would spoil among them, and one where that is refused. `make natmatrix` measures all pairs.
+// test timeout: 900 s
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -2,12 +2,13 @@
 // bounded, and commands come through or do their work themselves. And where the socket may lie.
 
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
-import { connect, type Socket } from 'node:net'
+import { connect, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
+import { ask, Line } from '../lib/delivery/control.ts'
 import { socketPath } from '../lib/delivery/socketpath.ts'
 import { openControl } from '../lib/delivery/controldoor.ts'
 import { nodeFiles } from '../lib/disk/files.ts'
@@ -121,6 +122,48 @@ test('connections that only hang: so many are held, for so long, and commands do
 function deep(path: string): Home {
   return { path, files: nodeFiles, at: (...parts: string[]) => [path, ...parts].join('/') } as unknown as Home
 }
+
+test('a connection made early carries the request; it is none if it is too old, or if its listener has gone', async () => {
+  await Stage.with(async (stage) => {
+    const [{ home }] = await stage.pair()
+    let late = 0
+    const clock = { ...home.clock, monotonic: () => home.clock.monotonic() + late }
+    const shifted = Object.create(home, { clock: { value: clock } }) as Home
+    const asks = async (made: Line): Promise<string> => {
+      const heard: string[] = []
+      const served = await ask(shifted, { op: 'x' }, { line: made }, ({ type }) => void heard.push(String(type)))
+      return `${[...heard, served].join(' ')}`
+    }
+    let calls = 0
+    const listening = async (answer: string): Promise<Server> => {
+      const server = createServer((socket) => {
+        calls++
+        socket.write(line({ type: 'listener' }))
+        socket.on('error', () => undefined).once('data', () => socket.end(answer))
+      })
+      await new Promise<void>((resolve, reject) => server.on('error', reject).listen(home.at('listen.sock'), resolve))
+      stage.onClose(() => void server.unref().close())
+      return server
+    }
+    const ended = (server: Server): Promise<void> => new Promise((resolve) => server.close(() => resolve()))
+    const answer = line({ type: 'it' }) + line({ type: 'done' })
+    const first = await listening(answer)
+    assert.is(await asks(new Line(home)), 'it true')
+    assert.is(calls, 1, 'over the connection that was there')
+    const aged = new Line(shifted)
+    await until('the call', () => calls === 2)
+    late = 6000
+    assert.is(await asks(aged), 'it true')
+    assert.is(calls, 3, 'over another')
+    const unused = new Line(home)
+    await unused.close()
+    await ended(first) // none is left open
+    const second = await listening('')
+    assert.is(await asks(new Line(home)), 'false', 'it went without a word')
+    await ended(second)
+    assert.is(await asks(new Line(home)), 'false', 'nobody is there')
+  })
+})
 
 test('the folder of a socket outside the home is this user’s, private, and no link', async () => {
   await Stage.with(async (stage) => {

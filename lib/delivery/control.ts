@@ -4,6 +4,7 @@
 import { connect, createServer, type Socket } from 'node:net'
 
 import { utf8 } from '../base/bytes.ts'
+import type { Clock } from '../base/clock.ts'
 import { EX, Failure, isCode, Malformed } from '../base/fail.ts'
 import type { Home } from '../disk/home.ts'
 import { type Channel, SocketChannel } from './channel.ts'
@@ -18,24 +19,54 @@ const NOBODY = ['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOTDIR', 'EAC
 /** A listener that does not greet by then is hung: the command does its work itself. */
 const GREETING_MS = 2000
 
+/** A connection without a request is ended by the listener after 10 s: controldoor.ts. */
+const FRESH_MS = 5000
+
 export type Message = Record<string, unknown>
+
+/** A connection to the running listener, made while it is not known yet what will be asked. */
+export class Line {
+  readonly #clock: Clock
+  readonly #since: number
+  #socket: Promise<Socket | undefined> | undefined
+
+  constructor(home: Home) {
+    this.#clock = home.clock
+    this.#since = home.clock.monotonic()
+    this.#socket = reach(home).catch(() => undefined) // what goes wrong here goes wrong again, and is told, when it is asked
+  }
+
+  /** The connection, once; undefined if nobody listened, or if it is too old by now. */
+  async take(): Promise<Socket | undefined> {
+    const socket = await this.#socket
+    this.#socket = undefined
+    if (socket === undefined || (!socket.destroyed && this.#clock.monotonic() - this.#since < FRESH_MS)) return socket
+    socket.destroy()
+    return undefined
+  }
+
+  async close(): Promise<void> {
+    ;(await this.take())?.destroy()
+  }
+}
 
 /**
  * Sends one request to the running listener and hands over each record of the answer. False if no listener answers, or
- * with an error, as one that is older and does not know the request; true once it has (or the time is over). Throws 75
- * if the listener is of another major version.
+ * with an error, as one that is older and does not know the request, or if it dies before it says a word; true once it
+ * has answered (or the time is over). Throws 75 if the listener is of another major version.
  */
 export async function ask(
   home: Home,
   request: Message,
-  options: { signal?: AbortSignal; timeoutMs?: number },
+  options: { signal?: AbortSignal; timeoutMs?: number; line?: Line | undefined },
   onRecord: (record: Message) => void,
 ): Promise<boolean> {
-  const socket = await reach(home)
+  const socket = (await options.line?.take()) ?? (await reach(home))
   if (socket === undefined) return false
   return new Promise((resolve, reject) => {
     let greeted = false
     let served = true
+    let heard = false // anything but the greeting
     const finish = (): void => {
       cancels.forEach((cancel) => cancel())
       options.signal?.removeEventListener('abort', finish)
@@ -46,9 +77,12 @@ export async function ask(
     const { timeoutMs } = options
     if (timeoutMs !== undefined && Number.isFinite(timeoutMs)) cancels.push(home.clock.after(timeoutMs, finish))
     options.signal?.addEventListener('abort', finish, { once: true })
-    socket.on('error', finish)
-    socket.on('close', finish)
+    socket.on('close', () => {
+      served &&= heard
+      finish()
+    })
     readLines(socket, (record) => {
+      heard = greeted
       if (!greeted) {
         greeted = true
         if (record['type'] !== 'listener' || record['v'] !== 1) {
@@ -79,7 +113,6 @@ export async function findListener(home: Home): Promise<{ pid: number; version: 
       resolve(found)
     }
     const cancel = home.clock.after(GREETING_MS, () => finish('hung'))
-    socket.on('error', () => finish('hung'))
     socket.on('close', () => finish('hung'))
     readLines(socket, ({ type, pid, version: other }) => {
       finish(type === 'listener' && typeof pid === 'number' ? { pid, version: String(other) } : 'hung')
@@ -110,7 +143,7 @@ export async function tellListener(home: Home, op: 'reload' | 'queue', keys: str
   await ask(home, { op, keys }, { timeoutMs: GREETING_MS }, () => undefined)
 }
 
-/** Undefined if nobody listens, or if what lies there is another user's. */
+/** Undefined if nobody listens, or if what lies there is another user's. The connection closes by itself when it fails. */
 async function reach(home: Home): Promise<Socket | undefined> {
   const path = await socketPath(home)
   const stat = await home.files.stat(path)
@@ -119,6 +152,7 @@ async function reach(home: Home): Promise<Socket | undefined> {
     const socket = connect(path)
     socket.once('connect', () => {
       socket.removeAllListeners('error')
+      socket.on('error', () => socket.destroy())
       resolve(socket)
     })
     socket.once('error', (error) => {
@@ -138,7 +172,6 @@ export async function openChannel(home: Home, request: Message): Promise<Channel
   return new Promise((resolve, reject) => {
     let greeted = false
     const cancel = home.clock.after(GREETING_MS, () => socket.destroy())
-    socket.on('error', () => socket.destroy())
     socket.on('close', () => resolve(undefined))
     readLines(socket, ({ type, v }, detach) => {
       cancel()

@@ -7,11 +7,10 @@ import type { Contact } from '../disk/contact.ts'
 import type { Home } from '../disk/home.ts'
 import type { Keyring } from '../disk/keyring.ts'
 import type { AddressFailure } from '../disk/queuelog.ts'
-import { loadSockets } from '../net/tcp.ts'
 import { CallAhead } from './ahead.ts'
 import type { Backoff } from './backoff.ts'
 import { callContacts } from './calls.ts'
-import { ask, type Message } from './control.ts'
+import { ask, Line, type Message } from './control.ts'
 import { mayListen } from './socketpath.ts'
 import { Desk, type Job, type Outcome } from './desk.ts'
 import type { News } from './fate.ts'
@@ -36,19 +35,27 @@ export interface DeliverOptions {
   config?: Config | undefined
   /** Contacts called in vain a moment ago. */
   backoff?: Backoff | undefined
-  /** See callAhead(); over in the end. */
-  ahead?: CallAhead | undefined
+  /** See beginAhead(); over in the end. */
+  ahead?: Ahead | undefined
   onOutcome: (outcome: Outcome) => void
   onProgress?: ((transfer: Transfer) => void) | undefined
 }
 
-/** Begins to call a contact for whom something will be queued, unless it is a listener's work. */
-export async function callAhead(home: Home, keyring: Keyring, contact: Contact, config: Config, waitMs: number): Promise<CallAhead | undefined> {
-  if (waitMs === 0 || (await mayListen(home))) {
-    loadSockets()
-    return undefined
-  }
-  return CallAhead.begin(home, keyring, contact, config, waitMs)
+/** What is begun while messages come to rest on the disk: the contact is called, or the listener that will do that. */
+export interface Ahead {
+  readonly call?: CallAhead
+  readonly line?: Line
+}
+
+/** Begins to reach a contact for whom something will be queued. Resolves when that is under way, before anybody has answered. */
+export async function beginAhead(home: Home, keyring: Keyring, contact: Contact, config: Config, waitMs: number): Promise<Ahead> {
+  if (await mayListen(home)) return { line: new Line(home) }
+  return waitMs === 0 ? {} : { call: await CallAhead.begin(home, keyring, contact, config, waitMs) }
+}
+
+/** Ends what was begun in vain. */
+export async function endAhead({ call, line }: Ahead): Promise<void> {
+  await Promise.all([call?.close(), line?.close()])
 }
 
 /** Tells one outcome for every job. Resolves when all have theirs or the wait is over. */
@@ -62,17 +69,17 @@ export async function deliverNow(home: Home, keyring: Keyring, jobs: Job[], opti
     keys: jobs.map((job) => job.contact.key),
     wait: Number.isFinite(waitMs) ? waitMs / 1000 : -1,
   }
-  const limits = { signal, timeoutMs: waitMs + GRACE_MS }
+  const limits = { signal, timeoutMs: waitMs + GRACE_MS, line: ahead?.line }
   const tell = (record: Message): void => tellNews(desk, record, onProgress)
   let taken = true
   try {
     taken = await ask(home, request, limits, tell)
   } finally {
-    if (taken || waitMs === 0) await ahead?.close()
+    if (taken || waitMs === 0) await ahead?.call?.close()
   }
   if (!taken && waitMs > 0) {
     const contacts = [...new Map(jobs.map(({ contact }) => [contact.key, contact])).values()]
-    const how = { waitMs, signal, config, backoff, ahead, onProgress, receive: false }
+    const how = { waitMs, signal, config, backoff, ahead: ahead?.call, onProgress, receive: false }
     const { handedOver } = await callContacts(home, keyring, contacts, desk, how)
     if (handedOver) await askSoon(home, request, limits, tell)
   }

@@ -24,7 +24,7 @@ import { aborted } from './requests.ts'
 /** The listener's pass is waited for so much longer than asked. */
 const GRACE_MS = 1000
 
-export interface FlushOptions extends DeliverOptions {
+export interface FlushOptions extends Omit<DeliverOptions, 'ahead'> {
   config: Config
   /** The settings as they are on disk now. */
   reread: () => Promise<Config>

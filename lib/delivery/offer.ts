@@ -363,9 +363,10 @@ export class Offering {
     while (this.#acked.length > 0) {
       const batch = this.#acked.splice(0)
       const elapsed = new Map(batch.map((item) => [item.queued.id, Math.round(item.elapsed)]))
-      await settle(this.#home, batch.map((item) => item.queued), elapsed)
-      for (const { queued } of batch) this.#done.delete(queued.id)
-      for (const { queued, elapsed: ms } of batch) this.#hooks.delivered(queued, ms)
+      await settle(this.#home, batch.map((item) => item.queued), elapsed, () => {
+        for (const { queued } of batch) this.#done.delete(queued.id)
+        for (const { queued, elapsed: ms } of batch) this.#hooks.delivered(queued, ms)
+      })
     }
   }
 

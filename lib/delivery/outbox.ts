@@ -12,9 +12,9 @@ import type { Queued } from '../disk/queued.ts'
 import { replaceOlder } from '../disk/replace.ts'
 import { discard } from '../disk/staging.ts'
 import type { Hash, Header } from '../wire/envelope.ts'
-import type { CallAhead } from './ahead.ts'
 import { Backoff } from './backoff.ts'
 import type { Composed } from './compose.ts'
+import type { Ahead } from './deliver.ts'
 import type { Outcome } from './desk.ts'
 import { lasting } from './letters.ts'
 import type { Transfer } from './transfer.ts'
@@ -60,8 +60,8 @@ export class Outbox {
   /** Ids of the pass under way: their outcomes are its to tell. */
   #offered: ReadonlySet<string> = new Set()
   #pass: Promise<void> | undefined
-  /** The first contact is called while the first messages come to rest on the disk. */
-  #ahead: Promise<CallAhead | undefined> | undefined
+  /** How the first contact is reached, begun while the first messages come to rest on the disk. */
+  #ahead: Promise<Ahead | undefined> | undefined
   #error: unknown
 
   constructor(options: OutboxOptions) {
@@ -86,7 +86,7 @@ export class Outbox {
         }
       }
       const drafts = meant.map(({ draft }) => draft)
-      if (meant[0] !== undefined) await this.#callAhead(meant[0].contact)
+      if (meant[0] !== undefined) await this.#beginAhead(meant[0].contact)
       const all = await acceptAll(home, hash, keyring.self, drafts, { chatThreads }).catch(malformed)
       for (const [at, queued] of all.entries()) {
         const { contact, draft, ref } = meant[at] as (typeof meant)[number]
@@ -111,12 +111,12 @@ export class Outbox {
     }
   }
 
-  /** Resolves when the call is under way, before anybody has answered. */
-  async #callAhead(contact: Contact): Promise<void> {
+  /** Resolves when that is under way, before anybody has answered. */
+  async #beginAhead(contact: Contact): Promise<void> {
     const { home, keyring, config, waitMs } = this.#options
     if (waitMs === undefined || this.#ahead !== undefined) return
-    this.#ahead = import('./deliver.ts').then(({ callAhead }) => callAhead(home, keyring, contact, config, waitMs)).catch(() => undefined)
-    if ((await this.#ahead) !== undefined) await nextTurn() // a connection within the machine or the house stands then
+    this.#ahead = import('./deliver.ts').then(({ beginAhead }) => beginAhead(home, keyring, contact, config, waitMs)).catch(() => undefined)
+    if ((await this.#ahead)?.call !== undefined) await nextTurn() // a connection within the machine or the house stands then
   }
 
   /** What older messages these take the place of is told, unless this process waits for it and tells it then. */
@@ -148,13 +148,14 @@ export class Outbox {
     if (this.#error !== undefined) throw this.#error
   }
 
-  /** What was called in vain. */
+  /** What was begun in vain. */
   async #hangUp(): Promise<void> {
-    await (await this.#taken())?.close()
+    const ahead = await this.#taken()
+    if (ahead !== undefined) await (await import('./deliver.ts')).endAhead(ahead)
   }
 
-  /** The call, once. */
-  #taken(): Promise<CallAhead | undefined> {
+  /** What was begun, once. */
+  #taken(): Promise<Ahead | undefined> {
     const ahead = this.#ahead
     if (ahead !== undefined) this.#ahead = Promise.resolve(undefined)
     return ahead ?? Promise.resolve(undefined)

@@ -18,6 +18,7 @@ import {
   type QueueState,
 } from './queued.ts'
 import { note, type LogEvent } from './queuelog.ts'
+import { extras } from './queueread.ts'
 import { markDelivered, withdrawSent } from './sent.ts'
 
 /** System calls at once: as long as no thread runs out of work none has to be woken for the next one. */
@@ -25,14 +26,15 @@ const PARALLEL = 512
 
 /**
  * The other side has these messages (S6): noted in the log, then gone. Idempotent; a full disk does not stop it. What
- * was moved to another state meanwhile is found there. `elapsed`: ms from the offer to the ACK, by id.
+ * was moved to another state meanwhile is found there. `elapsed`: ms from the offer to the ACK, by id. `away` is called
+ * when they do not wait any more, durably; what only they pointed to is still to be removed then.
  */
-export async function settle(home: Home, settled: Queued[], elapsed?: Map<string, number>): Promise<void> {
+export async function settle(home: Home, settled: Queued[], elapsed?: Map<string, number>, away?: () => void): Promise<void> {
   await logByKey(home, settled, ({ id }) => {
     const ms = elapsed?.get(id)
     return { event: 'delivered', id, ...(ms !== undefined && { elapsed: ms }) }
   })
-  await around(() => markDelivered(home, settled), () => remove(home, settled))
+  await around(() => markDelivered(home, settled), () => remove(home, settled, away))
 }
 
 /** Removes messages undelivered, at their owner's wish; their copies in sent/ follow. */
@@ -108,7 +110,7 @@ async function writeOptions(home: Home, queued: Queued, opts: QueuedOptions): Pr
 }
 
 /** Heads first and durably, then what only they pointed to. */
-async function remove(home: Home, gone: Queued[]): Promise<void> {
+async function remove(home: Home, gone: Queued[], away = (): void => undefined): Promise<void> {
   const directories = new Set<string>()
   await forAll(gone, PARALLEL, async (queued) => {
     const states = [queued.state, ...STATES.filter((state) => state !== queued.state)]
@@ -119,13 +121,13 @@ async function remove(home: Home, gone: Queued[]): Promise<void> {
     }
   })
   await forAll([...directories], PARALLEL, (path) => home.files.syncDir(path))
+  away()
   for (const key of new Set(gone.map((queued) => queued.key))) await removeExtras(home, key, gone)
 }
 
 /** Bodies and options of messages without a head; most have none, so look first. */
 async function removeExtras(home: Home, key: string, gone: Queued[]): Promise<void> {
-  const bodies = new Set(await home.files.list(queuePath(home, key, 'body')))
-  const options = new Set(await home.files.list(queuePath(home, key, 'opts')))
+  const { bodies, options } = await extras(home, key)
   const mine = gone.filter((queued) => queued.key === key && (bodies.has(queued.id) || options.has(queued.file)))
   await forAll(mine, PARALLEL, async (queued) => {
     await home.files.unlink(optionsPath(home, queued))

@@ -78,11 +78,16 @@ export async function find(home: Home, prefix: string): Promise<Queued[]> {
   return found
 }
 
+/** What lies beside the heads, of which most have nothing: ids with a body of its own, file names with options. */
+export async function extras(home: Home, key: string): Promise<{ bodies: Set<string>; options: Set<string> }> {
+  const [bodies, options] = await Promise.all([home.files.list(queuePath(home, key, 'body')), home.files.list(queuePath(home, key, 'opts'))])
+  return { bodies: new Set(bodies), options: new Set(options) }
+}
+
 /** Sizes and options for file names of names(); what is gone by now is left out. */
 export async function describe(home: Home, key: string, state: QueueState, files: string[]): Promise<Queued[]> {
   if (files.length === 0) return []
-  const withBody = new Set(await home.files.list(queuePath(home, key, 'body')))
-  const withOptions = new Set(await home.files.list(queuePath(home, key, 'opts')))
+  const { bodies: withBody, options: withOptions } = await extras(home, key)
   const found = await forAll(files, PARALLEL, async (file): Promise<Queued | undefined> => {
     const { id, created } = parseQueueName(file) as { id: string; created: bigint }
     const size = await envelopeSize(home, headPath(home, { key, state, file }), withBody.has(id))
@@ -106,8 +111,7 @@ export interface Listed {
  */
 export async function listed(home: Home, hash: Hash, key: string, state: QueueState, files: string[]): Promise<Listed[]> {
   if (files.length === 0) return []
-  const withBody = new Set(await home.files.list(queuePath(home, key, 'body')))
-  const withOptions = new Set(await home.files.list(queuePath(home, key, 'opts')))
+  const { bodies: withBody, options: withOptions } = await extras(home, key)
   const found = await forAll(files, PARALLEL, async (file): Promise<Listed | undefined> => {
     const { id, created } = parseQueueName(file) as { id: string; created: bigint }
     const bytes = await readHead(home, { key, state, file })

@@ -1,12 +1,19 @@
 // In the place of lib/delivery/control.ts: the socket of a home's listener, without a socket. A request reaches the
 // process that listens for this home, if it lives, and its answers come back until either dies.
 
+import type { Line as RealLine } from '../../lib/delivery/control.ts'
 import { aborted } from '../../lib/delivery/requests.ts'
 import type { Home } from '../../lib/disk/home.ts'
 import type { SimFiles } from './files.ts'
 import type { Machine, Proc } from './machine.ts'
 
 export type Message = Record<string, unknown>
+
+/** Nothing is gained here by connecting early. */
+export class Line implements Pick<RealLine, keyof RealLine> {
+  readonly take = (): Promise<undefined> => Promise.resolve(undefined)
+  readonly close = (): Promise<void> => Promise.resolve()
+}
 
 type Serve = (request: Message, write: (record: Message) => void, gone: AbortSignal) => Promise<void>
 
@@ -50,14 +57,16 @@ export async function ask(
   process.onDeath.add(end)
   listener.process.onDeath.add(end)
   let served = true
+  let heard = false
   const write = (record: Message): void => {
     if (over.signal.aborted) return
+    heard = true
     if (record['type'] === 'error') served = false
     else onRecord(record)
   }
   await Promise.race([listener.serve(request, write, over.signal), aborted(over.signal)])
   over.abort()
-  return served
+  return served && (heard || listener.process.alive)
 }
 
 export async function tellListener(home: Home, op: 'reload' | 'queue', keys: string[] = []): Promise<void> {

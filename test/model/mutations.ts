@@ -281,7 +281,7 @@ const sender: Mutation[] = [
     cuts: [
       cut(
         'lib/disk/queue.ts',
-        'await around(() => markDelivered(home, settled), () => remove(home, settled))',
+        'await around(() => markDelivered(home, settled), () => remove(home, settled, away))',
         'await remove(home, settled)\n  await markDelivered(home, settled)',
       ),
     ],

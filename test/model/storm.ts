@@ -8,7 +8,7 @@ import { acceptAll } from '../../lib/disk/accept.ts'
 import { tryLock } from '../../lib/disk/lock.ts'
 import { discard, type PartSource, stageBody } from '../../lib/disk/staging.ts'
 import { EX, Failure } from '../../lib/base/fail.ts'
-import { callAhead, deliverNow } from '../../lib/delivery/deliver.ts'
+import { beginAhead, deliverNow } from '../../lib/delivery/deliver.ts'
 import { flushAll } from '../../lib/delivery/flush.ts'
 import { Listener } from '../../lib/delivery/listener.ts'
 import type { Disk } from './disk.ts'
@@ -232,7 +232,7 @@ export class Storm implements Host {
       letter.told = 1
       const staged = await stageBody(home, nodeSuite, letter.parts)
       const waitMs = this.#chance(0.3) ? 0 : 5000
-      const calling = callAhead(home, keyring, to, UDP_OFF, waitMs) // as p2p-send does, and sooner: nothing is queued yet
+      const calling = beginAhead(home, keyring, to, UDP_OFF, waitMs) // as p2p-send does, and sooner: nothing is queued yet
       const queued = await acceptAll(home, nodeSuite, keyring.self, [{ to, staged, header: {} }])
       letter.told = 2
       await discard(home, staged)

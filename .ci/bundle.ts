@@ -18,8 +18,11 @@ const apart = packages.map((each) => each.split('=') as [string, string])
 const COMMON = { bundle: true, platform: 'node', target: 'node20', logLevel: 'warning', write: false } satisfies BuildOptions
 const ENTRY = `${name}.js`
 const MORE = `${name}.more.cjs`
-/** import() of these leads to files of their own, by name: the screen of p2p-chat stands before the rest is loaded. */
-const OWN = new Map([['lib/chat/screen.ts', `${name}.screen.cjs`]])
+/**
+ * import() of these leads to files of their own, by name: the screen of p2p-chat stands before the rest is loaded, and
+ * who hands a message to the listener needs nothing of what a call takes.
+ */
+const OWN = new Map([['lib/chat/screen.ts', `${name}.screen.cjs`], ['lib/delivery/deliver.ts', `${name}.deliver.cjs`]])
 /** What the first file hands over to the others, in the words of start.cjs. */
 const SHARED = 'p2p:shared'
 

@@ -7,9 +7,8 @@ import type { Contact } from '../disk/contact.ts'
 import type { Home } from '../disk/home.ts'
 import type { Keyring } from '../disk/keyring.ts'
 import type { AddressFailure } from '../disk/queuelog.ts'
-import { CallAhead } from './ahead.ts'
+import type { CallAhead } from './ahead.ts'
 import type { Backoff } from './backoff.ts'
-import { callContacts } from './calls.ts'
 import { ask, Line, type Message } from './control.ts'
 import { mayListen } from './socketpath.ts'
 import { Desk, type Job, type Outcome } from './desk.ts'
@@ -50,7 +49,9 @@ export interface Ahead {
 /** Begins to reach a contact for whom something will be queued. Resolves when that is under way, before anybody has answered. */
 export async function beginAhead(home: Home, keyring: Keyring, contact: Contact, config: Config, waitMs: number): Promise<Ahead> {
   if (await mayListen(home)) return { line: new Line(home) }
-  return waitMs === 0 ? {} : { call: await CallAhead.begin(home, keyring, contact, config, waitMs) }
+  if (waitMs === 0) return {}
+  const { CallAhead: Call } = await import('./ahead.ts') // what a call takes is loaded where no listener makes it
+  return { call: await Call.begin(home, keyring, contact, config, waitMs) }
 }
 
 /** Ends what was begun in vain. */
@@ -78,6 +79,7 @@ export async function deliverNow(home: Home, keyring: Keyring, jobs: Job[], opti
     if (taken || waitMs === 0) await ahead?.call?.close()
   }
   if (!taken && waitMs > 0) {
+    const { callContacts } = await import('./calls.ts')
     const contacts = [...new Map(jobs.map(({ contact }) => [contact.key, contact])).values()]
     const how = { waitMs, signal, config, backoff, ahead: ahead?.call, onProgress, receive: false }
     const { handedOver } = await callContacts(home, keyring, contacts, desk, how)

@@ -33,6 +33,7 @@ export class Reaching {
       await room.older()
       renderNow()
       if (first?.id !== undefined) scroll.scrollTo(Math.max(0, talk.rowOf(first.id) - 1))
+      renderNow() // at once: what came in above has been in its place for a moment
     })
   }
 
@@ -45,6 +46,7 @@ export class Reaching {
       await room.newer()
       renderNow()
       if (last?.id !== undefined) scroll.scrollTo(Math.max(0, talk.rowOf(last.id) - scroll.viewportHeight + 2), { disableFollow: true })
+      renderNow()
     })
   }
 

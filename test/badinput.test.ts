@@ -83,6 +83,7 @@ test('a token that is malformed, cut, mistyped, too long, expired or forged: 65,
     const [alice] = await stage.pair()
     const good = await tokenOf()
     const other = good[40] === 'x' ? 'y' : 'x'
+    const at = [...good].findIndex((letter, i) => i >= 20 && letter !== good[i + 1]) // in some tokens a letter stands twice
     const expired = await tokenOf({ notAfter: 1_600_000_000 })
     const bad: [string, string, RegExp][] = [
       ['nothing', '', /token/],
@@ -91,7 +92,7 @@ test('a token that is malformed, cut, mistyped, too long, expired or forged: 65,
       ['cut', good.slice(0, 100), /token/],
       ['cut by one', good.slice(0, -1), /token/],
       ['one letter changed', good.slice(0, 40) + other + good.slice(41), /typing|mistyped|typ/],
-      ['two letters swapped', good.slice(0, 20) + good[21] + good[20] + good.slice(22), /typ/],
+      ['two letters swapped', good.slice(0, at) + good[at + 1] + good[at] + good.slice(at + 2), /typ/],
       ['letters outside base58', `${good.slice(0, 30)}0OIl${good.slice(34)}`, /token/],
       ['expired', expired, /expired/],
       ['too long', `p2p1${'z'.repeat(100_000)}`, /long|token/],

@@ -384,6 +384,7 @@ if (TMUX) {
       const bare = await during(undefined)
       await carol.send('alice', ['-m', 'psst'])
       await told(bare, /no notice on the desktop: notify-send finds no desktop/)
+      await until('a ring', () => bare.rings().length > 0)
       assert.equal(bare.rings(), ['\u0007'])
       await bare.leave()
       const quiet = await during(`${hour(-2)}-${hour(2)}`)

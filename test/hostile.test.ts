@@ -407,12 +407,14 @@ async function told({ home }: Side): Promise<string[]> {
 test('a contact that changes its mind all the time does not keep the disk busy; its last word counts', async () => {
   await withPair(async (_, bob) => {
     const { wild: peer, session } = await wild(bob)
+    const since = performance.now()
     for (let i = 0; i < 60; i++) {
       await peer.link.send({ type: 'addrs', nat: 0, addresses: [{ host: `203.0.113.${i}`, port: 9, tcp: true, udp: true }] })
       await pause(20)
     }
     const written = bob.events.filter((event) => event === 'changed').length
-    assert.ok(written <= 6, `written ${written} times`) // five at once, then one in five seconds
+    const most = 6 + Math.floor((performance.now() - since) / 5000)
+    assert.ok(written <= most, `written ${written} times, ${most} at most`) // five at once, then one in five seconds
     peer.link.close()
     await within(PATIENCE_MS, session.ended)
     await bob.station.close()
@@ -526,7 +528,7 @@ test('a call that ends by itself is not kept up by one who only talks', async ()
       ]
       await peer.link.send(talk[said % 3] as Frame).catch(() => undefined)
       await clock.advance(1000)
-      await pause(2)
+      await pause(said < 60 ? 2 : 100) // its disk has no such clock
     }
     assert.ok(said >= 60 && said < 120, `after ${said} s`)
     await station.close()

@@ -13,6 +13,7 @@ import { flushAll } from '../lib/delivery/flush.ts'
 import { Hooks } from '../lib/delivery/hooks.ts'
 import { Admission, Recent } from '../lib/delivery/limits.ts'
 import { Listener } from '../lib/delivery/listener.ts'
+import { Requests, type RequestsOptions } from '../lib/delivery/requests.ts'
 import type { Session } from '../lib/delivery/session.ts'
 import { Station } from '../lib/delivery/station.ts'
 import { acceptAll } from '../lib/disk/accept.ts'
@@ -667,6 +668,21 @@ test('what a pass finds gone from the queue is told as delivered once, however l
     {},
     true,
   )
+})
+
+test('a pass goes on in the session that has taken the place of another', async () => {
+  const session = (settled: Promise<void>): Session => ({ contact: { key: 'KEY' }, settled: () => settled }) as unknown as Session
+  let settleIt = (): void => undefined
+  const [old, newer] = [session(Promise.resolve()), session(new Promise((resolve) => (settleIt = resolve)))]
+  const peers = { reach: async () => old, sessions: () => [newer], poke: () => undefined }
+  const station = { keyring: { byKey: () => ({ key: 'KEY' }) }, postmaster: { expire: async () => undefined } }
+  const requests = new Requests({ station, peers, hurry: async () => undefined } as unknown as RequestsOptions)
+  let over = false
+  const pass = requests.flush(['KEY'], () => undefined, new AbortController().signal).then(() => (over = true))
+  await settle()
+  assert.not.ok(over, 'told as timeout what is delivered a moment later')
+  settleIt()
+  await pass
 })
 
 test('a listener that ends before it has swept leaves no lock behind', async () => {

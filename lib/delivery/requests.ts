@@ -201,8 +201,15 @@ export class Requests {
       if (contact !== undefined) await station.postmaster.expire(contact)
       const reached = await this.#reach(key)
       if (!('contact' in reached)) return write({ type: 'away', key, ...reached })
-      peers.poke(key)
-      await reached.settled(gone)
+      // Of two sessions that began at once one ends: the pass goes on in the other.
+      const known = new Set<Session>()
+      for (let fresh = [reached]; fresh.length > 0 && !gone.aborted; fresh = peers.sessions(key).filter((each) => !known.has(each))) {
+        peers.poke(key)
+        for (const session of fresh) {
+          known.add(session)
+          await session.settled(gone)
+        }
+      }
     })
     await Promise.all(passes).finally(unwatch)
   }

@@ -12,6 +12,7 @@ import { fatesOf } from '../lib/delivery/fate.ts'
 import { flushAll } from '../lib/delivery/flush.ts'
 import { Hooks } from '../lib/delivery/hooks.ts'
 import { Admission, Recent } from '../lib/delivery/limits.ts'
+import type { Message } from '../lib/delivery/control.ts'
 import { Listener } from '../lib/delivery/listener.ts'
 import { Requests, type RequestsOptions } from '../lib/delivery/requests.ts'
 import type { Session } from '../lib/delivery/session.ts'
@@ -683,6 +684,18 @@ test('a pass goes on in the session that has taken the place of another', async 
   assert.not.ok(over, 'told as timeout what is delivered a moment later')
   settleIt()
   await pass
+})
+
+test('when the wait ends while UDP is still tried, what TCP said is told', async () => {
+  const contact = { key: 'KEY' }
+  const peers = { reach: async () => ({ reason: 'refused', text: 'nobody listens', addresses: [] }), arrival: () => new Promise(() => undefined) }
+  const station = { keyring: { byKey: () => contact }, whereabouts: { hopelessness: () => undefined } }
+  const hurry = (): Promise<void> => new Promise(() => undefined) // the silence lasts longer than anybody waits
+  const requests = new Requests({ clock: systemClock, station, peers, hurry } as unknown as RequestsOptions)
+  const told: string[] = []
+  const write = ({ type, id, reason }: Message): void => void told.push(`${String(type)} ${String(id)} ${String(reason)}`)
+  await requests.answer({ op: 'deliver', ids: ['7'], keys: ['KEY'], wait: 0.1 }, write, new AbortController().signal, () => assert.unreachable() as never)
+  assert.equal(told, ['deferred 7 refused'])
 })
 
 test('a listener that ends before it has swept leaves no lock behind', async () => {

@@ -137,11 +137,12 @@ export class Requests {
       else ids.push(id)
     }
     const known = new Set(this.#contacts([...waiting.keys()]))
+    const troubles = new Map<string, Trouble>()
     for (const [key, ids] of waiting) {
       const defer = (trouble: Trouble): void => {
         for (const id of ids) watcher(id, key, { type: 'deferred', ...trouble })
       }
-      if (known.has(key)) this.#offer(key, over.signal).then(defer).catch(fail)
+      if (known.has(key)) this.#offer(key, over.signal, troubles).then(defer).catch(fail)
       else defer(NO_CONTACT)
     }
     if (rest.size > 0 && !gone.aborted) await aborted(over.signal)
@@ -151,7 +152,7 @@ export class Requests {
     const { station } = this.#options
     for (const [id, key] of rest) {
       const contact = station.keyring.byKey(key)
-      const why = contact && station.whereabouts.hopelessness(contact)
+      const why = (contact && station.whereabouts.hopelessness(contact)) ?? troubles.get(key)
       if (why !== undefined) write({ type: 'deferred', id, ...why })
     }
   }
@@ -162,23 +163,25 @@ export class Requests {
     return [...new Set(strings(keys))].filter((key) => keyring.byKey(key) !== undefined)
   }
 
-  /** A session with the contact, over whatever leads there. */
-  async #reach(key: string): Promise<Session | Trouble> {
+  /** A session with the contact, over whatever leads there. While UDP is tried, `troubles` has why TCP does not lead there. */
+  async #reach(key: string, troubles?: Map<string, Trouble>): Promise<Session | Trouble> {
     const { peers, hurry } = this.#options
     const hurrying = hurry(key)
     const reached = await peers.reach(key)
     if ('contact' in reached) return reached
     const over = new AbortController()
+    troubles?.set(key, reached)
     await Promise.race([hurrying, peers.arrival(key, over.signal)])
     over.abort()
+    troubles?.delete(key)
     return peers.isUp(key) ? peers.reach(key) : reached
   }
 
   /** Offers what waits for a contact; resolves with the trouble when that leads no further. */
-  async #offer(key: string, over: AbortSignal): Promise<Trouble> {
+  async #offer(key: string, over: AbortSignal, troubles: Map<string, Trouble>): Promise<Trouble> {
     const { peers } = this.#options
     for (let lost = false; ; ) {
-      const reached = await this.#reach(key)
+      const reached = await this.#reach(key, troubles)
       if (!('contact' in reached)) return reached
       peers.poke(key)
       const { end } = await reached.ended

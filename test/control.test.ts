@@ -135,19 +135,23 @@ test('a connection made early carries the request; it is none if it is too old, 
       return `${[...heard, served].join(' ')}`
     }
     let calls = 0
-    const listening = async (answer: string): Promise<Server> => {
+    const sockets: Socket[] = []
+    const listening = async (): Promise<Server> => {
       const server = createServer((socket) => {
         calls++
+        sockets.push(socket)
         socket.write(line({ type: 'listener' }))
-        socket.on('error', () => undefined).once('data', () => socket.end(answer))
+        socket.on('error', () => undefined).once('data', () => socket.end(line({ type: 'it' }) + line({ type: 'done' })))
       })
       await new Promise<void>((resolve, reject) => server.on('error', reject).listen(home.at('listen.sock'), resolve))
       stage.onClose(() => void server.unref().close())
       return server
     }
-    const ended = (server: Server): Promise<void> => new Promise((resolve) => server.close(() => resolve()))
-    const answer = line({ type: 'it' }) + line({ type: 'done' })
-    const first = await listening(answer)
+    const ended = (server: Server): Promise<void> => {
+      for (const socket of sockets) socket.destroy()
+      return new Promise((resolve) => server.close(() => resolve()))
+    }
+    const first = await listening()
     assert.is(await asks(new Line(home)), 'it true')
     assert.is(calls, 1, 'over the connection that was there')
     const aged = new Line(shifted)
@@ -157,11 +161,14 @@ test('a connection made early carries the request; it is none if it is too old, 
     assert.is(calls, 3, 'over another')
     const unused = new Line(home)
     await unused.close()
-    await ended(first) // none is left open
-    const second = await listening('')
-    assert.is(await asks(new Line(home)), 'false', 'it went without a word')
+    const orphans = [new Line(home), new Line(home)] as const
+    await until('both calls', () => calls === 6)
+    await ended(first)
+    const second = await listening()
+    assert.is(await asks(orphans[0]), 'it true', 'another listener is there')
+    assert.is(calls, 7)
     await ended(second)
-    assert.is(await asks(new Line(home)), 'false', 'nobody is there')
+    assert.is(await asks(orphans[1]), 'false', 'nobody is there')
   })
 })
 

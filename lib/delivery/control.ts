@@ -52,8 +52,8 @@ export class Line {
 
 /**
  * Sends one request to the running listener and hands over each record of the answer. False if no listener answers, or
- * with an error, as one that is older and does not know the request, or if it dies before it says a word; true once it
- * has answered (or the time is over). Throws 75 if the listener is of another major version.
+ * with an error, as one that is older and does not know the request; true once it has (or the time is over). Throws 75
+ * if the listener is of another major version. A `line` whose listener has gone is as none.
  */
 export async function ask(
   home: Home,
@@ -61,8 +61,22 @@ export async function ask(
   options: { signal?: AbortSignal; timeoutMs?: number; line?: Line | undefined },
   onRecord: (record: Message) => void,
 ): Promise<boolean> {
-  const socket = (await options.line?.take()) ?? (await reach(home))
+  const early = await options.line?.take()
+  const answer = early === undefined ? 'gone' : await talk(home, early, request, options, onRecord)
+  if (answer !== 'gone') return answer === 'served'
+  const socket = await reach(home)
   if (socket === undefined) return false
+  return (await talk(home, socket, request, options, onRecord)) !== 'not served'
+}
+
+/** 'gone': the listener has greeted and ended the connection, and that is all. */
+function talk(
+  home: Home,
+  socket: Socket,
+  request: Message,
+  options: { signal?: AbortSignal; timeoutMs?: number },
+  onRecord: (record: Message) => void,
+): Promise<'served' | 'not served' | 'gone'> {
   return new Promise((resolve, reject) => {
     let greeted = false
     let served = true
@@ -71,14 +85,14 @@ export async function ask(
       cancels.forEach((cancel) => cancel())
       options.signal?.removeEventListener('abort', finish)
       socket.destroy()
-      resolve(greeted && served)
+      resolve(greeted && served ? 'served' : 'not served')
     }
     const cancels = [home.clock.after(GREETING_MS, () => greeted || finish())]
     const { timeoutMs } = options
     if (timeoutMs !== undefined && Number.isFinite(timeoutMs)) cancels.push(home.clock.after(timeoutMs, finish))
     options.signal?.addEventListener('abort', finish, { once: true })
     socket.on('close', () => {
-      served &&= heard
+      if (greeted && !heard) resolve('gone')
       finish()
     })
     readLines(socket, (record) => {

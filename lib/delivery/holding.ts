@@ -120,12 +120,13 @@ export class Holding {
   /**
    * Something is to go to this contact now. Resolves when it has answered, or when that leads no further: it does not
    * answer, or another hello so soon would do harm, or there is no place to say it to. In the silence it waits for the
-   * next period: 13 s at most.
+   * next period, 13 s at most, unless that takes longer than `patienceMs`.
    */
-  async hurry(key: string): Promise<void> {
+  async hurry(key: string, patienceMs = Infinity): Promise<void> {
     const held = this.#missed.get(key)
     if (held === undefined || held.paused > 0 || this.#options.isUp(key)) return
     held.waits = true
+    if (this.#wait(held) > patienceMs) return
     held.hurrying ??= this.#hurry(held).finally(() => (held.hurrying = undefined))
     return held.hurrying
   }
@@ -136,18 +137,24 @@ export class Holding {
     // Neighbours are called over TCP: what keeps that out keeps UDP out as well.
     const fits = ({ ip, tcp }: Place): boolean => !(tcp && isOnLink(ip))
     if (!(await this.#places(held)).some(fits)) return
-    const now = clock.now()
-    const wait = helloAt(this.#hole(held), now) - now
+    const wait = this.#wait(held)
     held.hurried = clock.monotonic() + wait
     const over = new AbortController()
     const until = AbortSignal.any([over.signal, this.#missed.stopped])
     const cancel = clock.after(wait + HURRY_MS, () => over.abort())
     const silence = Math.max(0, wait - HELLO_MS)
+    const ours = (): boolean => held.paused === 0 && this.#missed.get(held.key) === held
     await sleep(clock, silence, until)
-    await this.#open(held)
+    if (ours()) await this.#open(held)
     await sleep(clock, wait - silence, until)
-    await this.#hello(held, until, fits)
+    if (ours()) await this.#hello(held, until, fits)
     cancel()
+  }
+
+  /** Milliseconds until a hello may go out of turn. */
+  #wait(held: Held): number {
+    const now = this.#options.station.home.clock.now()
+    return helloAt(this.#hole(held), now) - now
   }
 
   #hole({ offset, since, waits }: Held): Hole {
@@ -168,8 +175,9 @@ export class Holding {
     })
   }
 
-  #act(held: Held, what: 'opener' | 'hello'): Promise<void> {
-    return what === 'opener' ? this.#open(held) : this.#hello(held, this.#missed.stopped)
+  async #act(held: Held, what: 'opener' | 'hello'): Promise<void> {
+    if (what === 'opener') await this.#open(held)
+    else if (held.hurrying === undefined) await this.#hello(held, this.#missed.stopped) // else one is about to go, or has just gone
   }
 
   /** Opens the own NAT towards all places where the contact may be. */

@@ -15,6 +15,9 @@ import type { Transfer } from './transfer.ts'
 /** A session that the other side ends so soon is no use dialling for again. */
 const YOUNG_MS = 1000
 
+/** A pass says who is away rather than to wait longer: what waits goes at the next chance anyway. */
+const PASS_PATIENCE_MS = 5000
+
 const NO_CONTACT: Trouble = { reason: 'local-error', text: 'not a contact', addresses: [] }
 
 export type Write = (record: Message) => void
@@ -27,8 +30,8 @@ export interface RequestsOptions {
   station: Station
   peers: Peers
   pipes: Pipes
-  /** Tries to reach the contact over UDP; resolves when that is over. */
-  hurry: (key: string) => Promise<void>
+  /** Tries to reach the contact over UDP; resolves when that is over, or would begin after `patienceMs` only. */
+  hurry: (key: string, patienceMs?: number) => Promise<void>
   /** What is known of the net around. */
   status: () => object
   /** Gets through to a contact: punches.ts. */
@@ -118,9 +121,9 @@ export class Requests {
     const keys = strings(request['keys'])
     const rest = new Map(strings(request['ids']).map((id, i) => [id, keys[i] ?? '']))
     const wait = request['wait']
+    const waitMs = typeof wait === 'number' && wait >= 0 ? wait * 1000 : Infinity
     const over = new AbortController()
-    const cancel =
-      typeof wait === 'number' && wait >= 0 ? clock.after(wait * 1000, () => over.abort()) : (): void => undefined
+    const cancel = waitMs < Infinity ? clock.after(waitMs, () => over.abort()) : (): void => undefined
     gone.addEventListener('abort', () => over.abort(), { once: true })
     const watcher: Watcher = (id, _, news) => {
       if (news['type'] === 'progress' ? !rest.has(id) : !rest.delete(id)) return
@@ -142,7 +145,7 @@ export class Requests {
       const defer = (trouble: Trouble): void => {
         for (const id of ids) watcher(id, key, { type: 'deferred', ...trouble })
       }
-      if (known.has(key)) this.#offer(key, over.signal, troubles).then(defer).catch(fail)
+      if (known.has(key)) this.#offer(key, over.signal, troubles, waitMs || Infinity).then(defer).catch(fail)
       else defer(NO_CONTACT)
     }
     if (rest.size > 0 && !gone.aborted) await aborted(over.signal)
@@ -164,24 +167,28 @@ export class Requests {
   }
 
   /** A session with the contact, over whatever leads there. While UDP is tried, `troubles` has why TCP does not lead there. */
-  async #reach(key: string, troubles?: Map<string, Trouble>): Promise<Session | Trouble> {
+  async #reach(key: string, troubles: Map<string, Trouble>, patienceMs: number): Promise<Session | Trouble> {
     const { peers, hurry } = this.#options
-    const hurrying = hurry(key)
+    const hurrying = hurry(key, patienceMs)
+    hurrying.catch(() => undefined) // whoever awaits it is told
     const reached = await peers.reach(key)
     if ('contact' in reached) return reached
     const over = new AbortController()
-    troubles?.set(key, reached)
-    await Promise.race([hurrying, peers.arrival(key, over.signal)])
-    over.abort()
-    troubles?.delete(key)
+    troubles.set(key, reached)
+    try {
+      await Promise.race([hurrying, peers.arrival(key, over.signal)])
+    } finally {
+      over.abort()
+      troubles.delete(key)
+    }
     return peers.isUp(key) ? peers.reach(key) : reached
   }
 
   /** Offers what waits for a contact; resolves with the trouble when that leads no further. */
-  async #offer(key: string, over: AbortSignal, troubles: Map<string, Trouble>): Promise<Trouble> {
+  async #offer(key: string, over: AbortSignal, troubles: Map<string, Trouble>, patienceMs: number): Promise<Trouble> {
     const { peers } = this.#options
     for (let lost = false; ; ) {
-      const reached = await this.#reach(key, troubles)
+      const reached = await this.#reach(key, troubles, patienceMs)
       if (!('contact' in reached)) return reached
       peers.poke(key)
       const { end } = await reached.ended
@@ -202,7 +209,7 @@ export class Requests {
     const passes = keys.map(async (key) => {
       const contact = station.keyring.byKey(key)
       if (contact !== undefined) await station.postmaster.expire(contact)
-      const reached = await this.#reach(key)
+      const reached = await this.#reach(key, new Map(), PASS_PATIENCE_MS)
       if (!('contact' in reached)) return write({ type: 'away', key, ...reached })
       // Of two sessions that began at once one ends: the pass goes on in the other.
       const known = new Set<Session>()

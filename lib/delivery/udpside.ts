@@ -149,11 +149,11 @@ export class UdpSide {
     if (link.displaced) this.#holding?.follow(key, link.remote)
   }
 
-  /** Something is to go to the contact now: resolves when it is there, or when UDP leads no further. */
-  async hurry(key: string): Promise<void> {
+  /** Something is to go to the contact now: resolves when it is there, or when UDP leads no further; see Holding. */
+  async hurry(key: string, patienceMs?: number): Promise<void> {
     this.#moves?.look()
     this.#searches?.await(key)
-    await this.#holding?.hurry(key)
+    await this.#holding?.hurry(key, patienceMs)
   }
 
   /** The port is free once it resolves; sessions have ended before. */

@@ -127,7 +127,6 @@ export function build(options: ListenerOptions, station: Station, { fail, notice
     fail,
   })
   const vicinity = new Vicinity(station, peers, options.patient === true, (text) => onNotice(text))
-  const hurry = (key: string): Promise<void> => udp.hurry(key)
   const pipes = new Pipes({ clock: home.clock, reach: (key) => peers.reach(key), arrival: (key, signal) => peers.arrival(key, signal) })
   const punches = new Punches({
     station,
@@ -143,7 +142,7 @@ export function build(options: ListenerOptions, station: Station, { fail, notice
     station,
     peers,
     pipes,
-    hurry,
+    hurry: (...asked) => udp.hurry(...asked),
     fail,
     punch: (...asked) => punches.serve(...asked),
     status: () => netStatus(station, vicinity.mapping, udp.port !== undefined),

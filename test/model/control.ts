@@ -57,16 +57,14 @@ export async function ask(
   process.onDeath.add(end)
   listener.process.onDeath.add(end)
   let served = true
-  let heard = false
   const write = (record: Message): void => {
     if (over.signal.aborted) return
-    heard = true
     if (record['type'] === 'error') served = false
     else onRecord(record)
   }
   await Promise.race([listener.serve(request, write, over.signal), aborted(over.signal)])
   over.abort()
-  return served && (heard || listener.process.alive)
+  return served
 }
 
 export async function tellListener(home: Home, op: 'reload' | 'queue', keys: string[] = []): Promise<void> {

@@ -14,7 +14,7 @@ import { scaled } from './scale.ts'
 const MESSAGES = scaled(10_000, 2000)
 const NNCP_FILES = scaled(100, 50) // a round; each is a process of its own
 const NNCP_CARRIED = scaled(1000, 200) // a round; its cost grows with the count, ours is compared per message
-export const ROUNDS = scaled(3, 1)
+export const ROUNDS = scaled(5, 1)
 export const FILE_BYTES = scaled(2 ** 30, 2 ** 28)
 export const WARM_BYTES = 1.5 * FILE_BYTES
 export const SIZE = `${FILE_BYTES / 2 ** 20} MiB`

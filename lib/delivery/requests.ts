@@ -145,7 +145,8 @@ export class Requests {
       const defer = (trouble: Trouble): void => {
         for (const id of ids) watcher(id, key, { type: 'deferred', ...trouble })
       }
-      if (known.has(key)) this.#offer(key, over.signal, troubles, waitMs || Infinity).then(defer).catch(fail)
+      const patienceMs = waitMs || Infinity // who does not wait is kept from nothing
+      if (known.has(key)) this.#offer(key, over.signal, troubles, patienceMs).then(defer).catch(fail)
       else defer(NO_CONTACT)
     }
     if (rest.size > 0 && !gone.aborted) await aborted(over.signal)

@@ -181,7 +181,7 @@ test('chunks of a very large body are hashed by a thread, to the same hashes, an
     const hash = { ...nodeSuite, hashThread: () => made[made.push(new HashThread()) - 1] as HashThread }
     const written: Uint8Array[] = []
     const stream = new ChunkStream(hash, [], size, async (at, bytes) => {
-      assert.is(at, written.length * MIB)
+      assert.is(at, written.reduce((sum, { length }) => sum + length, 0))
       written.push(Uint8Array.from(bytes))
     })
     const body = pattern(6 * MIB + 1000)
@@ -195,6 +195,39 @@ test('chunks of a very large body are hashed by a thread, to the same hashes, an
     await stream.flush()
     assert.ok(Buffer.concat(written).equals(body))
     assert.is(made.length, threads)
+    await stream.close()
+  }
+})
+
+test('what comes in during a write is the next one, and no chunk gives way before it is written and hashed', async () => {
+  const body = pattern(40 * MIB, 3)
+  for (const slow of ['writing', 'hashing']) {
+    const [writes, gates]: [number[], (() => void)[]] = [[], []]
+    const gate = (which: string): Promise<void> => (which === slow ? new Promise((open) => gates.push(open)) : Promise.resolve())
+    const hashApart = async (bytes: Uint8Array): Promise<Uint8Array> => {
+      await gate('hashing')
+      return nodeSuite.hash(bytes)
+    }
+    const disk = Buffer.alloc(body.length)
+    const stream = new ChunkStream({ hash: nodeSuite.hash, hashApart }, [], body.length, async (at, bytes) => {
+      writes.push(bytes.length / MIB)
+      await gate('writing')
+      disk.set(bytes, at)
+    })
+    let taken = 0
+    const feeding = (async () => {
+      for (; taken < 40; taken++) await stream.take(body.subarray(taken * MIB, (taken + 1) * MIB))
+    })()
+    await new Promise(setImmediate)
+    assert.is(taken, 8, `memory is bounded: ${slow}`)
+    while (stream.size < body.length || gates.length > 0) {
+      gates.splice(0).forEach((open) => open())
+      await new Promise(setImmediate)
+    }
+    await feeding
+    assert.equal((await stream.hashes()).map(hex), Array.from({ length: 40 }, (_, i) => hex(nodeSuite.hash(body.subarray(i * MIB, (i + 1) * MIB)))))
+    assert.ok(disk.equals(body), slow)
+    if (slow === 'writing') assert.is(Math.max(...writes), 4)
     await stream.close()
   }
 })

@@ -1,14 +1,25 @@
 // A body on its way to the disk: cut into chunks of 1 MiB, each of which is written and hashed by other threads while
-// the next comes in. Writes are done one after the other, so that what a crash leaves is a beginning. The buffers are
-// used again.
+// the next comes in. Writes are done one after the other, so that what a crash leaves is a beginning; what came in
+// during one is the next one, since a disk is not idle between chunks then. The memory is used again.
 
 import { CHUNK, type Hash } from '../wire/envelope.ts'
 
-/** Chunks under way at once. */
-const UNDER_WAY = 4
+/** Chunks in memory: the one that comes in and those under way. */
+const SLOTS = 8
+
+/** Chunks written at once, so that the others have room meanwhile. */
+const AT_ONCE = 4
 
 /** From so many bytes on a thread that only hashes saves more than it costs. */
 const THREAD_FROM = 128 * CHUNK
+
+/** One write of chunks that lie side by side. */
+interface Batch {
+  first: number
+  chunks: number
+  begun: boolean
+  written: Promise<void>
+}
 
 export class ChunkStream {
   readonly #hash: Hash
@@ -18,14 +29,16 @@ export class ChunkStream {
   readonly #hashes: Uint8Array[]
   /** Whole chunks taken in. */
   #count: number
-  /** The chunk that comes in, and how much of it is here. */
-  #chunk: Buffer = Buffer.alloc(0)
+  /** How much is here of the chunk that comes in. */
   #fill = 0
-  readonly #free: Buffer[] = []
-  #underWay = 0
+  readonly #slots: number
+  /** Each chunk lies in the slot of its number, modulo their count. */
+  #memory: Buffer | undefined
+  /** What becomes of the chunks in the slots. */
+  readonly #underWay: Promise<void>[] = []
+  #batch: Batch | undefined
   #writing: Promise<void> = Promise.resolve()
   #working: Promise<unknown> = Promise.resolve()
-  #wake: (() => void)[] = []
 
   /**
    * Goes on behind chunks whose hashes are known, to a body of about `size` bytes. `write` puts bytes of it to their
@@ -33,7 +46,9 @@ export class ChunkStream {
    */
   constructor(hash: Hash, known: Uint8Array[], size: number, write: (position: number, bytes: Uint8Array) => Promise<void>) {
     this.#hash = hash
-    if (size - known.length * CHUNK >= THREAD_FROM) this.#thread = hash.hashThread?.()
+    const left = size - known.length * CHUNK
+    if (left >= THREAD_FROM) this.#thread = hash.hashThread?.()
+    this.#slots = Math.max(1, Math.min(SLOTS, Math.ceil(left / CHUNK)))
     this.#hashes = [...known]
     this.#count = known.length
     this.#write = write
@@ -44,9 +59,21 @@ export class ChunkStream {
     return this.#count * CHUNK
   }
 
-  /** Takes in the next bytes, copying them, if no chunk becomes whole by them; false: take() is to be called. */
+  /** Where `size` bytes are from the beginning of the chunk of this number on. */
+  #room(index: number, size: number): Buffer {
+    this.#memory ??= this.#thread?.room(this.#slots * CHUNK) ?? Buffer.allocUnsafeSlow(this.#slots * CHUNK)
+    const start = (index % this.#slots) * CHUNK
+    return this.#memory.subarray(start, start + size)
+  }
+
+  /** What is here of the chunk that comes in. */
+  get #begun(): Buffer {
+    return this.#room(this.#count, this.#fill)
+  }
+
+  /** Takes in the next bytes, copying them, if no chunk begins or becomes whole by them; false: take() is to be called. */
   takesNow(bytes: Uint8Array): boolean {
-    if (this.#chunk.length === 0 || this.#fill + bytes.length >= CHUNK) return false
+    if (this.#fill === 0 || this.#fill + bytes.length >= CHUNK) return false
     this.#put(bytes)
     return true
   }
@@ -54,52 +81,56 @@ export class ChunkStream {
   /** Takes in the next bytes, copying them. `stored`: they are on disk already. Rejects if an earlier write failed. */
   async take(bytes: Uint8Array, stored = false): Promise<void> {
     for (let rest = bytes; rest.length > 0; ) {
-      if (this.#chunk.length === 0) this.#chunk = this.#free.pop() ?? this.#thread?.room(CHUNK) ?? Buffer.allocUnsafeSlow(CHUNK)
+      if (this.#fill === 0) await this.#underWay[this.#count % this.#slots]
       const piece = rest.subarray(0, CHUNK - this.#fill)
       this.#put(piece)
       rest = rest.subarray(piece.length)
-      if (this.#fill < CHUNK) continue
-      if (this.#underWay >= UNDER_WAY) await this.#room()
-      this.#handOn(stored)
+      if (this.#fill === CHUNK) this.#handOn(stored)
     }
   }
 
   /** fill(), since set() is slow where two threads see the memory. */
   #put(piece: Uint8Array): void {
-    this.#chunk.fill(piece, this.#fill, this.#fill + piece.length)
+    this.#room(this.#count, CHUNK).fill(piece, this.#fill, this.#fill + piece.length)
     this.#fill += piece.length
   }
 
-  async #room(): Promise<void> {
-    await Promise.race([this.#working, new Promise<void>((resolve) => this.#wake.push(resolve))])
-  }
-
   #handOn(stored: boolean): void {
-    const chunk = this.#chunk
     const index = this.#count++
-    this.#chunk = Buffer.alloc(0)
+    const chunk = this.#room(index, CHUNK)
     this.#fill = 0
-    this.#underWay++
-    const apart = this.#thread?.hash(chunk) ?? this.#hash.hashApart?.(chunk)
-    const hashing = apart ?? Promise.resolve(this.#hash.hash(chunk))
-    const done = Promise.all([hashing, stored ? undefined : this.#writeAfter(index * CHUNK, chunk)]).then(([hash]) => {
+    const hashing = this.#thread?.hash(chunk) ?? this.#hash.hashApart?.(chunk) ?? Promise.resolve(this.#hash.hash(chunk))
+    const done = Promise.all([hashing, stored ? undefined : this.#writeChunk(index)]).then(([hash]) => {
       this.#hashes[index] = hash
-      this.#underWay--
-      this.#free.push(chunk)
-      for (const wake of this.#wake.splice(0)) wake()
     })
+    this.#underWay[index % this.#slots] = done
     this.#working = Promise.all([this.#working, done])
     this.#working.catch(() => undefined) // whoever awaits it next is told
   }
 
-  #writeAfter(position: number, bytes: Uint8Array): Promise<void> {
-    this.#writing = this.#writing.then(() => this.#write(position, bytes))
-    return this.#writing
+  #writeChunk(index: number): Promise<void> {
+    const last = this.#batch
+    if (last !== undefined && !last.begun && last.chunks < AT_ONCE && index % this.#slots !== 0) {
+      last.chunks++
+      return last.written
+    }
+    const batch: Batch = { first: index, chunks: 1, begun: false, written: Promise.resolve() }
+    batch.written = this.#writing.then(() => {
+      batch.begun = true
+      return this.#write(batch.first * CHUNK, this.#room(batch.first, batch.chunks * CHUNK))
+    })
+    this.#batch = batch
+    this.#writing = batch.written
+    return batch.written
   }
 
   /** Hands on what is here of a chunk, too, and resolves when all is written. It may be called again. */
   async flush(): Promise<void> {
-    if (this.#fill > 0) await this.#writeAfter(this.size, this.#chunk.subarray(0, this.#fill))
+    if (this.#fill > 0) {
+      this.#batch = undefined
+      this.#writing = this.#writing.then(() => this.#write(this.size, this.#begun))
+      await this.#writing
+    }
     await this.#working
   }
 
@@ -112,7 +143,7 @@ export class ChunkStream {
 
   /** The hash of what is here of a chunk that is not whole, if anything. */
   tail(): Uint8Array[] {
-    return this.#fill === 0 ? [] : [this.#hash.hash(this.#chunk.subarray(0, this.#fill))]
+    return this.#fill === 0 ? [] : [this.#hash.hash(this.#begun)]
   }
 
   /** Resolves when nothing is under way, whatever became of it. Twice is fine. */

@@ -138,6 +138,9 @@ function asked(pieces: Map<string, Piece>, first: Set<string>): Map<string, stri
   return new Map([...found].map(([piece, symbols]) => [piece, [...symbols]]))
 }
 
+/** As start.cjs reads it. esbuild writes so itself, but for patterns. */
+const inAscii = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
+
 /** Joins pieces into the text of one file: `others` says what stands for one that is in the other file. */
 async function join(start: string, pieces: Map<string, Piece>, own: (piece: string) => boolean, others: (piece: string) => string): Promise<string> {
   const plugin: Plugin = {
@@ -156,9 +159,10 @@ async function join(start: string, pieces: Map<string, Piece>, own: (piece: stri
   }
   const supported = { 'dynamic-import': false }
   const { outputFiles } = await build({ ...COMMON, format: 'cjs', supported, legalComments: 'inline', entryPoints: ['start'], plugins: [plugin], outdir: '.' })
-  const text = `(function (exports, require, module, __filename) {\n${(outputFiles[0]?.text ?? '').replace(/^( *)\/\/! /gm, '$1// ')}})\n`
+  const body = (outputFiles[0]?.text ?? '').replace(/^( *)\/\/! /gm, '$1// ').replace(/[^\0-\x7f]/g, inAscii)
+  const text = `(function (exports, require, module, __filename) {\n${body}})\n`
   const sum = createHash('sha256').update(text).digest('hex')
-  return `// ${sum}: remove the *.cache beside this file before you change it\n${text}` // of LINE in start.cjs
+  return `// ${sum}: remove the *.cache beside this file before you change this\n${text}` // of LINE in start.cjs
 }
 
 const { pieces, inputs } = await cut()

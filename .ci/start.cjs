@@ -13,7 +13,7 @@
   process.exit(78)
 })(process.versions.node.split('.'))
 
-const { readFileSync } = require('node:fs')
+const { closeSync, fstatSync, openSync, readSync } = require('node:fs')
 const { basename, join } = require('node:path')
 const { Script } = require('node:vm')
 
@@ -40,16 +40,36 @@ function later(id) {
 /** The further files of the program. */
 const rest = new RegExp(`^\\./${name}\\.`)
 
-/** Characters of the first line of a program, as .ci/bundle.ts writes it. */
-const LINE = 126
+/** Bytes of the first line of a program, as .ci/bundle.ts writes it: as many eights, or V8 copies what comes after it. */
+const LINE = 128
+
+/** Where files are read into, one after the other: each page that a process has not had before costs as much as filling it. */
+let room = Buffer.allocUnsafeSlow(2 ** 19)
+
+/** A file, until the next one is read. */
+function read(path) {
+  const file = openSync(path)
+  try {
+    const { size } = fstatSync(file)
+    if (size > room.length) room = Buffer.allocUnsafeSlow(size)
+    let end = 0
+    while (end < size) {
+      const count = readSync(file, room, end, size - end)
+      if (count === 0) break
+      end += count
+    }
+    return room.subarray(0, end)
+  } finally {
+    closeSync(file)
+  }
+}
 
 /** What V8 has kept of `code`, if it is of this very program: the first line of both files is the sum of it. */
 function kept(path, code) {
   try {
-    const cache = readFileSync(path.slice(0, -'cjs'.length) + 'cache')
-    const [ours, its] = [code, cache].map((file) => file.toString('latin1', 0, LINE))
-    if (ours !== its || its[LINE - 1] !== '\n') return undefined
-    return new Uint8Array(cache.buffer, cache.byteOffset + LINE, cache.length - LINE)
+    const cache = read(path.slice(0, -'cjs'.length) + 'cache')
+    if (code[LINE - 1] !== '\n' || cache.latin1Slice(0, LINE) !== code.slice(0, LINE)) return undefined
+    return new Uint8Array(cache.buffer, LINE, cache.length - LINE)
   } catch {
     return undefined
   }
@@ -58,7 +78,7 @@ function kept(path, code) {
 /** Runs a file of the program; its parts know each other by these names. */
 function run(file) {
   const path = join(folder, file)
-  const code = readFileSync(path)
+  const code = read(path).latin1Slice() // it is ASCII
   const part = new module.constructor(path, module)
   part.filename = path
   part.paths = module.paths
@@ -68,7 +88,7 @@ function run(file) {
     return rest.test(id) ? (more[id] ??= run(id)).exports : part.require(id)
   }
   if (file === `${name}.cjs`) first = part
-  const script = new Script(code.toString(), { filename: path, cachedData: kept(path, code) })
+  const script = new Script(code, { filename: path, cachedData: kept(path, code) })
   script.runInThisContext()(part.exports, load, part, path)
   return part
 }

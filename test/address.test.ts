@@ -272,7 +272,7 @@ test('classes of addresses', () => {
 })
 
 test('a peer can name only addresses that cannot be turned against us', () => {
-  const verdict = (text: string, onLink: boolean): boolean => acceptFromPeer({ host: text, port: 4000 }, onLink)
+  const verdict = (text: string, onLink: boolean): boolean => acceptFromPeer({ host: text, port: 4000 }, () => onLink)
   for (const text of ['8.8.8.8', '2a00:1450::1', 'a.example']) assert.ok(verdict(text, false), text)
   for (const text of ['10.0.0.1', 'fd00::1']) {
     assert.not.ok(verdict(text, false), text)

@@ -152,7 +152,7 @@ export class Neighbours {
     if (expected === undefined) return
     const { ip: host, port, at } = decodePlace(suite.open(expected.seal(), nonce, NOTHING, sealed))
     if (host !== from.ip || Math.abs(home.clock.now() / 1000 - at) > SKEW_S) return
-    if (!acceptFromPeer({ host, port }, isOnLink(host))) return
+    if (!acceptFromPeer({ host, port }, () => isOnLink(host))) return
     const { key } = expected
     const [now, before] = [home.clock.monotonic(), this.#heard.get(key)]
     const same = before?.address.host === host && before.address.port === port

@@ -147,13 +147,13 @@ export class NewsDesk {
  * up because somebody says so: they count in tokens only.
  */
 function acceptable(addresses: Address[], link: Link | undefined, contact: Contact): Address[] {
-  const good = addresses.filter((address) => classOf(address) !== 'name' && acceptFromPeer(address, isOnLink(address.host)))
+  const good = addresses.filter((address) => classOf(address) !== 'name' && acceptFromPeer(address, () => isOnLink(address.host)))
   const port = addresses[0]?.port ?? contact.addresses[0]?.port
   if (link !== undefined && !link.initiator && port !== undefined) {
     const { ip: host, port: outside } = link.remote
     const overUdp = link.carrier === 'udp' // then the port is its own, as its router has it
     const seen: Address = { host, port: overUdp ? outside : port, tcp: !overUdp, udp: true }
-    if (acceptFromPeer(seen, isOnLink(seen.host))) good.push(seen)
+    if (acceptFromPeer(seen, () => isOnLink(seen.host))) good.push(seen)
   }
   return distinctAddresses(good).slice(0, ADDRESSES_MAX)
 }

@@ -47,7 +47,7 @@ export class UdpPlaces {
     const now = this.#clock.monotonic()
     const known = this.#names.get(host)
     if (known !== undefined && now - known.at < FRESH_MS) return known.ips
-    const ips = (await resolve(host)).filter((ip) => acceptFromPeer({ host: ip, port }, isOnLink(ip)))
+    const ips = (await resolve(host)).filter((ip) => acceptFromPeer({ host: ip, port }, () => isOnLink(ip)))
     this.#names.set(host, { at: now, ips })
     return ips
   }

@@ -42,7 +42,7 @@ export class Whereabouts {
     const told = token.addresses.filter((address) => !isLoopback(address))
     const seen = this.outside.addresses().filter((address) => acceptFromPeer(address))
     const here = localAddresses(this.#home.port)
-    const own = here.filter((address) => acceptFromPeer(address, true))
+    const own = here.filter((address) => acceptFromPeer(address, () => true))
     const addresses = joinedAddresses([...this.mapped(), ...told, ...seen, ...own]).slice(0, ADDRESSES_MAX)
     return { nat: this.outside.natClass(here.map(({ host }) => host)), addresses }
   }
@@ -50,7 +50,7 @@ export class Whereabouts {
   /** Why nothing can lead to this contact as things are, in the words of DialTrouble. */
   hopelessness(contact: Contact): Pick<DialTrouble, 'reason' | 'text'> | undefined {
     const nats = natsOf(this.place().nat, this.#self().tokenText, contact)
-    const ipv6 = localAddresses(this.#home.port).some((each) => each.host.includes(':') && acceptFromPeer(each, true))
+    const ipv6 = localAddresses(this.#home.port).some((each) => each.host.includes(':') && acceptFromPeer(each, () => true))
     return this.mapped().length === 0 && isHopeless(nats, contact, ipv6) ? { reason: 'both-symmetric', text: BOTH_SYMMETRIC } : undefined
   }
 }

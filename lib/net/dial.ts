@@ -109,7 +109,7 @@ class Attempt {
 
   /** `connected` is called when there is a connection, and the handshake begins. */
   async way({ address: { host, port }, over }: Way, connected: () => void): Promise<Link | DialReason> {
-    const { clock, permit = (ip) => acceptFromPeer({ host: ip, port }, isOnLink(ip)) } = this.#options
+    const { clock, permit = (ip) => acceptFromPeer({ host: ip, port }, () => isOnLink(ip)) } = this.#options
     let ips = [host]
     if (parseIp(host) === undefined) {
       const found = await this.#unlessAborted((this.#options.resolve ?? resolve)(host), [])

@@ -6,6 +6,7 @@ import { domainToASCII } from 'node:url'
 
 import { Writer, fromUtf8, utf8 } from '../base/bytes.ts'
 import { EX, Failure, Malformed } from '../base/fail.ts'
+import { memo } from '../base/memo.ts'
 import { formatIp, parseIp, unmap } from './ip.ts'
 
 import type { Reader } from '../base/bytes.ts'
@@ -187,8 +188,10 @@ const CARRIERS: readonly [string, number, number][] = [
   ['2002::', 16, 2], // RFC 3056
 ]
 
+const network = memo(parseIp)
+
 function within(ip: Uint8Array, prefix: string, bits: number): boolean {
-  const net = parseIp(prefix)
+  const net = network(prefix)
   if (net === undefined || net.length !== ip.length) return false
   for (let at = 0; at * 8 < bits; at++) {
     const mask = (0xff << Math.max(0, 8 - (bits - at * 8))) & 0xff
@@ -231,13 +234,13 @@ export function isReachable(address: Host): boolean {
 
 /**
  * Whether an address named by a peer (an ADDRS frame) or by DNS may be dialled: global ones, names (to be judged again
- * when resolved), and private ones if the caller found them on a directly attached network. Never loopback, link-local
+ * when resolved), and private ones if they are `onLink`, on a directly attached network. Never loopback, link-local
  * and the like: a peer must not be able to aim our packets at our own machine. p2p-wire(7), limits.
  */
-export function acceptFromPeer(address: Host & { port: number }, onLink = false): boolean {
+export function acceptFromPeer(address: Host & { port: number }, onLink: () => boolean = () => false): boolean {
   if (address.port < 1 || address.port > 65_535) return false
   const kind = classOf(address)
-  return kind === 'global' || kind === 'name' || (kind === 'private' && onLink)
+  return kind === 'global' || kind === 'name' || (kind === 'private' && onLink())
 }
 
 /** The addresses, those of one host and port made one for all that any of them is for. */

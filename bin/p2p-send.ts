@@ -4,11 +4,13 @@
 import { EX, Failure } from '../lib/base/fail.ts'
 import { compileLate } from '../lib/base/garbage.ts'
 import { parseDuration, printable } from '../lib/base/text.ts'
+import { hashByNode } from '../lib/crypto/sha256.ts'
 import { loadHash } from '../lib/crypto/suite.ts'
 import { aboutWhat, checkWish, type Recipient, type Wish } from '../lib/delivery/about.ts'
 import { compose, insideHook, limitFor, type Attachment, type Letter } from '../lib/delivery/compose.ts'
 import { batches, checkTag, expiry, type Known, LINE_MAX, parseLine, parseOrder, understand } from '../lib/delivery/letters.ts'
 import { Outbox, type Post, type Teller } from '../lib/delivery/outbox.ts'
+import { mayListen } from '../lib/delivery/socketpath.ts'
 import { isRefusal, tellOutcome, words } from '../lib/delivery/telling.ts'
 import type { Transfer } from '../lib/delivery/transfer.ts'
 import { loadConfig, type Config } from '../lib/disk/config.ts'
@@ -42,6 +44,7 @@ async function send(call: Call): Promise<void> {
     compileLate()
   }
   const home = await openHome({ flag: call.value('home'), env: process.env })
+  if (!call.flag('queue-only') && !call.flag('dry-run') && !(await mayListen(home))) hashByNode() // a call takes the rest of it
   const keyring = await loadKeyring(home)
   const config = await loadConfig(home, process.env)
   for (const text of config.strangers(keyring)) call.warn(text)

@@ -10,6 +10,11 @@ export { Noble }
 /** Bytes that are hashed here before node:crypto does it: to load it costs as much. */
 let left = 2048
 
+/** From now on by node:crypto: for whoever will come to load it anyway. */
+export function hashByNode(): void {
+  left = 0
+}
+
 /** The hash of the parts, one after the other. */
 export function sha256(...parts: Uint8Array[]): Uint8Array {
   left -= parts.reduce((sum, part) => sum + part.length, 0)

@@ -1,6 +1,7 @@
 // p2p-listen(1): be reachable. Wires the listener to standard output; everything it tells was done before.
 
 import { printable } from '../lib/base/text.ts'
+import { isoTime } from '../lib/base/utc.ts'
 import { loadSuite } from '../lib/crypto/suite.ts'
 import { fingerprintWords } from '../lib/crypto/words.ts'
 import { Listener } from '../lib/delivery/listener.ts'
@@ -151,7 +152,7 @@ function deferred(contact: Contact, news: Deferral): [object, () => string] {
   }
   const { next, ...rest } = why
   return [
-    { v: 1, type: 'deferred', to: name, key, ...rest, next: new Date(next).toISOString() },
+    { v: 1, type: 'deferred', to: name, key, ...rest, next: isoTime(next) },
     () => printable(`${name}  deferred  ${why.text}`),
   ]
 }

@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 
 import { EX, Failure, unreadable } from '../base/fail.ts'
 import { printable } from '../base/text.ts'
+import { isoTime } from '../base/utc.ts'
 import { loadConfig } from '../disk/config.ts'
 import { checkSendable } from '../disk/contact.ts'
 import { openHome, type Home } from '../disk/home.ts'
@@ -103,7 +104,7 @@ async function tellResult(call: Call, result: BundleResult): Promise<void> {
   for (const { id, text, passes } of refused) {
     call.report(new Failure(passes ? EX.TEMPORARY : EX.DATA, `message ${id.slice(0, 8)} was not taken: ${text}`))
   }
-  const record = { v: 1, type: 'bundle', from: contact.name, key: contact.key, created: new Date(created).toISOString() }
+  const record = { v: 1, type: 'bundle', from: contact.name, key: contact.key, created: isoTime(created) }
   const parts = [
     count(messages, 'new message'),
     known > 0 ? `${known} that ${known === 1 ? 'was' : 'were'} here already` : '',

@@ -6,6 +6,7 @@ import { constants } from 'node:os'
 
 import type { Clock } from '../base/clock.ts'
 import { EX, Failure, isCode } from '../base/fail.ts'
+import { isoTime } from '../base/utc.ts'
 import type { Home } from '../disk/home.ts'
 import { partContent } from '../disk/inboxview.ts'
 import { ndjson } from '../edge/output.ts'
@@ -89,7 +90,7 @@ function limits(clock: Clock, kill: (signal: NodeJS.Signals) => void): { cancel(
 }
 
 function environment(home: Home, info: MessageInfo): Record<string, string> {
-  const time = (ms: number | undefined): string => (ms === undefined ? '' : new Date(ms).toISOString())
+  const time = (ms: number | undefined): string => (ms === undefined ? '' : isoTime(ms))
   return {
     P2P_HOME: home.path,
     P2P_ID: info.id ?? '',

@@ -3,6 +3,7 @@
 // through once, whatever dies when; only then is the introduction over, and the invite forgotten.
 
 import { hex, utf8 } from '../base/bytes.ts'
+import { isoTime } from '../base/utc.ts'
 import type { Suite } from '../crypto/suite.ts'
 import type { Contact } from '../disk/contact.ts'
 import type { Home } from '../disk/home.ts'
@@ -40,7 +41,7 @@ export async function inviteTrouble(home: Home, { key, name }: Contact): Promise
   const invite = await keptInvite(home, key)
   if (invite === undefined) return undefined
   invite.secret.fill(0)
-  const until = new Date(invite.expires * 1000).toISOString()
+  const until = isoTime(invite.expires * 1000)
   if (isOver(invite, home.clock.now())) return `the invite of ${name} expired on ${until}: ask for a new one`
   return (
     `something listens but did not answer as ${name}: somebody else has used the invite, ${name} has withdrawn it or ` +

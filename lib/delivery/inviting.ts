@@ -4,6 +4,7 @@
 
 import { EX, Failure, Malformed } from '../base/fail.ts'
 import { checkName, localTime, parseDuration, printable, quote } from '../base/text.ts'
+import { isoTime } from '../base/utc.ts'
 import { loadSuite } from '../crypto/suite.ts'
 import { fingerprintWords } from '../crypto/words.ts'
 import { loadConfig } from '../disk/config.ts'
@@ -103,9 +104,9 @@ export async function requests(call: Call): Promise<void> {
   wipe(given)
   const unused = given.filter(({ user }) => user === undefined)
   for (const { name, expires } of unused) {
-    const until = new Date(expires * 1000)
-    const record = { v: 1, type: 'invite', name, expires: until.toISOString() }
-    await call.out.record(record, () => `${name}  invited, not used yet, until ${localTime(until.getTime())}`)
+    const until = expires * 1000
+    const record = { v: 1, type: 'invite', name, expires: isoTime(until) }
+    await call.out.record(record, () => `${name}  invited, not used yet, until ${localTime(until)}`)
   }
   const dropped = await droppedRequests(home)
   if (dropped > 0) call.warn(`${dropped} further requests were dropped: there was no room for them`)

@@ -1,6 +1,7 @@
 // What the listener knows of the net around it, as data for commands: where this home is, what others see of it, what its
 // router does. Answered over the control socket (p2p-spool(5), listen.sock, status).
 
+import { isoTime } from '../base/utc.ts'
 import type { Home } from '../disk/home.ts'
 import type { Keyring } from '../disk/keyring.ts'
 import { localAddresses } from '../net/interfaces.ts'
@@ -67,7 +68,7 @@ function reportOf({ state, useless }: PortMapping): MappingReport {
   if (state.state !== 'mapped') return state
   const { via, gateway, mapped, until } = state
   const at = Object.fromEntries(mapped.map(({ protocol, ip, port }) => [protocol, formatAddress({ host: ip, port })]))
-  const ends = Number.isFinite(until) && { until: new Date(until).toISOString() }
+  const ends = Number.isFinite(until) && { until: isoTime(until) }
   return { state: 'mapped', via, gateway, ...at, ...ends, ...(useless !== undefined && { useless }) }
 }
 

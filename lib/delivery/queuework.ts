@@ -2,6 +2,7 @@
 
 import { EX, Failure } from '../base/fail.ts'
 import { localTime, parseDuration, printable, printableLines } from '../base/text.ts'
+import { isoTime } from '../base/utc.ts'
 import { loadHash, loadSuite } from '../crypto/suite.ts'
 import { loadConfig } from '../disk/config.ts'
 import { checkSendable, isWelcome } from '../disk/contact.ts'
@@ -31,7 +32,7 @@ export async function show(call: Call): Promise<void> {
   await call.out.records([told(desk, queued, head?.header.subject, log, {
     ...(head !== undefined && { parts: head.header.parts }),
     ...(head?.header.reply !== undefined && { reply: head.header.reply }),
-    log: events.map(({ at, event, ...rest }) => ({ at: new Date(at).toISOString(), event, ...timesOf(rest) })),
+    log: events.map(({ at, event, ...rest }) => ({ at: isoTime(at), event, ...timesOf(rest) })),
   })])
   if (!call.out.json) await showMore(call, queued, head, events)
 }
@@ -40,7 +41,7 @@ function timesOf(rest: object): object {
   const { next, elapsed, id: _, ...others } = rest as { next?: number; elapsed?: number; id?: string }
   return {
     ...others,
-    ...(next !== undefined && { next: new Date(next).toISOString() }),
+    ...(next !== undefined && { next: isoTime(next) }),
     ...(elapsed !== undefined && { elapsed: elapsed / 1000 }),
   }
 }
@@ -223,11 +224,11 @@ export async function stat(call: Call): Promise<void> {
       to,
       key,
       ...states,
-      oldest: new Date(oldest).toISOString(),
+      oldest: isoTime(oldest),
       ages,
       attempts: count,
-      ...(last !== undefined && { reason: last.reason, text: why, last: new Date(last.at).toISOString() }),
-      ...(last?.next !== undefined && { next: new Date(last.next).toISOString() }),
+      ...(last !== undefined && { reason: last.reason, text: why, last: isoTime(last.at) }),
+      ...(last?.next !== undefined && { next: isoTime(last.next) }),
     }
     await call.out.record(record, () => {
       const many = `${states.new} waiting  ${states.hold} held  ${states.failed} failed`

@@ -6,6 +6,7 @@ import { base58, fromBase58, keyBytes } from '../base/key.ts'
 import { fromUtf8, utf8 } from '../base/bytes.ts'
 import { EX, Failure } from '../base/fail.ts'
 import { checkName } from '../base/text.ts'
+import { isoTime } from '../base/utc.ts'
 import { ADDRESSES_MAX, formatAddress, parseAddress } from '../wire/address.ts'
 import { REVOKED_SEQ } from '../wire/token.ts'
 
@@ -96,9 +97,9 @@ export function encodeContact(contact: Contact): Uint8Array {
     ...(told === true && { told }),
     ...(sessionAddresses.length > 0 && { session_addresses: sessionAddresses.map(addressText) }),
     ...(nat !== undefined && { nat }),
-    ...(verified !== undefined && { verified: new Date(verified).toISOString() }),
+    ...(verified !== undefined && { verified: isoTime(verified) }),
     ...(blocked && { blocked }),
-    added: new Date(added).toISOString(),
+    added: isoTime(added),
     ...(limits?.maxMessage !== undefined && { max_message: limits.maxMessage }),
     ...(limits?.quota !== undefined && { quota: limits.quota }),
     ...(takes !== undefined && { takes }),

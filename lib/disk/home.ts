@@ -5,6 +5,7 @@ import { fromHex, fromUtf8, hex, utf8 } from '../base/bytes.ts'
 import { systemClock, type Clock } from '../base/clock.ts'
 import { EX, Failure, ioFailure, isCode } from '../base/fail.ts'
 import { systemRandom, type Random } from '../base/random.ts'
+import { isoTime } from '../base/utc.ts'
 import { readText, replaceFile } from './durable.ts'
 import { nodeFiles, type Files } from './files.ts'
 
@@ -163,7 +164,7 @@ export async function writeHomeFile(
   { instance, place }: Pick<HomeFile, 'instance' | 'place'> = home,
 ): Promise<void> {
   const { files, random, port } = home
-  const mark = retired === undefined ? {} : { retired: new Date(retired).toISOString() }
+  const mark = retired === undefined ? {} : { retired: isoTime(retired) }
   const path = home.at('home.json')
   const content = { v: LAYOUT, instance: hex(instance), ...(place !== undefined && { place }), port, ...mark }
   try {

@@ -5,6 +5,7 @@ import { compare } from '../base/bytes.ts'
 import { EX, Failure, Malformed } from '../base/fail.ts'
 import { base58 } from '../base/key.ts'
 import { checkName } from '../base/text.ts'
+import { isoTime } from '../base/utc.ts'
 import { fingerprintWords } from '../crypto/words.ts'
 import { acceptFromPeer, type Address } from '../wire/address.ts'
 import { inviteOf, isOver } from '../wire/invite.ts'
@@ -51,7 +52,7 @@ export async function importToken(
   const until = isExpired(token, now) ? token.notAfter : invite !== undefined && isOver(invite, now) ? invite.expires : 0
   if (until > 0) {
     const what = invite === undefined ? 'token' : 'invite'
-    throw new Failure(EX.DATA, `${what} expired on ${new Date(until * 1000).toISOString()}: ask for a new one`)
+    throw new Failure(EX.DATA, `${what} expired on ${isoTime(until * 1000)}: ask for a new one`)
   }
   return changeKeyring(home, async (keyring) => {
     if (key === keyring.self.key) throw new Failure(EX.DATA, 'this is your own token: give it to others')
@@ -90,7 +91,7 @@ function newContact(name: string, token: Token, added: number): Contact {
 /** As newContact, by a token that it sent itself: it must not aim our calls at this machine. */
 export function newcomer(name: string, token: Token, added: number): Contact {
   const contact = newContact(name, token, added)
-  return { ...contact, addresses: token.addresses.filter((address) => acceptFromPeer(address, true)), told: true }
+  return { ...contact, addresses: token.addresses.filter((address) => acceptFromPeer(address, () => true)), told: true }
 }
 
 /** By a token that a person has handed over. */
@@ -102,7 +103,7 @@ function updated(held: Contact, token: Token): Contact {
 function renewed(held: Contact, token: Token): Contact {
   const fresh = fromToken(token, keptText(token))
   const known = (address: Address): boolean => held.addresses.some(({ host }) => host === address.host)
-  const addresses = fresh.addresses.filter((address) => known(address) || acceptFromPeer(address, true))
+  const addresses = fresh.addresses.filter((address) => known(address) || acceptFromPeer(address, () => true))
   return { ...held, ...fresh, addresses, told: true }
 }
 
@@ -159,7 +160,7 @@ function isNewer(held: Contact, token: Token): boolean {
 
 /** A sequence number is a time in Unix ms unless its owner's clock was off by ages. */
 function dateOf(seq: bigint): string {
-  return seq < DATE_MAX ? new Date(Number(seq)).toISOString() : `number ${seq}`
+  return seq < DATE_MAX ? isoTime(Number(seq)) : `number ${seq}`
 }
 
 /**

@@ -3,6 +3,7 @@
 
 import { base58 } from '../base/key.ts'
 import { localTime, printable, quote } from '../base/text.ts'
+import { isoTime } from '../base/utc.ts'
 import { formatAddress } from '../wire/address.ts'
 import { successorOf } from '../wire/successor.ts'
 import { parseToken, type Token } from '../wire/token.ts'
@@ -23,11 +24,11 @@ export function contactRecord(contact: Contact, words: readonly string[], more: 
     name,
     key,
     verified: verified !== undefined,
-    ...(verified !== undefined && { verified_at: new Date(verified).toISOString() }),
+    ...(verified !== undefined && { verified_at: isoTime(verified) }),
     ...(blocked && { blocked }),
     ...(revoked && { revoked }),
     ...(introduced !== undefined && { pending: true }),
-    added: new Date(added).toISOString(),
+    added: isoTime(added),
     addresses: addresses.map(formatAddress),
     ...(sessionAddresses.length > 0 && { session_addresses: sessionAddresses.map(formatAddress) }),
     words: words.join(' '),
@@ -46,7 +47,7 @@ export function requestRecord({ key, token, received, source }: KnockRequest, wo
     addresses: addresses.map(formatAddress),
     words: words.join(' '),
     source,
-    received: new Date(received).toISOString(),
+    received: isoTime(received),
   }
 }
 

@@ -8,6 +8,7 @@ import { EX, Failure, isCode, Malformed } from '../base/fail.ts'
 import { base58 } from '../base/key.ts'
 import { fraction } from '../base/random.ts'
 import { quote } from '../base/text.ts'
+import { isoTime } from '../base/utc.ts'
 import { formatToken, parseToken } from '../wire/token.ts'
 import { isContact } from './keyring.ts'
 
@@ -60,7 +61,7 @@ export async function keepRequest(home: Home, token: Token, source: string): Pro
     await write(home, DROPPED, `${(await droppedRequests(home)) + 1}\n`)
   }
   const received = held?.received ?? clock.now()
-  const record = { v: 1, received: new Date(received).toISOString(), source, token: formatToken(token) }
+  const record = { v: 1, received: isoTime(received), source, token: formatToken(token) }
   await write(home, key + FILE, `${JSON.stringify(record)}\n`)
   if (await isContact(home, key)) { // accepted while it knocked: whoever did that may have ended its request before
     await files.unlink(home.at(FOLDER, key + FILE))

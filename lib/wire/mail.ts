@@ -3,6 +3,7 @@
 // up in a header except through mimeword.ts. Parts over 10 MiB stay outside as files of the home (RFC 2046 5.2.3).
 
 import { concat, utf8 } from '../base/bytes.ts'
+import { isoTime, mailDate } from '../base/utc.ts'
 import { TEXT_MAX } from './envelope.ts'
 import { cleanReaction, cutColumns, DOMAIN, isId, messageId, NAME_MAX, SUBJECT_MAX } from './mailtext.ts'
 import { fileLeaf, textLeaf, type Leaf, type MailFile } from './mimepart.ts'
@@ -235,16 +236,6 @@ function mailHeaders(m: MailFields): string[] {
 export function partyHeader(field: string, party: Party): string {
   const local = /^[1-9A-HJ-NP-Za-km-z]{32,44}$/.test(party.key) ? party.key : 'MAILER-DAEMON'
   return addressHeader(field, headerText(party.name, NAME_MAX), `${local}@${DOMAIN}`)
-}
-
-/** RFC 5322 3.3, always +0000. */
-export function mailDate(ms: number): string {
-  return new Date(ms).toUTCString().replace('GMT', '+0000')
-}
-
-/** RFC 3339 with milliseconds. */
-export function isoTime(ms: number): string {
-  return new Date(ms).toISOString()
 }
 
 /** The day that was named last: thousands of messages in a row are of one. */

@@ -1,6 +1,8 @@
 // The NDJSON records about the ways between two machines, p2p-record(5): what came of a punch, and how this machine
 // is seen from outside. What is not known is absent.
 
+import { isoTime } from '../base/utc.ts'
+
 /** NAT classes of p2p-wire(7) by number. */
 const NATS = ['unknown', 'independent', 'symmetric'] as const
 
@@ -81,7 +83,7 @@ export interface NetworkInfo {
 
 /** How this machine is seen from outside. */
 export function networkRecord({ port, listener, udp, addresses, nat, seen, mapping, reached, forward }: NetworkInfo): object {
-  const timed = <T extends { at: number }>(each: T): object => ({ ...each, at: new Date(each.at).toISOString() })
+  const timed = <T extends { at: number }>(each: T): object => ({ ...each, at: isoTime(each.at) })
   return {
     v: 1,
     type: 'network',

@@ -3,7 +3,8 @@
 // the headers of the message it is about.
 
 import { concat, utf8 } from '../base/bytes.ts'
-import { isoTime, mailDate, partyHeader, type Party } from './mail.ts'
+import { isoTime, mailDate } from '../base/utc.ts'
+import { partyHeader, type Party } from './mail.ts'
 import { DOMAIN, isId, messageId, NAME_MAX, SUBJECT_MAX } from './mailtext.ts'
 import { textLeaf } from './mimepart.ts'
 import { headerText, textHeader } from './mimeword.ts'

@@ -1,6 +1,8 @@
 // The NDJSON records about outgoing messages, p2p-record(5): built here for p2p-send, p2p-queue and p2p-listen alike.
 // Times come as Unix ms and leave as RFC 3339; what is not known is absent.
 
+import { isoTime } from '../base/utc.ts'
+
 export interface OutMessage {
   id: string
   /** NAME of the contact. */
@@ -94,6 +96,6 @@ let last = { ms: NaN, text: '' }
 
 function time(ms: number | undefined): string | undefined {
   if (ms === undefined || !Number.isFinite(ms)) return undefined
-  if (ms !== last.ms) last = { ms, text: new Date(ms).toISOString() }
+  if (ms !== last.ms) last = { ms, text: isoTime(ms) }
   return last.text
 }

@@ -5,6 +5,7 @@
 import { EX, Failure } from '../base/fail.ts'
 import { looksLikeKey } from '../base/key.ts'
 import { memo } from '../base/memo.ts'
+import { isoTime } from '../base/utc.ts'
 import { mediaType } from './envelope.ts'
 import { subjectOf, type MailFields } from './mail.ts'
 import type { Headers } from './mailheaders.ts'
@@ -155,7 +156,7 @@ function fileRecord({ type, name, size }: FileInfo): FileInfo {
 
 /** Absent for a year that RFC 3339 has no form for: mail of other programs may say anything. */
 function time(ms: number | undefined): string | undefined {
-  const text = ms === undefined ? '' : new Date(ms).toISOString()
+  const text = ms === undefined ? '' : isoTime(ms)
   return text.length === 'YYYY-MM-DDTHH:MM:SS.sssZ'.length ? text : undefined
 }
 

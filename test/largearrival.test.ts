@@ -209,7 +209,7 @@ test('what comes in during a write is the next one, and no chunk gives way befor
       return nodeSuite.hash(bytes)
     }
     const disk = Buffer.alloc(body.length)
-    const stream = new ChunkStream({ hash: nodeSuite.hash, hashApart }, [], body.length, async (at, bytes) => {
+    const stream = new ChunkStream({ hash: (...parts) => nodeSuite.hash(...parts), hashApart }, [], body.length, async (at, bytes) => {
       writes.push(bytes.length / MIB)
       await gate('writing')
       disk.set(bytes, at)

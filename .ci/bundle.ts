@@ -19,10 +19,15 @@ const COMMON = { bundle: true, platform: 'node', target: 'node20', logLevel: 'wa
 const ENTRY = `${name}.js`
 const MORE = `${name}.more.cjs`
 /**
- * import() of these leads to files of their own, by name: the screen of p2p-chat stands before the rest is loaded, and
- * who hands a message to the listener needs nothing of what a call takes.
+ * import() of these leads to files of their own, by name, with what none before has: the screen of p2p-chat stands before
+ * the rest is loaded, who hands a message to the listener needs nothing of what a call takes, and a call nothing else.
  */
-const OWN = new Map([['lib/chat/screen.ts', `${name}.screen.cjs`], ['lib/delivery/deliver.ts', `${name}.deliver.cjs`]])
+const OWN = new Map([
+  ['lib/chat/screen.ts', `${name}.screen.cjs`],
+  ['lib/delivery/deliver.ts', `${name}.deliver.cjs`],
+  ['lib/delivery/ahead.ts', `${name}.call.cjs`],
+  ['lib/delivery/calls.ts', `${name}.call.cjs`],
+])
 /** What the first file hands over to the others, in the words of start.cjs. */
 const SHARED = 'p2p:shared'
 
@@ -171,9 +176,9 @@ const wanted = asked(pieces, first)
 
 /** The file that each piece is in, but for the first one. */
 const fileOf = new Map<string, string>()
-for (const [piece, { door = '' }] of pieces) {
-  const file = OWN.get(door)
-  if (file !== undefined) for (const each of reached(piece, pieces)) if (!first.has(each)) fileOf.set(each, file)
+for (const [module, file] of OWN) {
+  const doors = [...pieces].filter(([, { door }]) => door === module).map(([piece]) => piece)
+  for (const each of doors.flatMap((door) => [...reached(door, pieces)])) if (!first.has(each) && !fileOf.has(each)) fileOf.set(each, file)
 }
 for (const piece of pieces.keys()) if (!first.has(piece) && !fileOf.has(piece)) fileOf.set(piece, MORE)
 

@@ -4,12 +4,12 @@ import { readdir, rm } from 'node:fs/promises'
 
 import * as assert from 'uvu/assert'
 
+import { collect } from '../lib/base/bytes.ts'
 import { nodeSuite } from '../lib/crypto/suite-node.ts'
 import type { Home } from '../lib/disk/home.ts'
 import { Inbox, type Sender } from '../lib/disk/inbox.ts'
 import { findMessage } from '../lib/disk/inboxlookup.ts'
 import { openMessage, partContent } from '../lib/disk/inboxview.ts'
-import { collect } from '../lib/wire/mailread.ts'
 import { envelope, pattern, type Side } from './pair.ts'
 
 /** The tests play several processes in one: what one of them held is free once it is dead. */

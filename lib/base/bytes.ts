@@ -16,6 +16,18 @@ export function concat(...parts: Uint8Array[]): Uint8Array {
   return out
 }
 
+/** All bytes of a content; up to `limit`, if given, and then whether there was more. */
+export async function collect(content: AsyncIterable<Uint8Array>, limit = Infinity): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = []
+  let size = 0
+  for await (const piece of content) {
+    pieces.push(piece)
+    size += piece.length
+    if (size >= limit) break
+  }
+  return new Uint8Array(Buffer.concat(pieces, Math.min(size, limit)))
+}
+
 /** Equality in constant time for equal lengths. */
 export function equal(a: Uint8Array, b: Uint8Array): boolean {
   let difference = a.length ^ b.length

@@ -1,11 +1,11 @@
 // The files of a message in a conversation: saved where somebody wants them, or read to be shown.
 
+import { collect } from '../base/bytes.ts'
 import { EX, Failure, ioFailure } from '../base/fail.ts'
 import type { Conversation } from '../disk/conversation.ts'
 import type { Home } from '../disk/home.ts'
 import { openMessage, partContent } from '../disk/inboxview.ts'
 import { saveFile } from '../disk/savefile.ts'
-import { collect } from '../wire/mailread.ts'
 import type { ChatMessage } from './message.ts'
 
 /** Saves the files of a message into a folder; the paths. Throws Failure 1 if it has none. */

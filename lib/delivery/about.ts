@@ -6,10 +6,8 @@ import { printable, quote } from '../base/text.ts'
 import { checkSendable, type Contact } from '../disk/contact.ts'
 import type { Home } from '../disk/home.ts'
 import type { Self } from '../disk/self.ts'
-import { findMessage } from '../disk/inboxlookup.ts'
-import { describe, type View } from '../disk/inboxview.ts'
+import type { View } from '../disk/inboxview.ts'
 import type { Keyring } from '../disk/keyring.ts'
-import { typeOf } from '../wire/record.ts'
 import type { Letter } from './compose.ts'
 
 export type Recipient = Contact | Self
@@ -62,6 +60,7 @@ function viewOf({ home, keyring }: AboutDesk): View {
 
 /** The id that is answered and, if nobody is named, who wrote it. */
 async function answer(desk: AboutDesk, text: string, reaction: string | undefined, to: Recipient[]): Promise<About> {
+  const { findMessage } = await import('../disk/inboxlookup.ts') // most messages are about none
   const key = to.length === 1 ? to[0]?.key : undefined
   const message = await findMessage(viewOf(desk), text, { key, boxes: ['inbox', 'sent'] })
   const { id, from, subject, edit } = message.info
@@ -80,6 +79,11 @@ async function answer(desk: AboutDesk, text: string, reaction: string | undefine
 /** An own message to be edited or recalled: it goes to whom that one went. */
 async function ownMessage(desk: AboutDesk, text: string, to: Recipient[], what: 'edit' | 'recall'): Promise<About> {
   if (to.length > 0) throw new Failure(EX.USAGE, `--${what} goes to whom the message went: without NAME`)
+  const [{ findMessage }, { describe }, { typeOf }] = await Promise.all([
+    import('../disk/inboxlookup.ts'),
+    import('../disk/inboxview.ts'),
+    import('../wire/record.ts'),
+  ])
   const message = await findMessage(viewOf(desk), text, { boxes: ['sent'], latest: 'sent' }).catch(async (error: unknown) => {
     const theirs = await findMessage(viewOf(desk), text, { boxes: ['inbox'] }).catch(() => undefined)
     if (theirs === undefined || text.startsWith('@')) throw error

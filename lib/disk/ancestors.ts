@@ -2,7 +2,6 @@
 // the mail of an answer names, beside the message that it answers, those that the local copy of that one names. A
 // convenience: what cannot be read is left out, and no message is hindered by it.
 
-import { openSource, readHeaders } from '../wire/mailread.ts'
 import type { Home } from './home.ts'
 
 /** Of a long conversation the first and the latest are named. */
@@ -40,6 +39,7 @@ async function byId(home: Home): Promise<Map<string, string>> {
 }
 
 async function referencesOf(home: Home, path: string): Promise<string[]> {
+  const { openSource, readHeaders } = await import('../wire/mailread.ts') // most messages answer none
   const handle = await home.files.open(path, 'read')
   try {
     const { headers } = await readHeaders(await openSource(handle))

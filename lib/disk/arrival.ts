@@ -2,7 +2,7 @@
 // the small one, which is gathered in memory and reaches the disk as finished mail. Nothing is believed before the
 // root of the chunk hashes is right.
 
-import { concat, equal } from '../base/bytes.ts'
+import { collect, concat, equal } from '../base/bytes.ts'
 import { Malformed } from '../base/fail.ts'
 import {
   decodeHead,
@@ -14,7 +14,6 @@ import {
   rootOf,
 } from '../wire/envelope.ts'
 import { composeMail, composeText, hasText, mailFromHead, type MailContext, type MailFields } from '../wire/mail.ts'
-import { collect } from '../wire/mailread.ts'
 import type { NewFile } from './durable.ts'
 import type { Home } from './home.ts'
 

@@ -2,9 +2,10 @@
 // their text: each is opened only if nothing before has told enough. The digests are trusted to choose, not to show:
 // what passes is described from the mail itself.
 
+import { collect } from '../base/bytes.ts'
 import { Malformed } from '../base/fail.ts'
 import { TEXT_MAX } from '../wire/envelope.ts'
-import { collect, looseText, openSource, readMail } from '../wire/mailread.ts'
+import { looseText, openSource, readMail } from '../wire/mailread.ts'
 import { infoOfRead, typeOf } from '../wire/record.ts'
 import { describe, sameKey, type Depth, type Message, type View } from './inboxview.ts'
 import { withMail, type Box, type MailEntry } from './maildir.ts'

@@ -2,10 +2,9 @@
 // so. Flag F ("flagged" to mail programs) means not delivered yet and goes with the recipient's ACK. The queue never
 // reads these copies: a mail program may do with them what it likes.
 
-import { hex } from '../base/bytes.ts'
+import { collect, hex } from '../base/bytes.ts'
 import { isCode } from '../base/fail.ts'
 import { composeMail, externalPath, hasText, isExternal, mailFromHead, type MailHead, type Party } from '../wire/mail.ts'
-import { collect } from '../wire/mailread.ts'
 import { createFiles, type NewFile } from './durable.ts'
 import type { Home } from './home.ts'
 import { listMaildir, mailName, removeMail, setFlags, writeMail, writeNew, type MailEntry } from './maildir.ts'

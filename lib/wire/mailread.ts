@@ -2,7 +2,7 @@
 // mail.ts wrote is read here without loading it whole: a part's size says where the next one begins, and the boundary
 // found there proves it. What another program wrote or rewrote goes through postal-mime. Nothing read is trusted.
 
-import { fromUtf8 } from '../base/bytes.ts'
+import { collect, fromUtf8 } from '../base/bytes.ts'
 import { Malformed } from '../base/fail.ts'
 import { asBuffer, asciiTop, parseTop, type Headers, type Top } from './mailheaders.ts'
 import { base64Size } from './mimepart.ts'
@@ -272,18 +272,6 @@ async function count(content: AsyncIterable<Uint8Array>): Promise<number> {
   let size = 0
   for await (const bytes of content) size += bytes.length
   return size
-}
-
-/** All bytes of a content; up to `limit`, if given, and then whether there was more. */
-export async function collect(content: AsyncIterable<Uint8Array>, limit = Infinity): Promise<Uint8Array> {
-  const pieces: Uint8Array[] = []
-  let size = 0
-  for await (const piece of content) {
-    pieces.push(piece)
-    size += piece.length
-    if (size >= limit) break
-  }
-  return new Uint8Array(Buffer.concat(pieces, Math.min(size, limit)))
 }
 
 /** Any message, by postal-mime: a mail program wrote it, so there are no exact bytes of ours to keep. */

@@ -2,6 +2,7 @@
 // from what is about to become one, so that both say the same. Peer text stays as it is: whoever prints it to a
 // terminal makes it printable. What is not known is absent.
 
+import { collect } from '../base/bytes.ts'
 import { EX, Failure } from '../base/fail.ts'
 import { looksLikeKey } from '../base/key.ts'
 import { memo } from '../base/memo.ts'
@@ -9,7 +10,7 @@ import { isoTime } from '../base/utc.ts'
 import { mediaType } from './envelope.ts'
 import { subjectOf, type MailFields } from './mail.ts'
 import type { Headers } from './mailheaders.ts'
-import { collect, looseText, type ReadMail, type ReadPart } from './mailread.ts'
+import { looseText, type ReadMail, type ReadPart } from './mailread.ts'
 import { cleanName, cleanReaction, DOMAIN } from './mailtext.ts'
 import { decodeWords, utf8Floor } from './mimeword.ts'
 

@@ -4,12 +4,12 @@
 
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
 
-import { utf8 } from '../../lib/base/bytes.ts'
+import { collect, utf8 } from '../../lib/base/bytes.ts'
 import { isCode } from '../../lib/base/fail.ts'
 import type { Home } from '../../lib/disk/home.ts'
 import { describe, openMessage } from '../../lib/disk/inboxview.ts'
 import { type Box, listMaildir } from '../../lib/disk/maildir.ts'
-import { collect, type ReadPart } from '../../lib/wire/mailread.ts'
+import { type ReadPart } from '../../lib/wire/mailread.ts'
 import type { Peer } from '../peer.ts'
 import { until } from '../peer.ts'
 import type { Cast, Letter } from './cast.ts'

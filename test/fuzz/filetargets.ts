@@ -3,7 +3,7 @@
 
 import fc from 'fast-check'
 
-import { concat, utf8 } from '../../lib/base/bytes.ts'
+import { collect, concat, utf8 } from '../../lib/base/bytes.ts'
 import { crc32 } from '../../lib/base/crc32.ts'
 import { systemClock } from '../../lib/base/clock.ts'
 import { placeOf, queueKey } from '../../lib/disk/archivename.ts'
@@ -14,7 +14,7 @@ import type { Files } from '../../lib/disk/files.ts'
 import type { Home } from '../../lib/disk/home.ts'
 import { outcomeOf, readLog } from '../../lib/disk/queuelog.ts'
 import { readSeen } from '../../lib/disk/seenlog.ts'
-import { collect, openSource, readMail } from '../../lib/wire/mailread.ts'
+import { openSource, readMail } from '../../lib/wire/mailread.ts'
 import { parsePost } from '../../lib/wire/mailpost.ts'
 import { parseTree } from '../../lib/wire/mailtree.ts'
 import { infoOfRead, messageRecord } from '../../lib/wire/record.ts'

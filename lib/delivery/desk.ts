@@ -54,7 +54,8 @@ export class Desk {
     if (job === undefined) return
     this.#open.delete(id)
     this.#count(job.contact.key, -1)
-    this.#tell({ ...news, ...job, elapsedMs: this.#clock.monotonic() - this.#since })
+    const { contact, queued } = job
+    this.#tell({ ...news, contact, queued, elapsedMs: this.#clock.monotonic() - this.#since })
   }
 
   /** The same for all that are left, or for those of one contact. */

@@ -2,9 +2,9 @@
 // queue says whether it still waits, its log what happened to one that is gone.
 
 import type { Home } from '../disk/home.ts'
-import { describe, names } from '../disk/queueread.ts'
+import { describe } from '../disk/queueread.ts'
 import { type AddressFailure, readEvents } from '../disk/queuelog.ts'
-import { headPath, type Named, type QueueState } from '../disk/queued.ts'
+import { headPath, type Named, queuePath, type QueueState } from '../disk/queued.ts'
 
 /** From so many on one listing is quicker than a look at each. */
 const MANY = 32
@@ -25,7 +25,7 @@ export async function fatesOf(home: Home, messages: Named[]): Promise<Map<string
   const waiting = new Set<string>()
   if (messages.length >= MANY) {
     for (const key of new Set(messages.map((queued) => queued.key))) {
-      for (const file of await names(home, key)) waiting.add(file)
+      for (const file of await home.files.list(queuePath(home, key, 'new'))) waiting.add(file)
     }
   }
   const fates = new Map<string, News>()

@@ -60,10 +60,14 @@ export async function waiting(home: Home, key: string): Promise<Named[]> {
   const all = await names(home, key)
   if (all.length === 0) return []
   const withOptions = new Set(await home.files.list(queuePath(home, key, 'opts')))
-  return forAll(all, PARALLEL, async (file) => {
-    const opts = withOptions.has(file) ? await readOptions(home, { key, file }) : {}
-    return { ...(parseQueueName(file) as { id: string; created: bigint }), key, file, state: 'new', opts }
+  const found = all.map((file): Named => {
+    const { id, created } = parseQueueName(file) as { id: string; created: bigint }
+    return { id, created, key, file, state: 'new', opts: {} }
   })
+  await forAll(found.filter(({ file }) => withOptions.has(file)), PARALLEL, async (each) => {
+    each.opts = await readOptions(home, each)
+  })
+  return found
 }
 
 /** The messages of all contacts and states whose id starts with `prefix` (hex digits). */

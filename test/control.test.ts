@@ -1,7 +1,8 @@
 // The control socket among programs of the same user that hang, flood and lie: the listener lives, its memory stays
 // bounded, and commands come through or do their work themselves. And where the socket may lie.
 
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 
@@ -13,6 +14,7 @@ import { socketPath } from '../lib/delivery/socketpath.ts'
 import { openControl } from '../lib/delivery/controldoor.ts'
 import { nodeFiles } from '../lib/disk/files.ts'
 import type { Home } from '../lib/disk/home.ts'
+import { argvOf } from './command.ts'
 import { type Peer, Stage, until } from './peer.ts'
 
 /** As lib/delivery/controldoor.ts has it. */
@@ -234,6 +236,26 @@ test('a socket that another user has put in its place is not talked to', async (
     const told = await bob.run('p2p-id', ['doctor', '--text'])
     assert.not.match(told.out, new RegExp(`listener.*${listener.pid}`))
     rmSync(bob.at('listen.sock'))
+  })
+})
+
+test('where the socket has no private place a message is queued all the same, and the reason is told', async () => {
+  if (process.getuid?.() !== 0) {
+    console.log('skip: another folder in the place of the own one: only root can mount one')
+    return
+  }
+  await Stage.with(async (stage) => {
+    const [alice, bob] = await stage.pair()
+    const deep = join(stage.dir, 'deep'.repeat(30))
+    renameSync(alice.path, deep)
+    const own = `/tmp/p2p-${process.getuid?.()}`
+    mkdirSync(own, { recursive: true, mode: 0o700 })
+    const mounted = ['--mount', 'sh', '-c', 'mount -t tmpfs -o mode=777 none "$0" && exec "$@"', own]
+    const env = { PATH: process.env['PATH'], HOME: stage.dir, P2P_HOME: deep, P2P_MAP: 'false', P2P_LAN: 'false' }
+    const { status, stderr } = spawnSync('unshare', [...mounted, ...argvOf('p2p-send'), 'bob', '-m', 'hi', '-w', '1s'], { env, encoding: 'utf8' })
+    assert.match(stderr, /is not a private folder of yours/)
+    assert.is(status, 78)
+    assert.is(readdirSync(join(deep, 'queue', bob.key, 'new')).length, 1)
   })
 })
 

@@ -8,6 +8,8 @@ import { createServer } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
+import { openHome } from '../lib/disk/home.ts'
+import { tryLock } from '../lib/disk/lock.ts'
 import type { Link } from '../lib/net/link.ts'
 import type { Frame } from '../lib/wire/frame.ts'
 import { answerAs, SETTINGS } from './caller.ts'
@@ -58,6 +60,20 @@ test('who lingers can be called, and takes what this home queues meanwhile', asy
     await stays.stop()
     await listener.stop()
     assert.equal([(await alice.ids()).length, (await bob.ids()).length], [1, 1])
+  })
+})
+
+test('one that has the lock and cannot be asked yet, or any more, is waited for', async () => {
+  await Stage.with(async (stage) => {
+    const alice = await stage.peer('alice')
+    const lock = await tryLock(await openHome({ flag: alice.path, env: {} }), 'listener')
+    assert.ok(lock)
+    const stays = alice.start('p2p-listen', ['--json'])
+    await pause(1500)
+    assert.not.ok(stays.over, stays.err)
+    await lock.release()
+    await stays.until('listening')
+    await stays.stop()
   })
 })
 

@@ -41,7 +41,7 @@ interface End {
 function ends(
   inputs: [AsyncIterable<Uint8Array>, AsyncIterable<Uint8Array>],
   wire: (from: 0 | 1, frame: PipeFrame) => boolean,
-  options: { timeoutMs?: number; clock?: Clock; output?: (bytes: Uint8Array) => Promise<void> } = {},
+  options: { timeoutMs?: number; clock?: Clock; output?: (bytes: Uint8Array) => Promise<void>; last?: () => boolean } = {},
 ): [End, End] {
   const made: End[] = []
   for (const side of [0, 1] as const) {
@@ -64,6 +64,7 @@ function ends(
         if (wire(side, frame)) made[1 - side]?.end.take(decodeFrame(bytes) as PipeFrame)
       },
       timeoutMs: options.timeoutMs ?? Infinity,
+      last: options.last,
     })
     made.push({ end, got, done: Promise.resolve() })
   }
@@ -120,6 +121,7 @@ test('both ways everything arrives once and in order, over sessions that break a
       fc.array(fc.integer({ min: 0, max: 30 }), { maxLength: 12 }),
       async (here, there, size, cuts) => {
         const data = [new Uint8Array(randomBytes(here)), new Uint8Array(randomBytes(there))] as const
+        const clock = new FakeClock()
         let left = cuts.shift() ?? Infinity
         let alive = true
         let large = cuts.length % 2 === 0 // changes from session to session, as versions may
@@ -137,13 +139,12 @@ test('both ways everything arrives once and in order, over sessions that break a
             for (const { end } of [a, b]) end.up(large)
           })
           return false
-        })
+        }, { clock, last: () => true })
         for (const { end } of [a, b]) end.up(large)
-        // The last acknowledgement may be what is lost: then one side knows and the other waits, as p2p-pipe(1) says.
-        const sizeOf = ({ got }: End): number => got.reduce((sum, { length }) => sum + length, 0)
-        await soon(() => sizeOf(a) >= data[1].length && sizeOf(b) >= data[0].length, 20_000)
-        await Promise.race([a.done, b.done])
-        for (const { end } of [a, b]) end.fail(new Failure(69, 'over'))
+        let both = false
+        void Promise.all([a.done, b.done]).then(() => (both = true))
+        for (let ms = 0; !both && ms < 60_000; ms += 20) await clock.advance(20)
+        assert.ok(both, 'each stays until the other one knows, whatever was lost')
         assert.ok(Buffer.concat(a.got).equals(data[1]), 'what came to the first')
         assert.ok(Buffer.concat(b.got).equals(data[0]), 'what came to the second')
       },
@@ -260,6 +261,30 @@ test('frames that make no sense end it: bytes behind the end or beyond all room,
     for (const frame of wrong) a.end.take({ ...frame, id } as PipeFrame)
     assert.match(await reason(a.done), /^69 high sent what makes no sense/, JSON.stringify(wrong))
     assert.match(await reason(b.done), /^69 p2p-pipe of low ended/)
+  }
+})
+
+test('an end that passes on the last bytes while there is no session says so in the next one before it is done', async () => {
+  for (const last of [false, true]) {
+    let take = (): void => undefined
+    const slow = new Promise<void>((resolve) => (take = resolve))
+    const clock = new FakeClock()
+    const inputs = [pieces(pattern(70_000), 70_000), pieces(new Uint8Array(0), 1)] as [AsyncIterable<Uint8Array>, AsyncIterable<Uint8Array>]
+    const said = new Set<string>()
+    const wire = (side: number, { type }: PipeFrame): boolean => said.add(`${side} ${type}`).size > 0
+    const [a, b] = ends(inputs, wire, { clock, output: () => slow, last: () => last })
+    let over = 0
+    for (const each of [a, b]) void each.done.then(() => over++)
+    for (const { end } of [a, b]) end.up()
+    await soon(() => said.has('0 eof') && said.has('1 eof'))
+    await clock.advance(1000) // enough for a to say that b's end is there
+    for (const { end } of [a, b]) end.down('cut')
+    take()
+    await clock.advance(1000)
+    assert.is(over, 0, 'nobody could tell a')
+    for (const { end } of [a, b]) end.up()
+    await soon(() => over === 2) // and nobody stays: the clock stands still
+    assert.ok(Buffer.concat(b.got).equals(pattern(70_000)))
   }
 })
 
@@ -485,6 +510,25 @@ test('a link that is cut again and again, and listeners that are killed: what co
     assert.ok(a.got().equals(data[1]), 'what alice got')
     assert.ok(b.got().equals(data[0]), 'what bob got')
     for (const listener of listeners) await listener.stop()
+  })
+})
+
+test('listeners that are away so long that each p2p-pipe listens itself, and come back when it has just begun', async () => {
+  await Stage.with(async (stage) => {
+    const [alice, bob] = await stage.pair()
+    for (const gap of [2700, 3200]) {
+      const gone = [await alice.listen(), await bob.listen()]
+      const data = [randomBytes(24_000_000), randomBytes(4_000_000)] as const
+      const a = piped(stage, alice, 'bob', data[0], '--timeout', '60s')
+      const b = piped(stage, bob, 'alice', data[1], '--timeout', '60s')
+      await until('half of it', () => size(b) >= 12_000_000 || b.running.over)
+      await Promise.all(gone.map((listener) => listener.kill()))
+      await pause(gap)
+      const back = await Promise.all([alice.listen(), bob.listen()])
+      assert.equal([(await a.running.ended).code, (await b.running.ended).code], [0, 0], a.running.err + b.running.err)
+      assert.ok(a.got().equals(data[1]) && b.got().equals(data[0]))
+      for (const listener of back) await listener.stop()
+    }
   })
 })
 

@@ -8,7 +8,7 @@ import { type Held, tryLock } from '../disk/lock.ts'
 import { sweep } from '../disk/sweep.ts'
 import { serve, type Server } from '../net/accept.ts'
 import type { Channel } from './channel.ts'
-import { ask, type Message } from './control.ts'
+import { ask, findListener, type Message } from './control.ts'
 import { openControl } from './controldoor.ts'
 import type { ListenerOptions } from './listening.ts'
 import type { Peers } from './peers.ts'
@@ -60,12 +60,17 @@ export class Listener {
     }
   }
 
-  /** A command that listens for a while gives way; one that is there to stay does not, and neither does one to another. */
+  /**
+   * A command that listens for a while gives way; one that is there to stay does not, and neither does one to another.
+   * Whoever has the lock and does not answer yet has just begun, or is ending.
+   */
   async #displace(): Promise<Held | undefined> {
     const { home, guest, signal } = this.#options
-    if (guest === true || !(await ask(home, { op: 'yield' }, { timeoutMs: GIVE_WAY_MS }, () => undefined))) return undefined
+    if (guest === true) return undefined
     const end = home.clock.monotonic() + GIVE_WAY_MS
     while (home.clock.monotonic() < end && !signal.aborted) {
+      const yields = await ask(home, { op: 'yield' }, { timeoutMs: GIVE_WAY_MS }, () => undefined)
+      if (!yields && (await findListener(home)) !== undefined) return undefined
       const lock = await tryLock(home, 'listener')
       if (lock !== undefined) return lock
       await sleep(home.clock, LOCK_LOOK_MS, signal)

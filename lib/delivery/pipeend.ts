@@ -1,7 +1,8 @@
 // One end of a pipe, p2p-wire(7), PIPES: bytes in order both ways, each with an end, over sessions that may come and go.
 // Here is how the two ends find each other, again in each session, and what becomes of the pipe; the bytes of the two
 // directions are with its source and its sink. Guarantee: the pipe is done only when both ends of both directions are
-// known on both sides. The other end is a contact, not trusted: what makes no sense ends the pipe, for both.
+// known here and the other side was told so, in a session; whoever would have to be there to tell it again stays for that.
+// The other end is a contact, not trusted: what makes no sense ends the pipe, for both.
 
 import { compare, hex } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
@@ -14,6 +15,9 @@ import { PipeSource } from './pipesource.ts'
 /** An OPEN is said again so often until the other side answers, and until it answers in a new session. */
 const OPEN_MS = 10_000
 const RESUME_MS = 2000
+
+/** The session may have ended with our last acknowledgement: a new one is there by then, or nobody is. */
+const LAST_MS = 10_000
 
 export interface PipeOptions {
   clock: Clock
@@ -32,6 +36,8 @@ export interface PipeOptions {
   send: (frame: PipeFrame) => Promise<void>
   /** So long it may take until the other side is there, or is there again. */
   timeoutMs: number
+  /** Nobody will say our last acknowledgement again when we have ended. */
+  last?: (() => boolean) | undefined
 }
 
 export class PipeEnd {
@@ -42,10 +48,13 @@ export class PipeEnd {
   /** The other side's OPEN or CREDIT of this session is here: it is known from where to send. */
   #ready = false
   #awaiting = false
+  /** All has come through; what is left is to say so. */
+  #done = false
   #why = ''
 
   readonly #source: PipeSource
   readonly #sink: PipeSink
+  #cancelLast: () => void = () => undefined
   #cancelTimeout: () => void = () => undefined
   #cancelOpen: () => void = () => undefined
   #settle: (error?: unknown) => void = () => undefined
@@ -81,6 +90,7 @@ export class PipeEnd {
         this.#over = true
         this.#cancelTimeout()
         this.#cancelOpen()
+        this.#cancelLast()
         this.#source.stop()
         this.#sink.stop()
         if (error === undefined) resolve()
@@ -131,6 +141,7 @@ export class PipeEnd {
         return this.#credit(frame.received, frame.window)
       case 'reset':
         if (!this.#matched) return // nobody there yet: asked again until the time is over
+        if (this.#done) return this.#settle()
         this.#settle(new Failure(EX.UNREACHABLE, `p2p-pipe of ${this.#options.name} ended before everything had come through`))
     }
   }
@@ -164,6 +175,7 @@ export class PipeEnd {
     this.#ready = true
     this.#sink.sayCredit()
     this.#source.begin(received)
+    this.#look()
   }
 
   #credit(received: number, window: number): void {
@@ -171,16 +183,23 @@ export class PipeEnd {
     if (said === 'nonsense') return this.fail(this.#nonsense())
     if (said === 'old') return
     if (!this.#ready && this.#up) this.#begin(this.#source.acked)
-    this.#look()
+    else this.#look()
   }
 
+  /** Ends it once all has come through; if the other side could hear that from nobody else, as soon as it says the same. */
   #look(): void {
-    if (this.#source.done && this.#sink.done) this.#settle()
+    if (this.#over || !this.#source.done || !this.#sink.done) return
+    if (this.#ready) void this.#options.send({ type: 'reset', id: this.#id, code: RESET.DONE })
+    if (this.#options.last?.() !== true) return this.#settle()
+    if (this.#done) return
+    this.#done = true
+    this.#cancelTimeout()
+    this.#cancelLast = this.#options.clock.after(LAST_MS, () => this.#settle())
   }
 
   /** From now on, unless it was so before: the other side must be there, or there again, before the time is over. */
   #await(): void {
-    if (this.#over || this.#awaiting) return
+    if (this.#over || this.#done || this.#awaiting) return
     this.#awaiting = true
     const { clock, timeoutMs } = this.#options
     if (Number.isFinite(timeoutMs)) this.#cancelTimeout = clock.after(timeoutMs, () => this.#settle(this.#late()))

@@ -21,7 +21,7 @@ export interface PipeSinkOptions {
   isReady: () => boolean
   /** Says that so much was passed on, and that so much more may come. */
   credit: (received: number, window: number) => void
-  /** The end was passed on, and that said. */
+  /** The end was passed on, and that said if there is a session. */
   ended: () => void
   /** The output failed. */
   fail: (error: unknown) => void
@@ -34,6 +34,7 @@ export class PipeSink {
   #credited = 0
   #total: number | undefined
   #endPassedOn = false
+  #endSaid = false
   /** Received, not handed to the output yet. */
   readonly #pending = new Pieces()
   #passing = false
@@ -57,9 +58,9 @@ export class PipeSink {
     return this.#received
   }
 
-  /** Everything was passed on, and the end. */
+  /** Everything was passed on, and the end, and the other end told so while there was a session. */
   get done(): boolean {
-    return this.#endPassedOn
+    return this.#endSaid
   }
 
   /** False for nonsense. */
@@ -92,6 +93,7 @@ export class PipeSink {
     if (this.#over || !this.#options.isReady()) return
     this.#credited = this.#passedOn
     this.#options.credit(this.#passedOn + (this.#endPassedOn ? 1 : 0), WINDOW)
+    this.#endSaid ||= this.#endPassedOn
   }
 
   /** At once if there is much; else when what is here of the other side has been looked at. */

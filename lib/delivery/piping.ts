@@ -67,6 +67,7 @@ class Piping {
       outputEnd: () => this.#call.out.end(),
       send: async (frame) => this.#channel?.send(frame),
       timeoutMs: parseDuration(call.value('timeout') ?? '30s') * 1000,
+      last: () => this.#listener !== undefined,
     })
   }
 

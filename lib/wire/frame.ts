@@ -58,8 +58,8 @@ export const BYE = { DONE: 0, UNKNOWN_TYPE: 1, LIMIT: 2, OUT_OF_TURN: 3, RENEW: 
 /** REFUSE codes; from 10 on they are permanent. */
 export const REFUSE = { DISK: 1, BUSY: 2, QUOTA: 3, TOO_BIG: 10, MALFORMED: 11, POLICY: 12 } as const
 
-/** RESET codes. GONE: nobody here has this pipe. ENDED: whoever had it has ended without having all. */
-export const RESET = { GONE: 1, ENDED: 2 } as const
+/** RESET codes. GONE: nobody here has this pipe. ENDED: whoever had it has ended without having all. DONE: with all. */
+export const RESET = { GONE: 1, ENDED: 2, DONE: 3 } as const
 
 export const OFFER_MAX = 64 // entries of one OFFER
 export const LIST_MAX = 255 // entries of one WANT, HAVE or ACK: what their count byte can say

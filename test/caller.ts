@@ -96,6 +96,7 @@ export async function callAs(from: Peer, to: Peer): Promise<Link & { below: Byte
     seqHeld: token.seq,
     addresses: token.addresses,
     stamp: () => nextHelloTime(from.home),
+    features: 0,
     timeoutMs: 10_000,
     async connect(place, signal) {
       return (below = await connect(place, signal))

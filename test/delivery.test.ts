@@ -617,7 +617,7 @@ test('a message that is acknowledged in two sessions is told as delivered once',
         assert.ok('link' in called)
         const peer = new Wild(called.link)
         await peer.begin()
-        await until(() => peer.of('offer').some(({ items }) => items[0]?.id === id))
+        await until(() => peer.of('push').some((each) => each.id === id))
         await peer.link.send({ type: 'have', ids: [id] })
         const bytes = new Uint8Array(8)
         await peer.link.send({ type: 'ping', bytes })

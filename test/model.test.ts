@@ -32,6 +32,9 @@ const SHORT = [
   { file: 'lib/disk/seen.ts', from: 'RUN = 1 << 18', to: 'RUN = 4' },
 ]
 
+/** The same where nothing goes unasked. */
+const ASKED = { file: 'test/model/link.ts', from: 'features: PUSHES', to: 'features: 0' }
+
 let states = 0
 
 for (const [scenario, crashes, blows] of EXPLORED) {
@@ -41,6 +44,17 @@ for (const [scenario, crashes, blows] of EXPLORED) {
     const since = process.cpuUsage()
     const found = await explore(scenario, { crashes, blows })
     console.log(`# ${scenario}: ${found.pairs} states, ${found.run} lives, ${found.blows} blows, ${seconds(since)} s of processor time`)
+    assert.equal(found.faults.map(({ fault, story }) => [fault, story.join('\n')]), [])
+    assert.ok(found.complete)
+    assert.ok(found.pairs > 1000)
+    states += found.pairs
+  })
+}
+
+for (const [scenario, crashes] of [['small', 3], ['two', 2]] as const) {
+  test(`${scenario}, offered and asked for: the same after up to ${crashes} crashes`, async () => {
+    const { explore } = await load([ASKED])
+    const found = await explore(scenario, { crashes, blows: 0 })
     assert.equal(found.faults.map(({ fault, story }) => [fault, story.join('\n')]), [])
     assert.ok(found.complete)
     assert.ok(found.pairs > 1000)

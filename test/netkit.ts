@@ -237,8 +237,8 @@ export function hello(
   return { message: handshake.writeMessage(payload), handshake }
 }
 
-/** Two links over the two streams, without a listener between: the initiator's first. */
-export function linkPair(suite: Suite, clock: Clock, streams: readonly [ByteStream, ByteStream]): [Link, Link] {
+/** Two links over the two streams, without a listener between: the initiator's first. `features`: those that both have. */
+export function linkPair(suite: Suite, clock: Clock, streams: readonly [ByteStream, ByteStream], features = 0): [Link, Link] {
   const [alice, bob] = [person(suite), person(suite)]
   const to = { identity: bob.identity, transport: bob.key.publicKey }
   const { message, handshake } = hello(suite, alice, to)
@@ -261,7 +261,7 @@ export function linkPair(suite: Suite, clock: Clock, streams: readonly [ByteStre
   }
   handshake.readMessage(answering.writeMessage(encodePayload2(answer)))
   const from = { identity: alice.identity, transport: alice.key.publicKey }
-  const common = { features: 0, clock }
+  const common = { features, clock }
   return [
     new Link({ ...common, stream: streams[0], transport: handshake.split(), initiator: true, peer: to, hello: answer }),
     new Link({ ...common, stream: streams[1], transport: answering.split(), initiator: false, peer: from, hello: PAYLOAD1 }),

@@ -25,6 +25,7 @@ import { freePort } from '../lib/net/freeport.ts'
 import type { Link } from '../lib/net/link.ts'
 import { encodeHead, ChunkHasher, type Head, type Part } from '../lib/wire/envelope.ts'
 import type { Frame } from '../lib/wire/frame.ts'
+import { FEATURES } from '../lib/wire/hello.ts'
 import { linkPair, type MemoryStream, pipe } from './netkit.ts'
 
 /** For things that happen in the end; busy machines are slow. */
@@ -130,9 +131,9 @@ export interface Pair {
   streams: [MemoryStream, MemoryStream]
 }
 
-export function links(): Pair {
+export function links(features = 0): Pair {
   const streams = pipe(systemClock)
-  return { links: linkPair(nodeSuite, systemClock, streams), streams }
+  return { links: linkPair(nodeSuite, systemClock, streams, features), streams }
 }
 
 /** A session at each end of a link; Alice's is the one that calls. */
@@ -141,7 +142,7 @@ export async function sessions(
   bob: Side,
   options: { oneShot?: boolean; aliceTakes?: boolean } = {},
 ): Promise<{ a: Session; b: Session } & Pair> {
-  const pair = links()
+  const pair = links(FEATURES)
   const { oneShot = true, aliceTakes = true } = options
   const a = await alice.station.session(pair.links[0], alice.contact, { oneShot, receive: aliceTakes })
   const b = await bob.station.session(pair.links[1], bob.contact, { oneShot: false, receive: true })
@@ -188,10 +189,11 @@ export class Wild {
   async begin(settings: Partial<Frame & { type: 'settings' }> = {}): Promise<void> {
     const instance = new Uint8Array(8)
     await this.link.send({ type: 'settings', features: 0, flags: 0, maxMessage: 2 ** 31, instance, ...settings })
-    void this.#listen()
+    void this.listen()
   }
 
-  async #listen(): Promise<void> {
+  /** Hears what is said, until the link ends. */
+  async listen(): Promise<void> {
     for (;;) {
       const frame = await this.link.receive()
       if (frame === undefined) break
@@ -205,9 +207,9 @@ export class Wild {
   }
 }
 
-/** Bob's session with a wild Alice. */
-export async function wild(bob: Side, settings: Partial<Frame & { type: 'settings' }> = {}): Promise<{ wild: Wild; session: Session }> {
-  const pair = links()
+/** Bob's session with a wild Alice, whose offer has been heard. */
+export async function wild(bob: Side, settings: Partial<Frame & { type: 'settings' }> = {}, features = 0): Promise<{ wild: Wild; session: Session }> {
+  const pair = links(features)
   const session = await bob.station.session(pair.links[1], bob.contact, { oneShot: false, receive: true })
   const peer = new Wild(pair.links[0])
   await peer.begin(settings)

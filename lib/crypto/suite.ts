@@ -34,7 +34,7 @@ export interface Suite {
    * that size and is returned.
    */
   seal(key: Uint8Array, nonce: Uint8Array, ad: Uint8Array, plaintext: Uint8Array, into?: Uint8Array): Uint8Array
-  /** The plaintext; throws Malformed, before any of it is handed out, unless the whole is authentic. */
+  /** The plaintext, in memory of its own; throws Malformed, before any of it is handed out, unless the whole is authentic. */
   open(key: Uint8Array, nonce: Uint8Array, ad: Uint8Array, sealed: Uint8Array): Uint8Array
   /** Hash of the parts, one after the other. */
   hash(...parts: Uint8Array[]): Uint8Array

@@ -38,6 +38,8 @@ export class Demux {
       case 'offer':
         if (!meter.tick()) return false
         return receiving === undefined ? frame.items.length === 0 : receiving.offer(frame.items)
+      case 'push':
+        return meter.tick() && (receiving === undefined || receiving.push(frame.id, frame.bytes)) // it may have been on its way
       case 'data':
         return receiving !== undefined && receiving.data(frame.id, frame.offset, frame.bytes)
       case 'want':

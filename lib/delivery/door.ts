@@ -16,7 +16,7 @@ import { keepRequest, type KnockRequest } from '../disk/quarantine.ts'
 import type { Responder } from '../net/answer.ts'
 import { sourceOf } from '../net/guard.ts'
 import type { Endpoint } from '../net/stream.ts'
-import { KIND, type Payload1, type Payload2 } from '../wire/hello.ts'
+import { FEATURES, KIND, type Payload1, type Payload2 } from '../wire/hello.ts'
 import { parseTokenBytes } from '../wire/token.ts'
 import type { NewsDesk } from './news.ts'
 
@@ -75,7 +75,7 @@ export class Door implements Responder {
     const { self } = keyring()
     return {
       seqOwn: self.token.seq,
-      features: 0,
+      features: payload.features & FEATURES,
       streamId: 0,
       clock: BigInt(home.clock.now()),
       token: payload.seqHeld < self.token.seq ? self.token.bytes : new Uint8Array(0),

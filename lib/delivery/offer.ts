@@ -10,7 +10,8 @@ import { note } from '../disk/queuelog.ts'
 import { parseQueueName, type Queued } from '../disk/queued.ts'
 import type { Link } from '../net/link.ts'
 import type { Hash } from '../wire/envelope.ts'
-import { OFFER_MAX } from '../wire/frame.ts'
+import { OFFER_MAX, PUSH_MAX } from '../wire/frame.ts'
+import { PUSHES } from '../wire/hello.ts'
 import { EXPIRED } from './expiry.ts'
 import { MANY, Recent, SETTLED } from './limits.ts'
 import { saidBy } from './refusals.ts'
@@ -19,6 +20,10 @@ import { Upload } from './upload.ts'
 /** Offers open at once, p2p-wire(7); the next ones follow when half of them are settled. */
 const OPEN_MAX = 1024
 const REFILL_BELOW = OPEN_MAX / 2
+
+/** So few small messages of a look go unasked, while no more than PUSHED_MAX are open: more are asked for in one go. */
+const PUSH_MOST = 2
+const PUSHED_MAX = 4
 
 /** Between two looks at the queue, however often we are poked: each may cost two of the OFFERs that are counted. */
 const REST_MS = 20
@@ -44,10 +49,6 @@ export interface OfferOptions {
   hash: Hash
   key: string
   link: Link
-  /** The largest message the other side takes; 0: it takes none in this session. */
-  maxMessage: number
-  /** The other side understands large DATA frames. */
-  large: boolean
   hooks: OfferHooks
 }
 
@@ -62,7 +63,8 @@ export class Offering {
   readonly #home: Home
   readonly #key: string
   readonly #link: Link
-  readonly #maxMessage: number
+  /** The largest message the other side takes; 0: none in this session. Undefined until that is known. */
+  #maxMessage: number | undefined
   readonly #hooks: OfferHooks
   /** Names that wait, from #next on not offered yet. */
   #names: string[] = []
@@ -99,14 +101,12 @@ export class Offering {
     this.#home = options.home
     this.#key = options.key
     this.#link = options.link
-    this.#maxMessage = options.maxMessage
     this.#hooks = options.hooks
-    const { home, hash, link, large, hooks } = options
+    const { home, hash, link, hooks } = options
     this.#upload = new Upload({
       home,
       hash,
       link,
-      large,
       progress: hooks.progress && ((...far) => hooks.progress?.(...far)),
       unsendable: (queued, why) => this.#unsendable(queued, why),
     })
@@ -143,7 +143,20 @@ export class Offering {
     return this.#error
   }
 
-  /** Looks at the queue (again): at the start, and when something new waits. `all`: what was refused for now, too. */
+  /** Before the other side has said what it takes: a little goes unasked, as any side takes it that understands that. */
+  hurry(): void {
+    this.#fill()
+  }
+
+  /** The other side takes messages of up to `maxMessage` bytes, 0: none; `large`: and large DATA frames. */
+  begin(maxMessage: number, large: boolean): void {
+    this.#maxMessage = maxMessage
+    this.#upload.large = large
+    if (maxMessage === 0) for (const id of this.#open.keys()) this.cancel(id)
+    void (this.#filling ?? Promise.resolve()).then(() => this.#saidAll || this.#fill())
+  }
+
+  /** Looks at the queue (again) when something new waits. `all`: what was refused for now, too. */
   poke(all = false): void {
     if (all) this.#done.clear()
     this.#rescan = true
@@ -265,6 +278,7 @@ export class Offering {
 
   #fill(): void {
     if (this.#filling !== undefined || this.#stopped || this.#error !== undefined) return
+    if (this.#maxMessage === undefined && !this.#pushes) return
     this.#filling = this.#guard(this.#fillOnce()).finally(() => {
       this.#filling = undefined
       if (this.#rescan && !this.#resting) this.#fill()
@@ -298,12 +312,38 @@ export class Offering {
         this.#cancelled.delete(queued.id)
         this.#open.set(queued.id, { queued, since, wants: 0 })
       }
-      await this.#link.send({ type: 'offer', items: items.map(({ id, size }) => ({ id, size })) })
+      const rest = this.#pushable(items) ? await this.#push(items) : items
+      if (rest.length === 0) continue
+      if (this.#maxMessage === undefined) return this.#putBack(rest)
+      await this.#link.send({ type: 'offer', items: rest.map(({ id, size }) => ({ id, size })) })
     }
     if (this.#next >= this.#names.length && !this.#saidAll && !this.#stopped) {
       this.#saidAll = true
       await this.#link.send({ type: 'offer', items: [] })
     }
+  }
+
+  /** The other side understands PUSH. */
+  get #pushes(): boolean {
+    return (this.#link.features & PUSHES) !== 0
+  }
+
+  #pushable(items: Queued[]): boolean {
+    if (!this.#pushes || this.#next < this.#names.length) return false
+    return items.length <= PUSH_MOST && this.#open.size <= PUSHED_MAX && items.every(({ size }) => size <= PUSH_MAX)
+  }
+
+  /** Those that could not be sent. */
+  async #push(items: Queued[]): Promise<Queued[]> {
+    const rest: Queued[] = []
+    for (const queued of items) if (!(await this.#upload.push(queued))) rest.push(queued)
+    return rest
+  }
+
+  /** To be offered once it is known what the other side takes. */
+  #putBack(items: Queued[]): void {
+    for (const { id } of items) this.#open.delete(id)
+    this.#next = 0
   }
 
   /** The next names that are not dealt with yet, enough for one OFFER. */
@@ -323,7 +363,7 @@ export class Offering {
       const { size, opts } = queued
       if (opts.expires !== undefined && opts.expires <= this.#home.clock.now()) {
         await this.#fail(queued, 'expired', EXPIRED)
-      } else if (size > this.#maxMessage) {
+      } else if (size > (this.#maxMessage ?? Infinity)) {
         const text = `it has ${size} bytes and the other side takes at most ${this.#maxMessage}`
         await this.#fail(queued, 'too-big', text)
       } else {

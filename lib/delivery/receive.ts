@@ -8,13 +8,16 @@ import type { Arrival } from '../disk/arrival.ts'
 import type { Contact } from '../disk/contact.ts'
 import { type Delivered, type Inbox, PARTS_MAX, type Sender } from '../disk/inbox.ts'
 import type { Link } from '../net/link.ts'
-import { LIST_MAX, REFUSE } from '../wire/frame.ts'
+import { LIST_MAX, PUSH_MAX, REFUSE } from '../wire/frame.ts'
 import { GroupCommit } from './groupcommit.ts'
 import { type Admission, fullDisk, isFullDisk, MANY, Recent, type Refusal, SETTLED } from './limits.ts'
 import { LARGE_OPEN, SMALL, Window } from './window.ts'
 
 /** Offers of the other side that may be open. */
 const OFFERS_MAX = 1024
+
+/** Bytes of messages that came unasked and are still looked at. */
+const PUSHED_MAX = 4 * PUSH_MAX
 
 const WRONG = 'the body is not what the id says'
 
@@ -52,6 +55,8 @@ export class Receiving {
   /** Offered, not asked for yet; by id, in the order of the offers. */
   readonly #small = new Map<string, Offer>()
   readonly #large = new Map<string, Offer>()
+  /** Whole messages that came unasked, by id. */
+  readonly #pushed = new Map<string, Uint8Array>()
   /** Asked for. */
   readonly #open = new Map<string, Incoming>()
   readonly #window = new Window()
@@ -137,6 +142,14 @@ export class Receiving {
     return true
   }
 
+  /** A whole message unasked. What there is no room to keep until it is looked at is asked for as another one. False: out of turn. */
+  push(id: string, bytes: Uint8Array): boolean {
+    this.pads++
+    const held = [...this.#pushed.values()].reduce((sum, { length }) => sum + length, 0)
+    if (held + bytes.length <= PUSHED_MAX) this.#pushed.set(id, bytes)
+    return this.offer([{ id, size: bytes.length }])
+  }
+
   /** False: out of turn. A promise, which resolves when the bytes are taken, if that takes time. */
   data(id: string, offset: number, bytes: Uint8Array): boolean | Promise<boolean> {
     if (!this.#offered.has(id) && !this.#answered.has(id)) return false
@@ -201,6 +214,7 @@ export class Receiving {
     for (const incoming of this.#open.values()) await this.#suspend(incoming).catch((error: unknown) => this.#note(error))
     this.#open.clear()
     this.#offered.clear()
+    this.#pushed.clear()
   }
 
   /** What a full disk does not take is sent again. */
@@ -271,6 +285,8 @@ export class Receiving {
   async #begin(offer: Offer): Promise<{ id: string; offset: number } | void> {
     const { id, size } = offer
     if (!this.#offered.has(id)) return // cancelled meanwhile
+    const pushed = this.#pushed.get(id)
+    this.#pushed.delete(id)
     // Asked when its turn has come: what else is on the way counts, and the disk fills meanwhile.
     const refusal = await this.#admission.refuse(this.#contact, size)
     if (refusal !== undefined) return this.#refuse(id, refusal)
@@ -295,6 +311,7 @@ export class Receiving {
     this.#window.open(size)
     try {
       if (incoming.arrival.full) await this.#complete(incoming)
+      else if (pushed !== undefined && incoming.arrival.offset === 0) return void (await this.data(id, 0, pushed))
     } catch (error) {
       return this.#reject(incoming, error)
     }
@@ -397,6 +414,7 @@ export class Receiving {
     this.#answered.add(id)
     this.#small.delete(id)
     this.#large.delete(id)
+    this.#pushed.delete(id)
   }
 
   /** No longer asked for. */

@@ -177,7 +177,7 @@ export class Session {
   tellPlace(): void {
     const { nat, addresses } = this.#options.place()
     const told = JSON.stringify([nat, addresses])
-    if (this.#offering === undefined || addresses.length === 0 || told === this.#told) return
+    if (this.#demux === undefined || addresses.length === 0 || told === this.#told) return
     this.#told = told
     this.#say({ type: 'addrs', nat, addresses })
   }
@@ -224,7 +224,10 @@ export class Session {
   async #talk(): Promise<void> {
     const { link } = this
     this.#cancelTimer = this.#options.clock.after(SETTINGS_MS, () => this.abort(), true)
-    if (link.initiator) await this.#sendSettings()
+    if (link.initiator) {
+      await this.#sendSettings()
+      this.#offer().hurry()
+    }
     const first = await link.receive()
     if (first === undefined) return
     if (first.type === 'bye') return void (this.#end = 'done')
@@ -257,7 +260,7 @@ export class Session {
   }
 
   #begin(settings: Frame & { type: 'settings' }): void {
-    const { home, hash, link, contact, inbox, admission, hooks } = this.#options
+    const { link, contact, inbox, admission, hooks } = this.#options
     this.#cancelTimer()
     this.#watchPulse()
     this.#terms = termsOf(settings, this.#options.pipe !== undefined)
@@ -268,13 +271,22 @@ export class Session {
       this.#receiving = new Receiving({ inbox, link, contact, admission, delivered: (message) => hooks.received(message), progress: (...far) => hooks.arriving?.(...far) })
       this.#receiving.onProgress = () => this.#progress()
     }
-    this.#offering = new Offering({ home, hash, key: contact().key, link, maxMessage, large, hooks })
-    this.#offering.onProgress = () => this.#progress()
-    this.#demux = this.#demuxFor(this.#offering)
+    const offering = this.#offer()
+    this.#demux = this.#demuxFor(offering)
     this.tellPlace()
     if (this.#terms.passing) this.#seek()
     if (this.#stopping) return this.stop()
-    this.poke()
+    offering.begin(maxMessage, large)
+    this.#pulse?.stir()
+    this.#progress() // all may have been said before
+  }
+
+  #offer(): Offering {
+    if (this.#offering !== undefined) return this.#offering
+    const { home, hash, link, contact, hooks } = this.#options
+    this.#offering = new Offering({ home, hash, key: contact().key, link, hooks })
+    this.#offering.onProgress = () => this.#progress()
+    return this.#offering
   }
 
   #demuxFor(offering: Offering): Demux {
@@ -304,6 +316,7 @@ export class Session {
     const offering = this.#offering
     const receiving = this.#receiving
     if (offering.error !== undefined || receiving?.error !== undefined) return this.link.close()
+    if (this.#demux === undefined) return
     const nothingLeft = offering.finished && (receiving === undefined || (receiving.saidAll && !receiving.busy))
     if (nothingLeft) {
       this.#exhausted = true

@@ -1,5 +1,5 @@
 // The messages that the other side has asked for, read from the queue and sent as DATA, p2p-wire(7): small ones first,
-// large ones one after the other, each from the byte that was wanted. Guarantee: what is sent of a message is what lies
+// large ones one after the other, each from the byte that was wanted. Some go unasked, as PUSH. Guarantee: what is sent of a message is what lies
 // in the queue, or the transfer is dropped; that it was sent says nothing of whether it arrived.
 
 import { isCode, Malformed } from '../base/fail.ts'
@@ -20,8 +20,6 @@ export interface UploadOptions {
   home: Home
   hash: Hash
   link: Link
-  /** The other side understands large DATA frames. */
-  large: boolean
   /** So many bytes of a message are on their way. */
   progress: ((id: string, done: number, size: number) => void) | undefined
   /** It is gone meanwhile, or damaged as `why` says: its transfer is to be dropped. */
@@ -36,8 +34,8 @@ interface Wanted {
 export class Upload {
   readonly #options: UploadOptions
   readonly #link: Link
-  /** Bytes in a DATA frame of a large message. */
-  readonly #frames: number
+  /** The other side understands large DATA frames. */
+  large = false
   readonly #small = new Map<string, Wanted>()
   #large: Wanted[] = []
   /** Bytes that the link has taken. */
@@ -46,7 +44,6 @@ export class Upload {
   constructor(options: UploadOptions) {
     this.#options = options
     this.#link = options.link
-    this.#frames = options.large ? DATA_LARGE : DATA_MAX
   }
 
   /** Something is wanted and not sent yet. */
@@ -70,6 +67,23 @@ export class Upload {
   clear(): void {
     this.#small.clear()
     this.#large = []
+  }
+
+  /** Sends a message of at most PUSH_MAX bytes unasked. False if it cannot be read: whoever wants it then is told. */
+  async push(queued: Queued): Promise<boolean> {
+    const { home, hash } = this.#options
+    try {
+      const outgoing = await openOutgoing(home, hash, queued)
+      const bytes = await outgoing?.read(0, queued.size)
+      if (bytes?.length !== queued.size) return false
+      await this.#link.send({ type: 'push', id: queued.id, bytes })
+    } catch (error) {
+      if (error instanceof Malformed || isCode(error, 'ENOENT')) return false
+      throw error
+    }
+    for (const pad of padFrames(queued.size)) await this.#link.send(pad)
+    this.moved += queued.size
+    return true
   }
 
   /** Sends what is wanted, also what comes to be wanted meanwhile. Throws Lost, and what the disk throws. */
@@ -104,7 +118,8 @@ export class Upload {
     const { queued } = wanted
     if (queued.size <= SMALL) return this.#sendShort(outgoing, wanted)
     let { offset } = wanted
-    const ahead = this.#frames === DATA_LARGE ? READ_AHEAD.large : READ_AHEAD.common
+    const frame = this.large ? DATA_LARGE : DATA_MAX
+    const ahead = this.large ? READ_AHEAD.large : READ_AHEAD.common
     const most = Math.min(ahead, queued.size)
     const buffers = [new Uint8Array(most), new Uint8Array(most)] // one is sealed while the other is filled
     const read = (from: number): Promise<Uint8Array> => {
@@ -121,7 +136,7 @@ export class Upload {
         if (bytes.length === 0) throw new Malformed('message truncated on disk')
         next = read(offset + bytes.length) // while these are sealed
         for (let at = 0; at < bytes.length; ) {
-          const size = bytes.length - at < this.#frames ? DATA_MAX : this.#frames
+          const size = bytes.length - at < frame ? DATA_MAX : frame
           const piece = bytes.subarray(at, at + size)
           const room = this.#link.put({ type: 'data', id: queued.id, offset: offset + at, bytes: piece })
           this.moved += piece.length

@@ -5,7 +5,7 @@
 import { type Clock } from '../base/clock.ts'
 import { isCode, Malformed } from '../base/fail.ts'
 import { acceptFromPeer, type Address, ADDRESSES_MAX, distinctAddresses, sameAddress } from '../wire/address.ts'
-import { HELLO_SIZE } from '../wire/hello.ts'
+import { FEATURES, HELLO_SIZE } from '../wire/hello.ts'
 import { parseIp } from '../wire/ip.ts'
 import { greet, type GreetOptions } from './greeting.ts'
 import { Intake } from './intake.ts'
@@ -185,7 +185,7 @@ export async function greetOver(stream: ByteStream, options: GreetOptions, clock
   if (typeof message === 'string') return message === 'lost' ? 'lost' : 'silent'
   const { transport, hello } = greeting.read(message)
   const { peer } = options
-  return new Link({ stream, transport, initiator: true, peer, hello, features: hello.features, clock })
+  return new Link({ stream, transport, initiator: true, peer, hello, features: hello.features & (options.features ?? FEATURES), clock })
 }
 
 function reasonOf(error: unknown): DialReason {

@@ -4,7 +4,7 @@
 import { type Random } from '../base/random.ts'
 import { HandshakeState, IK, type Transport } from '../crypto/noise.ts'
 import { type PrivateKey, type Suite } from '../crypto/suite.ts'
-import { decodePayload2, encodePayload1, KIND, type Payload2, prologueFor } from '../wire/hello.ts'
+import { decodePayload2, encodePayload1, FEATURES, KIND, type Payload2, prologueFor } from '../wire/hello.ts'
 
 export interface GreetOptions {
   suite: Suite
@@ -16,6 +16,7 @@ export interface GreetOptions {
   seqHeld: bigint
   /** Why we call, and for an invite its proof for the ephemeral key of a hello; as a contact without. */
   occasion?: Occasion
+  /** Those of this version without. */
   features?: number
   /** A fresh, durably noted timestamp (unix microseconds) for one hello. What it throws, greet() throws. */
   stamp: () => Promise<bigint>
@@ -34,7 +35,7 @@ export interface Greeting {
 
 /** `streamId`: for the stream that follows, 0 over TCP. */
 export async function greet(options: GreetOptions, streamId: number): Promise<Greeting> {
-  const { suite, random, self, peer, seqHeld, occasion = { kind: KIND.CONTACT }, features = 0, stamp } = options
+  const { suite, random, self, peer, seqHeld, occasion = { kind: KIND.CONTACT }, features = FEATURES, stamp } = options
   const handshake = new HandshakeState({
     suite,
     random,

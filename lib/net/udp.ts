@@ -5,7 +5,7 @@
 import { hex, Reader } from '../base/bytes.ts'
 import { Malformed } from '../base/fail.ts'
 import type { Transport } from '../crypto/noise.ts'
-import { HELLO_SIZE, type Payload2 } from '../wire/hello.ts'
+import { FEATURES, HELLO_SIZE, type Payload2 } from '../wire/hello.ts'
 import { type AnswerOptions, answerHello, confirm } from './answer.ts'
 import type { Datagrams, OpenDatagrams, Pipe } from './datagram.ts'
 import { greet, type Greeting, type GreetOptions } from './greeting.ts'
@@ -167,7 +167,7 @@ export class UdpPort {
           answered: (transport, hello, from) => {
             const pipe = this.#datagrams.connect(streamId, hello.streamId, from)
             const stream = this.#stream(streamId, pipe, from, transport, true, options.peer.identity)
-            const { features } = hello
+            const features = hello.features & (options.features ?? FEATURES)
             const { peer } = options
             const found = others.some((shot) => shot.to.port !== to.port)
             finish(new Link({ stream, transport, initiator: true, peer, hello, features, clock, found }))

@@ -13,6 +13,7 @@ export type Frame =
   | { type: 'want'; items: { id: string; offset: number }[] }
   | { type: 'have'; ids: string[] }
   | { type: 'data'; id: string; offset: number; bytes: Uint8Array }
+  | { type: 'push'; id: string; bytes: Uint8Array }
   | { type: 'ack'; ids: string[] }
   | { type: 'refuse'; id: string; code: number; retry: number }
   | { type: 'cancel'; id: string }
@@ -65,6 +66,7 @@ export const OFFER_MAX = 64 // entries of one OFFER
 export const LIST_MAX = 255 // entries of one WANT, HAVE or ACK: what their count byte can say
 export const DATA_MAX = 32_768 // near the knee of the throughput curve of ChaCha20-Poly1305
 export const DATA_LARGE = 65_280 // nothing in between: it is the most that fits, and costs half of what two frames do beside the cipher
+export const PUSH_MAX = 16_384 // a whole envelope, unasked: most texts
 export const PLAINTEXT_MAX = 65_519 // Noise 3: 65535 with the 16-byte tag
 export const PADDED_MAX = 64 * 1024 // envelopes up to this size hide their exact size behind PAD frames
 
@@ -93,6 +95,7 @@ const TYPE = {
   token: 0x0a,
   ping: 0x0b,
   pong: 0x0c,
+  push: 0x0d,
   bye: 0x10,
   pad: 0x11,
   open: 0x20,
@@ -110,7 +113,7 @@ const TYPE = {
  * the result, which is then good until the next call; it must have room for it, which PLAINTEXT_MAX bytes have.
  */
 export function encodeFrame(frame: Frame, scratch?: Uint8Array): Uint8Array {
-  if (frame.type === 'data' || frame.type === 'stream') return encodeData(frame, scratch)
+  if (frame.type === 'data' || frame.type === 'stream' || frame.type === 'push') return encodeData(frame, scratch)
   if (frame.type === 'pad') return encodePad(frame.size)
   const writer = new Writer(BLOCK)
   writer.u8(TYPE[frame.type])
@@ -118,7 +121,7 @@ export function encodeFrame(frame: Frame, scratch?: Uint8Array): Uint8Array {
   return writer.zeros(blocks(writer.length) - writer.length).finish()
 }
 
-function writeBody(writer: Writer, frame: Exclude<Frame, { type: 'data' | 'stream' | 'pad' }>): void {
+function writeBody(writer: Writer, frame: Exclude<Frame, { type: 'data' | 'push' | 'stream' | 'pad' }>): void {
   switch (frame.type) {
     case 'settings':
       writer.u32(frame.features).u32(frame.flags).u64(frame.maxMessage).bytes(sized(frame.instance, INSTANCE_SIZE))
@@ -176,17 +179,18 @@ function writeBody(writer: Writer, frame: Exclude<Frame, { type: 'data' | 'strea
 }
 
 /** One copy and no allocation: this is the path every byte of mail and of pipes takes. */
-function encodeData(frame: Frame & { type: 'data' | 'stream' }, scratch?: Uint8Array): Uint8Array {
+function encodeData(frame: Frame & { type: 'data' | 'push' | 'stream' }, scratch?: Uint8Array): Uint8Array {
   const { length } = frame.bytes
-  if (length !== DATA_LARGE) limited(length, DATA_MAX, 1)
-  const id = frame.type === 'data' ? idBytes(frame.id) : pipeIdBytes(frame.id)
+  if (frame.type === 'push') limited(length, PUSH_MAX, 1)
+  else if (length !== DATA_LARGE) limited(length, DATA_MAX, 1)
+  const id = frame.type === 'stream' ? pipeIdBytes(frame.id) : idBytes(frame.id)
   const head = 1 + id.length + 8 + 2
   const size = chunkSize(head, length)
   const plaintext = scratch?.subarray(0, size) ?? new Uint8Array(size)
   const view = new DataView(plaintext.buffer, plaintext.byteOffset)
   plaintext[0] = TYPE[frame.type]
   plaintext.set(id, 1)
-  const offset = limited(frame.offset, Number.MAX_SAFE_INTEGER)
+  const offset = frame.type === 'push' ? 0 : limited(frame.offset, Number.MAX_SAFE_INTEGER)
   view.setUint32(1 + id.length, Math.floor(offset / 2 ** 32))
   view.setUint32(5 + id.length, offset % 2 ** 32)
   view.setUint16(head - 2, length)
@@ -210,6 +214,7 @@ export function decodeFrame(plaintext: Uint8Array): Frame | undefined {
   const reader = new Reader(plaintext)
   const type = reader.u8()
   if (type === TYPE.data) return { type: 'data', id: readId(reader), ...readChunk(reader, plaintext.length) }
+  if (type === TYPE.push) return readPush(reader, plaintext.length)
   if (type === TYPE.stream) return { type: 'stream', id: readPipeId(reader), ...readChunk(reader, plaintext.length) }
   if (type >= IGNORED_FROM && type !== TYPE.seek && type !== TYPE.passed) return undefined
   if (plaintext.length % BLOCK !== 0) throw new Malformed('frame is not padded')
@@ -282,10 +287,18 @@ function readToken(reader: Reader): Uint8Array {
   return reader.bytes(length)
 }
 
-function readChunk(reader: Reader, size: number): { offset: number; bytes: Uint8Array } {
+/** DATA of a message from its first byte to its last. */
+function readPush(reader: Reader, size: number): Frame {
+  const id = readId(reader)
+  const { offset, bytes } = readChunk(reader, size, PUSH_MAX)
+  if (offset !== 0 || bytes.length > PUSH_MAX) throw new Malformed('not a whole message')
+  return { type: 'push', id, bytes }
+}
+
+function readChunk(reader: Reader, size: number, most = DATA_MAX): { offset: number; bytes: Uint8Array } {
   const offset = reader.size()
   const length = reader.u16()
-  if (length === 0 || (length > DATA_MAX && length !== DATA_LARGE) || size !== chunkSize(reader.offset, length)) {
+  if (length === 0 || (length > most && length !== DATA_LARGE) || size !== chunkSize(reader.offset, length)) {
     throw new Malformed('data of impossible length')
   }
   const bytes = reader.bytes(length)

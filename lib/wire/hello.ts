@@ -23,6 +23,12 @@ const FAMILY_4 = 4
 const FAMILY_6 = 6
 const IP_SIZE = 16 // an IPv4 address fills the first 4, zeros follow
 
+/** Features: PUSH is understood. */
+export const PUSHES = 16
+
+/** Those of this version. */
+export const FEATURES = PUSHES
+
 /** What the initiator says; p2p-wire(7), HANDSHAKE. */
 export interface Payload1 {
   kind: number

@@ -35,6 +35,11 @@ export function openControl(home: Home, serve: Serve): Promise<{ close(): Promis
   })
 }
 
+export async function findListener(home: Home): Promise<{ pid: number; version: string } | undefined> {
+  const process = listeners.get(processOf(home).machine)?.process
+  return process?.alive === true ? { pid: process.pid, version: '' } : undefined
+}
+
 export async function mayListen(home: Home): Promise<boolean> {
   return listeners.get(processOf(home).machine)?.process.alive === true
 }

@@ -6,7 +6,7 @@ import { Malformed } from '../../lib/base/fail.ts'
 import type { Transport } from '../../lib/crypto/noise.ts'
 import type { Contact } from '../../lib/disk/contact.ts'
 import { Link } from '../../lib/net/link.ts'
-import type { Payload2 } from '../../lib/wire/hello.ts'
+import { type Payload2, PUSHES } from '../../lib/wire/hello.ts'
 import type { Proc } from './machine.ts'
 import { type Cargo, type Carrier, SimStream } from './stream.ts'
 
@@ -23,7 +23,7 @@ class Counter {
   decryptWithAd(_ad: Uint8Array, sealed: Uint8Array): Uint8Array {
     const size = sealed.length - 16
     if (!equal(sealed.subarray(size), this.#tag())) throw new Malformed('cannot open')
-    return sealed.slice(0, size)
+    return Uint8Array.from(sealed.subarray(0, size)) // of a Buffer slice() is a view
   }
 
   #tag(): Uint8Array {
@@ -86,7 +86,7 @@ export function links(wire: Wire, contacts: readonly [Contact, Contact]): [Link,
     inviteProof: new Uint8Array(16),
     token: new Uint8Array(0),
   }
-  const both = { transport: transport(), features: 0 }
+  const both = { transport: transport(), features: PUSHES }
   return [
     new Link({ ...both, transport: transport(), stream: wire.ends[0], initiator: true, peer: contacts[0], hello, clock: wire.ends[0].process.clock }),
     new Link({ ...both, transport: transport(), stream: wire.ends[1], initiator: false, peer: contacts[1], hello: hello1, clock: wire.ends[1].process.clock }),

@@ -260,6 +260,7 @@ const sender: Mutation[] = [
         'for (const pad of padFrames(outgoing.size)) await this.#link.send(pad)',
         'this.#options.sent(queued.id)',
       ),
+      cut('lib/delivery/upload.ts', 'for (const pad of padFrames(queued.size)) await this.#link.send(pad)', 'this.#options.sent(queued.id)'),
       cut('lib/delivery/offer.ts', 'unsendable: (queued, why)', 'sent: (id) => this.acknowledge([id]),\n      unsendable: (queued, why)'),
     ],
     shows: 'lost',

@@ -47,6 +47,7 @@ const SIZES: Cut[] = [
   { file: 'lib/delivery/window.ts', from: 'SMALL = 64 * 1024', to: 'SMALL = 300' },
   { file: 'lib/wire/frame.ts', from: 'DATA_MAX = 32_768', to: 'DATA_MAX = 128' },
   { file: 'lib/wire/frame.ts', from: 'DATA_LARGE = 65_280', to: 'DATA_LARGE = 160' },
+  { file: 'lib/wire/frame.ts', from: 'PUSH_MAX = 16_384', to: 'PUSH_MAX = 300' },
   { file: 'lib/wire/frame.ts', from: 'PADDED_MAX = 64 * 1024', to: 'PADDED_MAX = 128' },
 ]
 

@@ -143,9 +143,10 @@ export class Offering {
     return this.#error
   }
 
-  /** Before the other side has said what it takes: a little goes unasked, as any side takes it that understands that. */
-  hurry(): void {
+  /** Before the other side has said what it takes: a little goes unasked, as any side takes it that understands that. Resolves when it is on its way. */
+  async hurry(): Promise<void> {
     this.#fill()
+    await this.#filling
   }
 
   /** The other side takes messages of up to `maxMessage` bytes, 0: none; `large`: and large DATA frames. */

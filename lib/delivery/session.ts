@@ -86,6 +86,8 @@ export class Session {
   #replaced = false
   #exhausted = false
   readonly #echo: Echo
+  /** This side's SETTINGS are said. */
+  #introduced = false
   #told = ''
   #terms = NO_TERMS
   #begun: () => void = () => undefined
@@ -175,9 +177,10 @@ export class Session {
 
   /** Tells the other side where this one is, if that is news. */
   tellPlace(): void {
+    if (!this.#introduced || this.link.reason !== undefined) return
     const { nat, addresses } = this.#options.place()
     const told = JSON.stringify([nat, addresses])
-    if (this.#demux === undefined || addresses.length === 0 || told === this.#told) return
+    if (addresses.length === 0 || told === this.#told) return
     this.#told = told
     this.#say({ type: 'addrs', nat, addresses })
   }
@@ -223,10 +226,11 @@ export class Session {
 
   async #talk(): Promise<void> {
     const { link } = this
-    this.#cancelTimer = this.#options.clock.after(SETTINGS_MS, () => this.abort(), true)
+    const { clock } = this.#options
+    this.#cancelTimer = clock.after(SETTINGS_MS, () => this.abort(), true)
     if (link.initiator) {
       await this.#sendSettings()
-      this.#offer().hurry()
+      void this.#offer().hurry().then(() => clock.after(0, () => this.tellPlace(), true)) // while the other side is at work
     }
     const first = await link.receive()
     if (first === undefined) return
@@ -257,6 +261,7 @@ export class Session {
     const copies = await hooks.takesTurns()
     const maxMessage = admission.largest(this.contact)
     await link.send(settingsOf({ instance, receives: inbox !== undefined, maxMessage, copies, pipes: pipe !== undefined, passing: passing !== undefined }))
+    this.#introduced = true
   }
 
   #begin(settings: Frame & { type: 'settings' }): void {
@@ -273,7 +278,7 @@ export class Session {
     }
     const offering = this.#offer()
     this.#demux = this.#demuxFor(offering)
-    this.tellPlace()
+    if (this.#told === '') this.tellPlace()
     if (this.#terms.passing) this.#seek()
     if (this.#stopping) return this.stop()
     offering.begin(maxMessage, large)

@@ -523,6 +523,30 @@ test('what strangers and friends are read into does not get mixed up', () => {
   assert.ok(given.filter(({ buffer }) => again.includes(buffer)).length <= 4, 'few are kept')
 })
 
+test('friends who say little are read into one buffer, and what each said is its own', () => {
+  const friends = Array.from({ length: 50 }, () => new Reads())
+  const buffers = friends.map((reads) => (reads.become('friend'), reads.options.buffer())) // as the system has them
+  assert.is(new Set(buffers.map(({ buffer }) => buffer)).size, 1)
+  for (let turn = 0; turn < 3; turn++) {
+    for (const [n, reads] of friends.entries()) {
+      const [buffer] = buffers as [Uint8Array]
+      buffer.fill(n, 0, 300)
+      reads.options.callback(300, buffer)
+      assert.is(reads.options.buffer(), buffer)
+    }
+    for (const [n, reads] of friends.entries()) assert.equal(reads.take(), new Uint8Array(300).fill(n))
+  }
+  const [one, other] = friends as [Reads, Reads]
+  const [shared] = buffers as [Uint8Array]
+  one.options.callback(shared.length, shared.fill(1))
+  const own = one.options.buffer()
+  assert.ok(own.length >= 2 ** 19, 'it sends much')
+  other.options.callback(300, shared.fill(2, 0, 300))
+  assert.equal(one.take(), new Uint8Array(shared.length).fill(1))
+  one.options.callback(own.length, own)
+  assert.is(one.take()?.buffer, own.buffer, 'and is not copied any more')
+})
+
 test('a connection that was lost tells its readers and writers', async () => {
   const sockets: Socket[] = []
   const server = createServer((socket) => sockets.push(socket.on('error', () => {})))

@@ -21,7 +21,7 @@ import { WINDOW } from '../lib/delivery/pipesource.ts'
 import { Pipes } from '../lib/delivery/pipes.ts'
 import type { Session } from '../lib/delivery/session.ts'
 import { freePort } from '../lib/net/freeport.ts'
-import { DATA_LARGE, DATA_MAX, decodeFrame, encodeFrame, type PipeFrame, PIPES } from '../lib/wire/frame.ts'
+import { DATA_LARGE, DATA_MAX, decodeFrame, encodeFrame, type PipeFrame, PIPES, RESET } from '../lib/wire/frame.ts'
 import { argvOf } from './command.ts'
 import { FakeClock } from './netkit.ts'
 import { pattern, until as soon, wild, withPair } from './pair.ts'
@@ -406,11 +406,12 @@ test('the last word of a pipe that is done is said again to an end that has not 
   assert.ok(pipes.take({ type: 'open', id: good, received: 6 }, there))
   assert.ok(pipes.take({ type: 'eof', id: good, total: 6 }, there))
   assert.ok(pipes.take({ type: 'credit', id: good, received: 1, window: 1 }, there))
-  assert.equal(sent, [last, last])
+  const over = { type: 'reset', id: good, code: RESET.DONE } as const
+  assert.equal(sent, [last, over, last, over])
   assert.is(waits.next(), undefined)
   assert.ok(pipes.take({ type: 'eof', id: bad, total: 6 }, there))
   assert.ok(pipes.take({ type: 'eof', id: good, total: 6 }, session('OTHER')))
-  assert.equal(sent.slice(2), [{ type: 'reset', id: bad, code: 1 }, { type: 'reset', id: good, code: 1 }])
+  assert.equal(sent.slice(4), [{ type: 'reset', id: bad, code: 1 }, { type: 'reset', id: good, code: 1 }])
   waits.end()
   await attached
   for (let n = 0; n < 64; n++) await run(n.toString(16).padStart(32, '0'), 'done')

@@ -6,10 +6,11 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 
 import type { Session } from '../lib/delivery/session.ts'
+import { realDoors } from '../lib/disk/home.ts'
 import { headPath, type Queued } from '../lib/disk/queued.ts'
 import { type Frame, PUSH_MAX, REFUSE, SEND_ONLY } from '../lib/wire/frame.ts'
 import { FEATURES } from '../lib/wire/hello.ts'
-import { ends, envelope, file, inboxOf, links, outcomes, pattern, send, sessions, short, type Side, text, until, waiting, Wild, wild, withPair } from './pair.ts'
+import { ends, envelope, file, inboxOf, links, outcomes, pattern, pieces, send, sessions, short, type Side, text, until, waiting, Wild, wild, withPair } from './pair.ts'
 import { pause } from './peer.ts'
 
 /** Alice's session with a wild Bob whom she calls and who has said nothing yet. */
@@ -113,6 +114,59 @@ test('one that only sends passes it over, and it stays', async () => {
     await until(() => wildly.of('pong').length > 0)
     wildly.link.close()
     await only.ended
+  })
+})
+
+test('one that says so while the queue is still looked at gets nothing, and nothing is given up', async () => {
+  let look = (): void => undefined
+  let gate = Promise.resolve()
+  const files = {
+    async list(path: string) {
+      const found = await realDoors.files.list(path)
+      if (path.endsWith('/opts')) {
+        look()
+        await gate
+      }
+      return found
+    },
+  }
+  await withPair(async (_, bob) => {
+    for (let count = 1; count <= 6; count++) {
+      await send(bob, [[text(`${count}\n`)]])
+      const pair = links(FEATURES)
+      const looking = new Promise<void>((resolve) => (look = resolve))
+      let open = (): void => undefined
+      gate = new Promise((resolve) => (open = resolve))
+      const session = await bob.station.session(pair.links[0], bob.contact, { oneShot: true, receive: false })
+      const peer = new Wild(pair.links[1])
+      void peer.listen()
+      await looking
+      await peer.link.send(settings(SEND_ONLY))
+      await session.ready
+      open()
+      assert.equal(await ends(session), ['done'])
+      assert.equal([outcomes(bob), await waiting(bob)], [[], count])
+      assert.equal(types(peer), ['settings', 'offer', 'bye'])
+      assert.equal(peer.of('offer')[0]?.items, [])
+    }
+  }, files)
+})
+
+test('a beginning that is pushed as if it were the whole ends nothing but its own session', async () => {
+  await withPair(async (alice, bob) => {
+    for (let n = 0; n < 20; n++) {
+      const { wild: peer, session } = await wild(bob)
+      const { head, bytes } = envelope(alice, [{ bytes: pattern(150_000, n) }])
+      const id = head.id
+      void peer.link.send({ type: 'offer', items: [{ id, size: bytes.length }] })
+      void peer.link.send({ type: 'push', id, bytes: bytes.subarray(0, PUSH_MAX) })
+      await until(() => peer.of('want').length > 0)
+      for (const frame of pieces(id, bytes, head.bytes.length)) await peer.link.send(frame).catch(() => undefined)
+      await until(() => peer.over)
+      const { end, error } = await session.ended
+      assert.equal([end, error], ['offended', undefined])
+    }
+    assert.equal(await inboxOf(bob), [])
   })
 })
 

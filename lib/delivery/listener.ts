@@ -68,8 +68,8 @@ export class Listener {
     const { home, guest, signal } = this.#options
     if (guest === true) return undefined
     const end = home.clock.monotonic() + GIVE_WAY_MS
-    while (home.clock.monotonic() < end && !signal.aborted) {
-      const yields = await ask(home, { op: 'yield' }, { timeoutMs: GIVE_WAY_MS }, () => undefined)
+    for (let yields = false; home.clock.monotonic() < end && !signal.aborted; ) {
+      yields ||= await ask(home, { op: 'yield' }, { signal, timeoutMs: end - home.clock.monotonic() }, () => undefined)
       if (!yields && (await findListener(home)) !== undefined) return undefined
       const lock = await tryLock(home, 'listener')
       if (lock !== undefined) return lock

@@ -25,7 +25,7 @@ const REFILL_BELOW = OPEN_MAX / 2
 const PUSH_MOST = 2
 const PUSHED_MAX = 4
 
-/** Between two looks at the queue, however often we are poked: each may cost two of the OFFERs that are counted. */
+/** Between two looks at the queue, however often we are poked: each may cost three frames that are counted. */
 const REST_MS = 20
 
 /** A refused message is not offered again sooner, whatever the other side says. */
@@ -154,7 +154,8 @@ export class Offering {
     this.#maxMessage = maxMessage
     this.#upload.large = large
     if (maxMessage === 0) for (const id of this.#open.keys()) this.cancel(id)
-    void (this.#filling ?? Promise.resolve()).then(() => this.#saidAll || this.#fill())
+    if (this.#filling !== undefined) void this.#filling.then(() => this.#saidAll || this.#fill())
+    else if (!this.#saidAll) this.#fill()
   }
 
   /** Looks at the queue (again) when something new waits. `all`: what was refused for now, too. */
@@ -308,6 +309,7 @@ export class Offering {
     while (this.#next < this.#names.length && this.#open.size + OFFER_MAX <= OPEN_MAX && !this.#stopped) {
       const items = await this.#offerable(this.#page())
       if (items.length === 0) continue
+      if (this.#maxMessage === 0) return this.#putBack(items) // it said so just now
       const since = this.#home.clock.monotonic()
       for (const queued of items) {
         this.#cancelled.delete(queued.id)
@@ -315,13 +317,18 @@ export class Offering {
       }
       const rest = this.#pushable(items) ? await this.#push(items) : items
       if (rest.length === 0) continue
-      if (this.#maxMessage === undefined) return this.#putBack(rest)
+      if (this.#most === Infinity) return this.#putBack(rest)
       await this.#link.send({ type: 'offer', items: rest.map(({ id, size }) => ({ id, size })) })
     }
     if (this.#next >= this.#names.length && !this.#saidAll && !this.#stopped) {
       this.#saidAll = true
       await this.#link.send({ type: 'offer', items: [] })
     }
+  }
+
+  /** Of what may be offered; unlimited while nothing may: it is not known what the other side takes, or it takes nothing. */
+  get #most(): number {
+    return this.#maxMessage === undefined || this.#maxMessage === 0 ? Infinity : this.#maxMessage
   }
 
   /** The other side understands PUSH. */
@@ -341,7 +348,7 @@ export class Offering {
     return rest
   }
 
-  /** To be offered once it is known what the other side takes. */
+  /** To be offered once it is known what the other side takes, if it takes any. */
   #putBack(items: Queued[]): void {
     for (const { id } of items) this.#open.delete(id)
     this.#next = 0
@@ -364,7 +371,7 @@ export class Offering {
       const { size, opts } = queued
       if (opts.expires !== undefined && opts.expires <= this.#home.clock.now()) {
         await this.#fail(queued, 'expired', EXPIRED)
-      } else if (size > (this.#maxMessage ?? Infinity)) {
+      } else if (size > this.#most) {
         const text = `it has ${size} bytes and the other side takes at most ${this.#maxMessage}`
         await this.#fail(queued, 'too-big', text)
       } else {

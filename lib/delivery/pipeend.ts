@@ -48,8 +48,9 @@ export class PipeEnd {
   /** The other side's OPEN or CREDIT of this session is here: it is known from where to send. */
   #ready = false
   #awaiting = false
-  /** All has come through; what is left is to say so. */
+  /** All has come through; what is left is to say so, once in each session. */
   #done = false
+  #saidDone = false
   #why = ''
 
   readonly #source: PipeSource
@@ -113,6 +114,7 @@ export class PipeEnd {
     this.#up = true
     this.#source.large = large
     this.#ready = false
+    this.#saidDone = false
     this.#open()
   }
 
@@ -142,6 +144,7 @@ export class PipeEnd {
       case 'reset':
         if (!this.#matched) return // nobody there yet: asked again until the time is over
         if (this.#done) return this.#settle()
+        if (frame.code === RESET.DONE) return // its last word is behind: it comes again when it is asked for
         this.#settle(new Failure(EX.UNREACHABLE, `p2p-pipe of ${this.#options.name} ended before everything had come through`))
     }
   }
@@ -189,7 +192,8 @@ export class PipeEnd {
   /** Ends it once all has come through; if the other side could hear that from nobody else, as soon as it says the same. */
   #look(): void {
     if (this.#over || !this.#source.done || !this.#sink.done) return
-    if (this.#ready) void this.#options.send({ type: 'reset', id: this.#id, code: RESET.DONE })
+    if (this.#ready && !this.#saidDone) void this.#options.send({ type: 'reset', id: this.#id, code: RESET.DONE })
+    this.#saidDone ||= this.#ready
     if (this.#options.last?.() !== true) return this.#settle()
     if (this.#done) return
     this.#done = true

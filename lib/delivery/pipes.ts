@@ -100,7 +100,10 @@ export class Pipes {
     if (frame.type === 'reset') this.#forget(key, frame.id)
     const credit = this.#done.get(`${key} ${frame.id}`)
     if (credit !== undefined) {
-      if (frame.type === 'open' || frame.type === 'eof') this.#answer(session, credit)
+      if (frame.type === 'open' || frame.type === 'eof') {
+        this.#answer(session, credit)
+        this.#answer(session, reset(frame.id, RESET.DONE))
+      }
       return true
     }
     const local = [...this.#locals].find((each) => each.key === key && each.id === frame.id)

@@ -155,7 +155,10 @@ export class Receiving {
     if (!this.#offered.has(id) && !this.#answered.has(id)) return false
     this.pads++
     const incoming = this.#open.get(id)
-    if (incoming === undefined) return true
+    return incoming === undefined || this.#take(incoming, offset, bytes)
+  }
+
+  #take(incoming: Incoming, offset: number, bytes: Uint8Array): boolean | Promise<boolean> {
     const { arrival } = incoming
     if (arrival.full) return false // it is being committed: nothing may touch it any more
     if (offset !== arrival.offset) return incoming.stale
@@ -311,7 +314,7 @@ export class Receiving {
     this.#window.open(size)
     try {
       if (incoming.arrival.full) await this.#complete(incoming)
-      else if (pushed !== undefined && incoming.arrival.offset === 0) return void (await this.data(id, 0, pushed))
+      else if (pushed?.length === size && incoming.arrival.offset === 0) return void (await this.#take(incoming, 0, pushed))
     } catch (error) {
       return this.#reject(incoming, error)
     }

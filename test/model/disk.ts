@@ -189,6 +189,8 @@ export class Disk {
 
   #change(edits: Edit[], through: boolean, places?: string, needs: Change[] = []): void {
     if (through) {
+      // What it rests on is as durable: else a power cut might bring back what this one took away.
+      this.#persist(this.changes.filter((change) => change.edits.some((edit) => touches(edits, edit))))
       for (const { dir, name, to } of edits) {
         set(dir.entries, name, to)
         if (dir.stable !== undefined) set(dir.stable, name, to)

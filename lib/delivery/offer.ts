@@ -21,9 +21,9 @@ import { Upload } from './upload.ts'
 const OPEN_MAX = 1024
 const REFILL_BELOW = OPEN_MAX / 2
 
-/** So few small messages of a look go unasked, while no more than PUSHED_MAX are open: more are asked for in one go. */
+/** So few small messages of a look go unasked, while no more than so many are open: more are asked for in one go. */
 const PUSH_MOST = 2
-const PUSHED_MAX = 4
+const PUSH_OPEN = 4
 
 /** Between two looks at the queue, however often we are poked: each may cost three frames that are counted. */
 const REST_MS = 20
@@ -143,7 +143,10 @@ export class Offering {
     return this.#error
   }
 
-  /** Before the other side has said what it takes: a little goes unasked, as any side takes it that understands that. Resolves when it is on its way. */
+  /**
+   * Before the other side has said what it takes: a little goes unasked, as any side takes it that understands that.
+   * Resolves when it is on its way.
+   */
   async hurry(): Promise<void> {
     this.#fill()
     await this.#filling
@@ -326,7 +329,7 @@ export class Offering {
     }
   }
 
-  /** Of what may be offered; unlimited while nothing may: it is not known what the other side takes, or it takes nothing. */
+  /** Of what may be offered. Unlimited while nothing may: it is not known what the other side takes, or it takes nothing. */
   get #most(): number {
     return this.#maxMessage === undefined || this.#maxMessage === 0 ? Infinity : this.#maxMessage
   }
@@ -338,7 +341,7 @@ export class Offering {
 
   #pushable(items: Queued[]): boolean {
     if (!this.#pushes || this.#next < this.#names.length) return false
-    return items.length <= PUSH_MOST && this.#open.size <= PUSHED_MAX && items.every(({ size }) => size <= PUSH_MAX)
+    return items.length <= PUSH_MOST && this.#open.size <= PUSH_OPEN && items.every(({ size }) => size <= PUSH_MAX)
   }
 
   /** Those that could not be sent. */

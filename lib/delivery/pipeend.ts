@@ -1,7 +1,7 @@
 // One end of a pipe, p2p-wire(7), PIPES: bytes in order both ways, each with an end, over sessions that may come and go.
 // Here is how the two ends find each other, again in each session, and what becomes of the pipe; the bytes of the two
 // directions are with its source and its sink. Guarantee: the pipe is done only when both ends of both directions are
-// known here and the other side was told so, in a session; whoever would have to be there to tell it again stays for that.
+// known here and the other side was told so, in a session; who alone could tell it again stays for that.
 // The other end is a contact, not trusted: what makes no sense ends the pipe, for both.
 
 import { compare, hex } from '../base/bytes.ts'
@@ -189,7 +189,7 @@ export class PipeEnd {
     else this.#look()
   }
 
-  /** Ends it once all has come through; if the other side could hear that from nobody else, as soon as it says the same. */
+  /** Ends it once all has come through; if the other side could hear that from nobody else, not before it says the same. */
   #look(): void {
     if (this.#over || !this.#source.done || !this.#sink.done) return
     if (this.#ready && !this.#saidDone) void this.#options.send({ type: 'reset', id: this.#id, code: RESET.DONE })

@@ -142,7 +142,10 @@ export class Receiving {
     return true
   }
 
-  /** A whole message unasked. What there is no room to keep until it is looked at is asked for as another one. False: out of turn. */
+  /**
+   * A whole message unasked. What there is no room to keep until it is looked at is asked for as any other. False: out of
+   * turn.
+   */
   push(id: string, bytes: Uint8Array): boolean {
     this.pads++
     const held = [...this.#pushed.values()].reduce((sum, { length }) => sum + length, 0)

@@ -1,6 +1,6 @@
 // The messages that the other side has asked for, read from the queue and sent as DATA, p2p-wire(7): small ones first,
-// large ones one after the other, each from the byte that was wanted. Some go unasked, as PUSH. Guarantee: what is sent of a message is what lies
-// in the queue, or the transfer is dropped; that it was sent says nothing of whether it arrived.
+// large ones one after the other, each from the byte that was wanted. Some go unasked, as PUSH. Guarantee: what is sent
+// of a message is what lies in the queue, or the transfer is dropped; that it was sent says nothing of whether it arrived.
 
 import { isCode, Malformed } from '../base/fail.ts'
 import type { Home } from '../disk/home.ts'

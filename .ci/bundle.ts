@@ -16,6 +16,8 @@ const [name = '', version = '', ...packages] = process.argv.slice(2)
 const apart = packages.map((each) => each.split('=') as [string, string])
 
 const COMMON = { bundle: true, platform: 'node', target: 'node20', logLevel: 'warning', write: false } satisfies BuildOptions
+/** A process that only starts pays for each page that its text fills. Names stay, and lines of a length, for traces of the stack. */
+const SHORT = { minifyWhitespace: true, lineLimit: 120 } satisfies BuildOptions
 const ENTRY = `${name}.js`
 const MORE = `${name}.more.cjs`
 /**
@@ -163,8 +165,8 @@ async function join(start: string, pieces: Map<string, Piece>, own: (piece: stri
     },
   }
   const supported = { 'dynamic-import': false }
-  const { outputFiles } = await build({ ...COMMON, format: 'cjs', supported, legalComments: 'inline', entryPoints: ['start'], plugins: [plugin], outdir: '.' })
-  const body = (outputFiles[0]?.text ?? '').replace(/^( *)\/\/! /gm, '$1// ').replace(/[^\0-\x7f]/g, inAscii)
+  const { outputFiles } = await build({ ...COMMON, ...SHORT, format: 'cjs', supported, legalComments: 'inline', entryPoints: ['start'], plugins: [plugin], outdir: '.' })
+  const body = (outputFiles[0]?.text ?? '').replace(/\/\/! (?=\S+\.[cm]?[jt]s$)/gm, '\n// ').replace(/[^\0-\x7f]/g, inAscii)
   const text = `(function (exports, require, module, __filename) {\n${body}})\n`
   const sum = createHash('sha256').update(text).digest('hex')
   return `// ${sum}: remove the *.cache beside this file before you change this\n${text}` // of LINE in start.cjs

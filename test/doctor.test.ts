@@ -362,6 +362,23 @@ test('a session notes the clocks, the other home, and nothing of an outside that
   })
 })
 
+test('a note that is shorter than the one before leaves nothing of it, and has the same file', async () => {
+  await Stage.with(async (stage) => {
+    const alice = await stage.peer('alice')
+    const bob = 'KEY'
+    const long = { at: 1, instances: ['0123456789abcdef', '0123456789abcdef'], found: true }
+    const short = { at: 2, instances: [] }
+    const files = new Set<number>()
+    for (const met of [long, short, long, short]) {
+      await writeMeeting(alice.home, bob, met)
+      assert.equal(await readMeeting(alice.home, bob), met)
+      assert.is(readFileSync(alice.at('hello', `${bob}.met`), 'utf8').at(-1), '\n')
+      files.add(statSync(alice.at('hello', `${bob}.met`)).ino)
+    }
+    assert.is(files.size, 1)
+  })
+})
+
 test('what a caller tells: from where it came, a newer token, another home', async () => {
   await withAlice(async (alice, bob) => {
     const { home } = alice
@@ -402,7 +419,6 @@ test('a note that is damaged, or cannot be written, hinders nobody', async () =>
     }
     rmSync(alice.at('hello', `${bob.key}.met`))
     mkdirSync(alice.at('hello', `${bob.key}.met`))
-    mkdirSync(alice.at('hello', `${bob.key}.met.new`))
     await bob.listen()
     await alice.send('bob', ['-m', 'hi'])
     assert.match((await alice.run('p2p-id', ['doctor'])).out, /no contact was met lately/)

@@ -1,9 +1,10 @@
 // What sessions with a contact told about this side and the way between the two: hello/KEY.met, a small JSON object
-// replaced at each session (p2p-spool(5)). It is not fsynced and decides little: losing it costs a sentence, or searches
+// written anew at each session (p2p-spool(5)). It is not fsynced and decides little: losing it costs a sentence, or searches
 // in vain. What is in it was said by an authenticated contact, who may lie about its own clock.
 
 import { fromUtf8, utf8 } from '../base/bytes.ts'
-
+import { isCode } from '../base/fail.ts'
+import type { FileHandle } from './filehandle.ts'
 import type { Home } from './home.ts'
 
 /** Changes of a contact's home that are remembered, to see two copies of it take turns: a copy may call once a week. */
@@ -45,15 +46,24 @@ export async function readMeeting(home: Home, key: string): Promise<Meeting | un
   }
 }
 
-/** Of two processes that note a meeting at the same time one wins. */
+/**
+ * Of two processes that note a meeting at the same time one wins. Over the old note, in one write and never shorter, so
+ * that it needs no room on the disk and nothing of the journal, which somebody's message is waiting for.
+ */
 export async function writeMeeting(home: Home, key: string, meeting: Meeting): Promise<void> {
-  const temporary = `${path(home, key)}.new` // one name: what a killed process left is used again
-  await home.files.unlink(temporary)
-  const handle = await home.files.open(temporary, 'create')
+  const handle = await openNote(home, path(home, key))
   try {
-    await handle.write(utf8(`${JSON.stringify(meeting)}\n`))
+    await handle.write(utf8(`${JSON.stringify(meeting).padEnd((await handle.size()) - 1)}\n`), 0)
   } finally {
     await handle.close()
   }
-  await home.files.rename(temporary, path(home, key))
+}
+
+async function openNote(home: Home, path: string): Promise<FileHandle> {
+  try {
+    return await home.files.open(path, 'update')
+  } catch (error) {
+    if (!isCode(error, 'ENOENT')) throw error
+    return home.files.open(path, 'create')
+  }
 }

@@ -8,10 +8,17 @@ import { CHUNK, type Hash } from '../wire/envelope.ts'
 const SLOTS = 8
 
 /** Chunks written at once, so that the others have room meanwhile. */
-const AT_ONCE = 4
+const AT_ONCE = 2
+
+/** The disk is behind if of so many chunks one finds no room, since what lies there is not written yet; and that thrice. */
+const BEHIND = 8
+const THRICE = 3 * BEHIND
 
 /** From so many bytes on a thread that only hashes saves more than it costs. */
 const THREAD_FROM = 128 * CHUNK
+
+/** Puts bytes of the body to their place. `behind`: the disk does not keep up with what comes in. */
+export type ChunkWriter = (position: number, bytes: Uint8Array, behind: boolean) => Promise<void>
 
 /** One write of chunks that lie side by side. */
 interface Batch {
@@ -24,13 +31,17 @@ interface Batch {
 export class ChunkStream {
   readonly #hash: Hash
   readonly #thread: ReturnType<NonNullable<Hash['hashThread']>> | undefined
-  readonly #write: (position: number, bytes: Uint8Array) => Promise<void>
+  readonly #write: ChunkWriter
   /** Hashes of whole chunks; the last ones may still be missing. */
   readonly #hashes: Uint8Array[]
   /** Whole chunks taken in. */
   #count: number
   /** How much is here of the chunk that comes in. */
   #fill = 0
+  /** Chunks on disk. */
+  #written: number
+  /** BEHIND for each chunk that had to wait for the disk, less one for each other, but never below 0. */
+  #lag = 0
   readonly #slots: number
   /** Each chunk lies in the slot of its number, modulo their count. */
   #memory: Buffer | undefined
@@ -41,16 +52,16 @@ export class ChunkStream {
   #working: Promise<unknown> = Promise.resolve()
 
   /**
-   * Goes on behind chunks whose hashes are known, to a body of about `size` bytes. `write` puts bytes of it to their
-   * place. To be closed.
+   * Goes on behind chunks whose hashes are known, to a body of about `size` bytes. To be closed.
    */
-  constructor(hash: Hash, known: Uint8Array[], size: number, write: (position: number, bytes: Uint8Array) => Promise<void>) {
+  constructor(hash: Hash, known: Uint8Array[], size: number, write: ChunkWriter) {
     this.#hash = hash
     const left = size - known.length * CHUNK
     if (left >= THREAD_FROM) this.#thread = hash.hashThread?.()
     this.#slots = Math.max(1, Math.min(SLOTS, Math.ceil(left / CHUNK)))
     this.#hashes = [...known]
     this.#count = known.length
+    this.#written = known.length
     this.#write = write
   }
 
@@ -81,11 +92,17 @@ export class ChunkStream {
   /** Takes in the next bytes, copying them. `stored`: they are on disk already. Rejects if an earlier write failed. */
   async take(bytes: Uint8Array, stored = false): Promise<void> {
     for (let rest = bytes; rest.length > 0; ) {
-      if (this.#fill === 0) await this.#underWay[this.#count % this.#slots]
+      if (this.#fill === 0) {
+        const waits = this.#count - this.#slots >= this.#written
+        this.#lag = Math.max(0, this.#lag + (waits ? BEHIND : -1))
+        await this.#underWay[this.#count % this.#slots]
+      }
       const piece = rest.subarray(0, CHUNK - this.#fill)
       this.#put(piece)
       rest = rest.subarray(piece.length)
-      if (this.#fill === CHUNK) this.#handOn(stored)
+      if (this.#fill < CHUNK) return
+      if (stored) this.#written++
+      this.#handOn(stored)
     }
   }
 
@@ -115,9 +132,10 @@ export class ChunkStream {
       return last.written
     }
     const batch: Batch = { first: index, chunks: 1, begun: false, written: Promise.resolve() }
-    batch.written = this.#writing.then(() => {
+    batch.written = this.#writing.then(async () => {
       batch.begun = true
-      return this.#write(batch.first * CHUNK, this.#room(batch.first, batch.chunks * CHUNK))
+      await this.#write(batch.first * CHUNK, this.#room(batch.first, batch.chunks * CHUNK), this.#lag >= THRICE)
+      this.#written += batch.chunks
     })
     this.#batch = batch
     this.#writing = batch.written
@@ -128,7 +146,7 @@ export class ChunkStream {
   async flush(): Promise<void> {
     if (this.#fill > 0) {
       this.#batch = undefined
-      this.#writing = this.#writing.then(() => this.#write(this.size, this.#begun))
+      this.#writing = this.#writing.then(() => this.#write(this.size, this.#begun, false))
       await this.#writing
     }
     await this.#working

@@ -1,6 +1,6 @@
 // An open file of node: bytes to and from it, and made durable. Small pieces are read and written in place, all else is
-// done by other threads. Much that is written is not copied into the system's memory of files, where who copies it needs
-// a third of all time of receiving it, and the fsync at the end would find it all still to be done. It trusts its caller
+// done by other threads. Much that is written is not copied into the system's memory of files, where who copies it
+// needs a part of the time of receiving it, and the fsync at the end would find it all still to be done. It trusts its caller
 // to leave the bytes of a write alone until that is done.
 
 import {
@@ -23,9 +23,10 @@ export interface FileHandle {
   read(position: number, length: number, into?: Uint8Array): Promise<Uint8Array>
   /**
    * All of `bytes`, at `position`, else at the end (append) or where the last write stopped. What lies in a growable
-   * SharedArrayBuffer, whole pages of it, goes past the system's memory of files if the file system has that.
+   * SharedArrayBuffer, whole pages of it, goes past the system's memory of files if the file system has that; not if
+   * the disk is `behind`: that memory is fast, and a disk often too once it is told of many bytes at a time.
    */
-  write(bytes: Uint8Array, position?: number): Promise<void>
+  write(bytes: Uint8Array, position?: number, behind?: boolean): Promise<void>
   /** Data and size durable. After a failure the file must be written anew: its dirty pages are marked clean. */
   sync(): Promise<void>
   truncate(size: number): Promise<void>
@@ -110,26 +111,26 @@ export class NodeFileHandle implements FileHandle {
     }
   }
 
-  async write(bytes: Uint8Array, position?: number): Promise<void> {
+  async write(bytes: Uint8Array, position?: number, behind = false): Promise<void> {
     let at = 0
     while (at < bytes.length) {
       const to = position === undefined ? null : position + at
       const [from, left] = [at, bytes.length - at]
-      at += left <= IN_PLACE ? writeSync(this.#fd, bytes, from, left, to) : await this.#writeSome(bytes, from, left, to)
+      at += left <= IN_PLACE ? writeSync(this.#fd, bytes, from, left, to) : await this.#writeSome(bytes, from, left, to, behind)
     }
   }
 
-  async #writeSome(bytes: Uint8Array, from: number, left: number, to: number | null): Promise<number> {
+  async #writeSome(bytes: Uint8Array, from: number, left: number, to: number | null, behind: boolean): Promise<number> {
     const write = (fd: number): Promise<number> => this.#elsewhere(later<number>((end) => writeLater(fd, bytes, from, left, to, end)))
     const fd = this.#fd // throws once it is closed, and the second number with it
-    const direct = !this.#unfit && wholePages(bytes, from, left, to) ? this.#openDirect() : null
+    const direct = !this.#unfit && !behind && wholePages(bytes, from, left, to) ? this.#openDirect() : null
     if (direct === null) return write(fd)
     try {
       return await write(direct)
     } catch (error) {
       if (!isCode(error, 'EINVAL', 'EOPNOTSUPP')) throw error
       this.#unfit = true // other pages than thought; not closed: another write may be about to use its number
-      return this.#writeSome(bytes, from, left, to)
+      return write(fd)
     }
   }
 

@@ -142,13 +142,13 @@ export class LargeArrival extends Arrival {
   }
 
   #streamBehind(hashes: Uint8Array[]): ChunkStream {
-    return new ChunkStream(this.hash, hashes, this.size, (at, bytes) => this.#writeAt(this.head as Head, at, bytes))
+    return new ChunkStream(this.hash, hashes, this.size, (...piece) => this.#writeAt(this.head as Head, ...piece))
   }
 
-  async #writeAt(head: Head, position: number, bytes: Uint8Array): Promise<void> {
+  async #writeAt(head: Head, position: number, bytes: Uint8Array, behind: boolean): Promise<void> {
     let rest = bytes
     for (const { part, start, length } of spans(head, position, bytes.length)) {
-      await (await this.#file(part)).write(rest.subarray(0, length), start)
+      await (await this.#file(part)).write(rest.subarray(0, length), start, behind)
       rest = rest.subarray(length)
     }
   }

@@ -10,9 +10,10 @@ const SLOTS = 8
 /** Chunks written at once, so that the others have room meanwhile. */
 const AT_ONCE = 2
 
-/** The disk is behind if of so many chunks one finds no room, since what lies there is not written yet; and that thrice. */
+/** The disk is behind, from then on, if of so many chunks one finds no room, since what lies there is not written yet. */
 const BEHIND = 8
-const THRICE = 3 * BEHIND
+/** As far as that: a delay now and then is none. */
+const LAG_MAX = 8 * BEHIND
 
 /** From so many bytes on a thread that only hashes saves more than it costs. */
 const THREAD_FROM = 128 * CHUNK
@@ -94,7 +95,7 @@ export class ChunkStream {
     for (let rest = bytes; rest.length > 0; ) {
       if (this.#fill === 0) {
         const waits = this.#count - this.#slots >= this.#written
-        this.#lag = Math.max(0, this.#lag + (waits ? BEHIND : -1))
+        if (this.#lag < LAG_MAX) this.#lag = Math.max(0, this.#lag + (waits ? BEHIND : -1))
         await this.#underWay[this.#count % this.#slots]
       }
       const piece = rest.subarray(0, CHUNK - this.#fill)
@@ -134,7 +135,7 @@ export class ChunkStream {
     const batch: Batch = { first: index, chunks: 1, begun: false, written: Promise.resolve() }
     batch.written = this.#writing.then(async () => {
       batch.begun = true
-      await this.#write(batch.first * CHUNK, this.#room(batch.first, batch.chunks * CHUNK), this.#lag >= THRICE)
+      await this.#write(batch.first * CHUNK, this.#room(batch.first, batch.chunks * CHUNK), this.#lag >= LAG_MAX)
       this.#written += batch.chunks
     })
     this.#batch = batch

@@ -16,7 +16,7 @@ const [name = '', version = '', ...packages] = process.argv.slice(2)
 const apart = packages.map((each) => each.split('=') as [string, string])
 
 const COMMON = { bundle: true, platform: 'node', target: 'node20', logLevel: 'warning', write: false } satisfies BuildOptions
-/** A process that only starts pays for each page that its text fills. Names stay, and lines of a length, for traces of the stack. */
+/** A process that only starts pays for each page of its text. Names stay, and lines of a length, for traces of the stack. */
 const SHORT = { minifyWhitespace: true, lineLimit: 120 } satisfies BuildOptions
 const ENTRY = `${name}.js`
 const MORE = `${name}.more.cjs`

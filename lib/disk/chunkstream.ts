@@ -71,6 +71,10 @@ export class ChunkStream {
     return this.#count * CHUNK
   }
 
+  get #behind(): boolean {
+    return this.#lag >= LAG_MAX
+  }
+
   /** Where `size` bytes are from the beginning of the chunk of this number on. */
   #room(index: number, size: number): Buffer {
     this.#memory ??= this.#thread?.room(this.#slots * CHUNK) ?? Buffer.allocUnsafeSlow(this.#slots * CHUNK)
@@ -135,7 +139,7 @@ export class ChunkStream {
     const batch: Batch = { first: index, chunks: 1, begun: false, written: Promise.resolve() }
     batch.written = this.#writing.then(async () => {
       batch.begun = true
-      await this.#write(batch.first * CHUNK, this.#room(batch.first, batch.chunks * CHUNK), this.#lag >= LAG_MAX)
+      await this.#write(batch.first * CHUNK, this.#room(batch.first, batch.chunks * CHUNK), this.#behind)
       this.#written += batch.chunks
     })
     this.#batch = batch
@@ -147,7 +151,7 @@ export class ChunkStream {
   async flush(): Promise<void> {
     if (this.#fill > 0) {
       this.#batch = undefined
-      this.#writing = this.#writing.then(() => this.#write(this.size, this.#begun, false))
+      this.#writing = this.#writing.then(() => this.#write(this.size, this.#begun, this.#behind))
       await this.#writing
     }
     await this.#working

@@ -198,21 +198,6 @@ test('listing is in order of creation and can be paged; finding goes by prefix',
   })
 })
 
-test('many messages show in the size of their directory, a few do not', async () => {
-  await withHome(async (home) => {
-    assert.not(await queueread.mayBeMany(home))
-    const directory = home.at('queue', BOB.key, 'new')
-    mkdirSync(directory, { recursive: true })
-    const add = (from: number, to: number): void => {
-      for (let i = from; i < to; i++) writeFileSync(`${directory}/${1_795_416_809_098_673 + i}.${'ab'.repeat(32)}`, '')
-    }
-    add(0, 10)
-    assert.not(await queueread.mayBeMany(home))
-    add(10, 1000)
-    assert.ok(await queueread.mayBeMany(home))
-  })
-})
-
 test('names of different length sort by their number', () => {
   const id = 'a'.repeat(64)
   const names = [`10.${id}`, `9.${id}`, `1700000000000000.${id}`, `9.${'b'.repeat(64)}`]

@@ -10,7 +10,7 @@ import { manyThreads } from '../disk/files.ts'
 import * as queue from '../disk/queue.ts'
 import { STATES, type Queued, type QueueState } from '../disk/queued.ts'
 import { readLog, type LogEvent } from '../disk/queuelog.ts'
-import { describe, keys, mayBeMany, names } from '../disk/queueread.ts'
+import { describe, keys, names } from '../disk/queueread.ts'
 import { forgetOldKey } from '../disk/rotation.ts'
 import { sweep } from '../disk/sweep.ts'
 import type { Call } from '../edge/cli.ts'
@@ -59,8 +59,8 @@ async function showMore(call: Call, queued: Queued, head: Head | undefined, even
 }
 
 export async function flush(call: Call): Promise<void> {
+  manyThreads()
   const { home, keyring } = await openDesk(call)
-  if (await mayBeMany(home)) manyThreads()
   const named = call.args.map((name) => keyring.resolve(name))
   for (const contact of named) checkSendable(contact)
   const wait = call.value('wait')

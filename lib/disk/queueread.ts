@@ -25,9 +25,6 @@ import {
 /** System calls at once. */
 const PARALLEL = 16
 
-/** Bytes of a directory of some 150 messages, on file systems that count it in blocks. */
-const FEW = 16 * 1024
-
 /** KEYs that have a queue, empty or not. */
 export async function keys(home: Home): Promise<string[]> {
   return (await home.files.list(home.at('queue'))).filter(looksLikeKey).sort()
@@ -37,14 +34,6 @@ export async function keys(home: Home): Promise<string[]> {
 export async function names(home: Home, key: string, state: QueueState = 'new'): Promise<string[]> {
   const found = await home.files.list(queuePath(home, key, state))
   return found.filter(isQueueName).sort(compareNames)
-}
-
-/** Whether many messages may wait for some contact: by the size of a directory, which a file system may keep. */
-export async function mayBeMany(home: Home): Promise<boolean> {
-  for (const key of await keys(home)) {
-    if (((await home.files.stat(queuePath(home, key, 'new')))?.size ?? 0) > FEW) return true
-  }
-  return false
 }
 
 /** How many messages are in a state. */

@@ -376,6 +376,10 @@ test('a note that is shorter than the one before leaves nothing of it, and has t
       files.add(statSync(alice.at('hello', `${bob}.met`)).ino)
     }
     assert.is(files.size, 1)
+    appendFileSync(alice.at('hello', `${bob}.met`), 'the end of a longer one"}\n') // of another process, at the same time
+    assert.equal(await readMeeting(alice.home, bob), short)
+    await Promise.all(['one', 'two'].map((key) => Promise.all([short, long, short].map((met) => writeMeeting(alice.home, key, met)))))
+    for (const key of ['one', 'two']) assert.ok(await readMeeting(alice.home, key))
   })
 })
 

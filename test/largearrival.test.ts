@@ -256,10 +256,17 @@ async function flagsOf(path: string): Promise<number[]> {
   return flags
 }
 
+/** Whether a file can be written past the page cache there; makes it. */
+async function hasDirect(path: string): Promise<boolean> {
+  const file = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_DIRECT).catch(() => undefined)
+  await file?.close()
+  return file !== undefined
+}
+
 test('chunks are written past the page cache where that is possible, and all bytes are in the file wherever it is not', async () => {
   await withPair(async (_, bob) => {
     const path = bob.home.at('direct')
-    const has = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_DIRECT).then((file) => file.close().then(() => true), () => false)
+    const has = await hasDirect(path)
     let handle = await nodeFiles.open(path, 'update')
     const bytes = pattern(8 * MIB)
     const chunk = new HashThread().room(MIB)
@@ -291,28 +298,36 @@ test('chunks are written past the page cache where that is possible, and all byt
 })
 
 test('a file that is closed while it is written to is left alone from then on, and so is what gets its numbers', async () => {
-  await withPair(async (_, bob) => {
-    const chunk = new HashThread().room(MIB).fill(1)
-    const handle = await nodeFiles.open(bob.home.at('closed'), 'create')
-    const { write } = fs
-    const short = (fd: number, bytes: Uint8Array, at: number, size: number, ...more: unknown[]): unknown =>
-      Reflect.apply(write, fs, [fd, bytes, at, size / 2, ...more]) // as of a disk that is nearly full
-    const patch = (by: typeof write): void => {
-      fs.write = by
-      syncBuiltinESMExports()
-    }
-    patch(short as typeof write)
-    const written = handle.write(chunk, 0).then(() => 'all', (error: NodeJS.ErrnoException) => error.code)
-    await handle.close()
-    const others = await Promise.all(['x', 'y', 'z'].map((name) => nodeFiles.open(bob.home.at(name), 'create')))
-    try {
-      assert.is(await written, 'EBADF')
-      for (const other of others) assert.is(await other.size(), 0)
-    } finally {
-      patch(write)
-      for (const other of others) await other.close()
-    }
-  })
+  const { write } = fs
+  type Write = [number, Uint8Array, number, number, ...unknown[]]
+  const ways = {
+    short: ([fd, bytes, at, size, ...more]: Write) => Reflect.apply(write, fs, [fd, bytes, at, size / 2, ...more]) as void, // a disk that is nearly full
+    unfit: (call: Write) => setImmediate(call[5] as (error: Error) => void, Object.assign(new Error('other pages'), { code: 'EINVAL' })),
+  }
+  for (const [way, act] of Object.entries(ways)) {
+    await withPair(async (_, bob) => {
+      const chunk = new HashThread().room(MIB).fill(1)
+      const direct = await hasDirect(bob.home.at('direct'))
+      const handle = await nodeFiles.open(bob.home.at('closed'), 'create')
+      const patch = (by: typeof write): void => {
+        fs.write = by
+        syncBuiltinESMExports()
+      }
+      let calls = 0
+      patch(((...call: Write) => (calls++ === 0 ? act(call) : Reflect.apply(write, fs, call))) as typeof write)
+      const written = handle.write(chunk, 0).then(() => 'all', (error: NodeJS.ErrnoException) => error.code)
+      await handle.close()
+      const others = await Promise.all(['x', 'y', 'z'].map((name) => nodeFiles.open(bob.home.at(name), 'create')))
+      try {
+        assert.is(await written, way === 'unfit' && !direct ? 'EINVAL' : 'EBADF', way)
+        assert.is(calls, 1, way)
+        for (const other of others) assert.is(await other.size(), 0, way)
+      } finally {
+        patch(write)
+        for (const other of others) await other.close()
+      }
+    })
+  }
 })
 
 test.run()

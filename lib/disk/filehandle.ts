@@ -130,7 +130,7 @@ export class NodeFileHandle implements FileHandle {
     } catch (error) {
       if (!isCode(error, 'EINVAL', 'EOPNOTSUPP')) throw error
       this.#unfit = true // other pages than thought; not closed: another write may be about to use its number
-      return write(fd)
+      return write(this.#fd) // or it is closed by now, and the number may be another file's
     }
   }
 

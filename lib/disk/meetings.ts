@@ -36,7 +36,8 @@ const path = (home: Home, key: string): string => home.at('hello', `${key}.met`)
 /** Undefined if there was no session yet, or if the file is none. */
 export async function readMeeting(home: Home, key: string): Promise<Meeting | undefined> {
   try {
-    const found = JSON.parse(fromUtf8(await home.files.read(path(home, key)))) as Partial<Meeting>
+    const [line = ''] = fromUtf8(await home.files.read(path(home, key))).split('\n', 1) // the end of a longer note may follow
+    const found = JSON.parse(line) as Partial<Meeting>
     const { at, instances, newerToken = '0', turns = 0, told = 0 } = found
     const numbers = [at, turns, told].every((value) => typeof value === 'number')
     const good = numbers && Array.isArray(instances) && /^\d{1,20}$/.test(newerToken)
@@ -48,7 +49,7 @@ export async function readMeeting(home: Home, key: string): Promise<Meeting | un
 
 /**
  * Of two processes that note a meeting at the same time one wins. Over the old note, in one write and never shorter, so
- * that it needs no room on the disk and nothing of the journal, which somebody's message is waiting for.
+ * that it needs nothing of the journal, which somebody's message is waiting for. All text in it is ASCII.
  */
 export async function writeMeeting(home: Home, key: string, meeting: Meeting): Promise<void> {
   const handle = await openNote(home, path(home, key))
@@ -59,11 +60,14 @@ export async function writeMeeting(home: Home, key: string, meeting: Meeting): P
   }
 }
 
-async function openNote(home: Home, path: string): Promise<FileHandle> {
+async function openNote({ files }: Home, path: string): Promise<FileHandle> {
   try {
-    return await home.files.open(path, 'update')
+    return await files.open(path, 'update')
   } catch (error) {
     if (!isCode(error, 'ENOENT')) throw error
-    return home.files.open(path, 'create')
   }
+  return files.open(path, 'create').catch((error: unknown) => {
+    if (!isCode(error, 'EEXIST')) throw error
+    return files.open(path, 'update') // another process was first
+  })
 }

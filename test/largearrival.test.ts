@@ -236,6 +236,41 @@ test('what comes in during a write is the next one, and no chunk gives way befor
   }
 })
 
+test('a disk that is slow is behind, and its file hears of it; what lay there already says nothing of it', async () => {
+  const lay: boolean[] = []
+  const body = pattern(40 * MIB, 5)
+  const stream = new ChunkStream(nodeSuite, [], body.length, async (_at, _bytes, behind) => void lay.push(behind))
+  await stream.take(body.subarray(0, 20 * MIB), true)
+  for (let at = 20; at < 40; at++) await stream.take(body.subarray(at * MIB, (at + 1) * MIB))
+  await stream.flush()
+  await stream.close()
+  assert.equal([lay.length > 0, lay.includes(true)], [true, false])
+  await withPair(async (alice, bob) => {
+    const message = make(alice, [body])
+    await bob.home.files.mkdir(bob.home.at('part', bob.contact.key))
+    const late: boolean[] = []
+    const files = {
+      ...nodeFiles,
+      open: async (...args: Parameters<typeof nodeFiles.open>) => {
+        const handle = await nodeFiles.open(...args)
+        if (!/\/\d+$/.test(args[0])) return handle
+        const write = handle.write.bind(handle)
+        const slow = async (...piece: Parameters<typeof write>): Promise<void> => {
+          late.push(piece[2] === true)
+          await new Promise((resolve) => setTimeout(resolve, 20))
+          await write(...piece)
+        }
+        return Object.assign(handle, { write: slow })
+      },
+    }
+    const arrival = await life(Object.create(bob.home, { files: { value: files } }) as Home, bob, message)
+    await feed(arrival, message, message.bytes.length)
+    await good(arrival)
+    assert.equal([late[0], late.at(-1)], [false, true])
+    await arrival.discard()
+  })
+})
+
 test('a thread that hashes answers what it was asked also when it ends', async () => {
   const thread = new HashThread()
   const room = thread.room(3 * MIB).fill(pattern(3 * MIB))

@@ -77,10 +77,10 @@ export function mortal(at: number, { fate = 'dead', told, shorten }: MortalOptio
     close: () => inner.close(),
     sync: () => change('sync', path, () => inner.sync()),
     truncate: (size) => change('truncate', path, () => inner.truncate(size)),
-    async write(bytes, position) {
+    async write(bytes, ...where) {
       const half = fate === 'dead' ? steps === at : fate !== 'short' && meets('write')
-      if (half) await during(inner.write(bytes.subarray(0, bytes.length / 2), position))
-      await change('write', path, () => inner.write(bytes, position))
+      if (half) await during(inner.write(bytes.subarray(0, bytes.length / 2), ...where))
+      await change('write', path, () => inner.write(bytes, ...where))
     },
   })
   const files: Files = {

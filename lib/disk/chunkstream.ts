@@ -10,9 +10,10 @@ const SLOTS = 8
 /** Chunks written at once, so that the others have room meanwhile. */
 const AT_ONCE = 2
 
-/** The disk is behind, from then on, if of so many chunks one finds no room, since what lies there is not written yet. */
+/** The disk falls behind as long as of so many chunks one finds no room, since what lies there is not written yet. */
 const BEHIND = 8
-/** As far as that: a delay now and then is none. */
+
+/** So far behind it is from then on, for this body: a delay now and then is none. */
 const LAG_MAX = 8 * BEHIND
 
 /** From so many bytes on a thread that only hashes saves more than it costs. */
@@ -105,9 +106,7 @@ export class ChunkStream {
       const piece = rest.subarray(0, CHUNK - this.#fill)
       this.#put(piece)
       rest = rest.subarray(piece.length)
-      if (this.#fill < CHUNK) return
-      if (stored) this.#written++
-      this.#handOn(stored)
+      if (this.#fill === CHUNK) this.#handOn(stored)
     }
   }
 
@@ -119,6 +118,7 @@ export class ChunkStream {
 
   #handOn(stored: boolean): void {
     const index = this.#count++
+    if (stored) this.#written++
     const chunk = this.#room(index, CHUNK)
     this.#fill = 0
     const hashing = this.#thread?.hash(chunk) ?? this.#hash.hashApart?.(chunk) ?? Promise.resolve(this.#hash.hash(chunk))

@@ -1,7 +1,7 @@
 // An open file of node: bytes to and from it, and made durable. Small pieces are read and written in place, all else is
-// done by other threads. Much that is written is not copied into the system's memory of files, where who copies it
-// needs a part of the time of receiving it, and the fsync at the end would find it all still to be done. It trusts its caller
-// to leave the bytes of a write alone until that is done.
+// done by other threads. Much that is written is not copied into the system's memory of files, as long as the disk keeps
+// up: the copy takes time, and the fsync at the end would find it all still to be done. It trusts its caller to leave the
+// bytes of a write alone until that is done.
 
 import {
   closeSync,
@@ -24,7 +24,7 @@ export interface FileHandle {
   /**
    * All of `bytes`, at `position`, else at the end (append) or where the last write stopped. What lies in a growable
    * SharedArrayBuffer, whole pages of it, goes past the system's memory of files if the file system has that; not if
-   * the disk is `behind`: that memory is fast, and a disk often too once it is told of many bytes at a time.
+   * the disk is `behind`: that memory takes it at once, and hands the disk much at a time.
    */
   write(bytes: Uint8Array, position?: number, behind?: boolean): Promise<void>
   /** Data and size durable. After a failure the file must be written anew: its dirty pages are marked clean. */

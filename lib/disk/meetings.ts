@@ -1,6 +1,6 @@
 // What sessions with a contact told about this side and the way between the two: hello/KEY.met, a small JSON object
-// written anew at each session (p2p-spool(5)). It is not fsynced and decides little: losing it costs a sentence, or searches
-// in vain. What is in it was said by an authenticated contact, who may lie about its own clock.
+// written anew at each session (p2p-spool(5)). It is not fsynced and decides little: losing it costs a sentence, or
+// searches in vain. What is in it was said by an authenticated contact, who may lie about its own clock.
 
 import { fromUtf8, utf8 } from '../base/bytes.ts'
 import { isCode } from '../base/fail.ts'
@@ -36,7 +36,8 @@ const path = (home: Home, key: string): string => home.at('hello', `${key}.met`)
 /** Undefined if there was no session yet, or if the file is none. */
 export async function readMeeting(home: Home, key: string): Promise<Meeting | undefined> {
   try {
-    const [line = ''] = fromUtf8(await home.files.read(path(home, key))).split('\n', 1) // the end of a longer note may follow
+    // The end of a longer note may follow.
+    const [line = ''] = fromUtf8(await home.files.read(path(home, key))).split('\n', 1)
     const found = JSON.parse(line) as Partial<Meeting>
     const { at, instances, newerToken = '0', turns = 0, told = 0 } = found
     const numbers = [at, turns, told].every((value) => typeof value === 'number')

@@ -36,6 +36,7 @@ class Deaf implements Pipe {
     this.#events = events
   }
   write = (): boolean => true
+  expect = (): void => undefined
   end = (): void => this.destroy()
   destroy(): void {
     const events = this.#events

@@ -207,6 +207,47 @@ test('many small pieces take no more memory than their bytes, and arrive', async
   })
 })
 
+test('of much that is known to follow a few large pieces are made, and nothing is held back once it follows slowly', async () => {
+  await withTwo(async (a, b) => {
+    const [one, two] = ids()
+    const near = a.door.connect(one, two, b.at)
+    near.listen({ data: nothing, end: nothing, drain: nothing, close: nothing })
+    const far = b.door.accept(two, one, a.at)
+    const closed = new Promise((resolve) => far.listen({ data, end: nothing, drain: nothing, close: resolve }))
+    const all = systemRandom.bytes(4 << 20)
+    const came: Uint8Array[] = []
+    let [whole, read] = [0, 0]
+    function data(bytes: Uint8Array): void {
+      came.push(bytes)
+      read += bytes.length
+      far.expect(whole - read)
+    }
+    const send = (from: number, to: number): void => {
+      for (let at = from; at < to; at += 50_000) near.write(all.subarray(at, Math.min(to, at + 50_000)))
+    }
+    try {
+      whole = 2 << 20
+      send(0, whole)
+      await until(() => read === whole)
+      assert.ok(came.length < (0.8 * whole) / 1200, `${came.length} pieces`) // packets are not much larger
+      whole = 4 << 20 // of which a part is late
+      send(2 << 20, 3_100_000)
+      await pause(300)
+      send(3_100_000, 3_100_001)
+      await until(() => read === 3_100_001)
+      send(3_100_001, whole)
+      await until(() => read === whole)
+      near.write(all.subarray(0, 9)) // nothing is known to follow
+      await until(() => read === whole + 9)
+      assert.is(Buffer.compare(Buffer.concat(came), Buffer.concat([all, all.subarray(0, 9)])), 0)
+    } finally {
+      far.destroy()
+      near.destroy()
+      await closed
+    }
+  })
+})
+
 test('a pipe that waits for its first packet sends nothing, not even when it is given up', async () => {
   const b = await host()
   const a = await ear()

@@ -10,6 +10,9 @@ export const WINDOW = 8 << 20
 /** Bytes read at once, and passed on at once: what comes in one turn of the loop goes on together. */
 export const BLOCK = 4 * DATA_LARGE
 
+/** Bytes read beyond what was sent: more would not be in the processor's cache any more by the time they are. */
+const AHEAD = 2 * BLOCK
+
 /** What is kept lies in a ring of whole blocks: it always has room for one beside all that may be under way. */
 const RING = (Math.ceil(WINDOW / BLOCK) + 1) * BLOCK
 
@@ -93,9 +96,13 @@ export class PipeSource {
     return 'fresh'
   }
 
+  get #full(): boolean {
+    return this.#read - this.#acked >= WINDOW || this.#read - this.#next >= AHEAD
+  }
+
   async #readAll(): Promise<void> {
     for (;;) {
-      while (this.#read - this.#acked >= WINDOW && !this.#over) await new Promise<void>((resolve) => (this.#wakeReader = resolve))
+      while (!this.#over && this.#full) await new Promise<void>((resolve) => (this.#wakeReader = resolve))
       if (this.#over) return
       if (this.#ring.length === 0) this.#ring = Buffer.allocUnsafeSlow(RING) // memory of the machine only as it is filled
       const at = this.#read % RING
@@ -117,6 +124,7 @@ export class PipeSource {
       if (bytes.length > 0) {
         const offset = this.#next
         this.#next += bytes.length
+        this.#wakeReader()
         await stream(offset, bytes)
       } else if (ready && this.#next === this.#total && !this.#saidEnd) {
         this.#saidEnd = true

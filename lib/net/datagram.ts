@@ -36,6 +36,11 @@ export interface Pipe {
   listen(events: PipeEvents): void
   /** True if there is room for more. `bytes` must not change later. */
   write(bytes: Uint8Array): boolean
+  /**
+   * So many bytes are still to come of what the other side wrote in one go: they may be given out in few large pieces,
+   * each as late as what follows it. To be said anew, in data(), for each piece.
+   */
+  expect(bytes: number): void
   /** What was written is sent, then the end is. */
   end(): void
   destroy(): void

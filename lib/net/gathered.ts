@@ -1,10 +1,11 @@
-// What came in pieces as small as a packet and was not taken yet, as few large ones: whoever reads has one piece of up to
+// What came in pieces as small as a packet and was not taken yet, as few large ones: whoever reads has one piece of some
 // 64 KiB to look at, not fifty. It guarantees that what was taken stays as it is until the next is, and that bytes take
 // hardly more memory than they are, in however small pieces they come. It trusts its user to say when it is too much.
 
 const BUFFER = 64 * 1024
 const FIRST = 4096 // who gets little has little
 const KEPT = 8
+const MANY = BUFFER / 2
 
 /** Buffers of all connections that nobody has any more. */
 const free: Uint8Array[] = []
@@ -14,8 +15,9 @@ const EMPTY = new Uint8Array(0)
 export class Gathered {
   /** Put back; their buffers may be in use. */
   #back: Uint8Array[] = []
-  /** Older than the present buffer. */
+  /** Older than the present buffer; those of them that lie in memory of others. */
   #full: Uint8Array[] = []
+  readonly #foreign = new Set<Uint8Array>()
   /** The present one: taken up to #start, filled up to #fill. */
   #buffer: Uint8Array = EMPTY
   #start = 0
@@ -24,8 +26,9 @@ export class Gathered {
   #lent: Uint8Array | undefined
   #next = FIRST
 
-  /** `bytes` are copied. */
+  /** `bytes` are copied, unless they are many: then they must not change later. */
   push(bytes: Uint8Array): void {
+    if (bytes.length >= MANY) return this.#keep(bytes)
     for (let at = 0; at < bytes.length; ) {
       if (this.#fill === this.#buffer.length) this.#begin()
       const size = Math.min(bytes.length - at, this.#buffer.length - this.#fill)
@@ -33,6 +36,18 @@ export class Gathered {
       this.#fill += size
       at += size
     }
+  }
+
+  /** The rest of the present buffer is left: what comes next comes behind these. */
+  #keep(bytes: Uint8Array): void {
+    if (this.#fill > this.#start) {
+      this.#full.push(this.#buffer.subarray(this.#start, this.#fill))
+      this.#buffer = EMPTY
+      this.#start = 0
+      this.#fill = 0
+    }
+    this.#full.push(bytes)
+    this.#foreign.add(bytes)
   }
 
   #begin(): void {
@@ -48,7 +63,7 @@ export class Gathered {
     const back = this.#back.pop()
     if (back !== undefined) return this.#lend(back, false)
     const old = this.#full.shift()
-    if (old !== undefined) return this.#lend(old, true)
+    if (old !== undefined) return this.#lend(old, !this.#foreign.delete(old))
     if (this.#fill === this.#start) return undefined
     const bytes = this.#buffer.subarray(this.#start, this.#fill)
     this.#start = this.#fill

@@ -94,7 +94,7 @@ export class UdpStream implements ByteStream {
     let at = 0
     while (at < bytes.length && this.#lost === undefined) {
       if (this.#record > 0) {
-        const part = bytes.subarray(at, at + this.#record)
+        const part = at === 0 && bytes.length <= this.#record ? bytes : bytes.subarray(at, at + this.#record)
         this.#record -= part.length
         at += part.length
         this.#gathered.push(part)
@@ -108,6 +108,7 @@ export class UdpStream implements ByteStream {
       if (value >= CREDIT) this.#credit(value - CREDIT)
       else this.#begin(value)
     }
+    this.#pipe.expect(this.#record)
     if (this.#buffered > 0) this.#wakeSoon()
   }
 

@@ -24,6 +24,9 @@ interface UdxStream {
   connect(socket: UdxSocket, remoteId: number, port: number, host: string): void
   /** Null if it happened at once. Throws while another change is under way, and on a closed stream. */
   changeRemote(socket: UdxSocket, remoteId: number, port: number, host: string): Promise<void> | null
+  /** False: gives out bytes once there are PIECE of them, or at the end. */
+  setInteractive(interactive: boolean): void
+  readonly _handle: Uint8Array
   readonly connected: boolean
   readonly destroying: boolean
   on(event: 'data', run: (bytes: Uint8Array) => void): void
@@ -63,8 +66,20 @@ export async function missingUdp(): Promise<string | undefined> {
   return 'missing' in loaded ? loaded.missing : undefined
 }
 
+/** So many bytes, and not many fewer, a stream gathers before it gives them out, if it may. */
+const PIECE = 65_536 + 2048
+
+/** It may as long as so many take no longer: then packets come faster than a call for each is worth. */
+const PIECE_MS = 20
+
 class UdxPipe implements Pipe {
   readonly #stream: UdxStream
+  #gathers = false
+  #quick = false
+  /** What came since then. */
+  #came = 0
+  #since = 0
+  #stalled: NodeJS.Timeout | undefined
   readonly #remoteId: number
   readonly #socketFor: (to: Endpoint) => UdxSocket | undefined
   #to: Endpoint | undefined
@@ -79,12 +94,16 @@ class UdxPipe implements Pipe {
 
   listen(events: PipeEvents): void {
     let code: string | undefined
-    this.#stream.on('data', (bytes) => events.data(bytes))
+    this.#stream.on('data', (bytes) => {
+      this.#came += bytes.length
+      events.data(bytes)
+    })
     this.#stream.on('end', () => events.end())
     this.#stream.on('drain', () => events.drain())
     this.#stream.on('error', (error) => (code = error.code ?? 'EPROTO'))
     this.#stream.on('close', () => {
       this.#closed = true
+      clearTimeout(this.#stalled)
       events.close(code)
     })
   }
@@ -92,6 +111,28 @@ class UdxPipe implements Pipe {
   write(bytes: Uint8Array): boolean {
     if (!this.#stream.connected && !this.#stream.destroying) throw new Error('nothing came through this pipe yet')
     return this.#stream.write(bytes)
+  }
+
+  expect(bytes: number): void {
+    this.#gather(bytes >= PIECE && this.#isQuick())
+    if (!this.#gathers) return
+    this.#stalled ??= setTimeout(() => this.#gather((this.#quick = false)), PIECE_MS).unref()
+    this.#stalled.refresh()
+  }
+
+  #isQuick(): boolean {
+    if (this.#came < PIECE) return this.#quick
+    const now = performance.now()
+    this.#quick = now - this.#since < (PIECE_MS * this.#came) / PIECE
+    this.#since = now
+    this.#came = 0
+    return this.#quick
+  }
+
+  #gather(gathers: boolean): void {
+    if (gathers === this.#gathers || this.#closed) return
+    this.#gathers = gathers
+    setInteractive(this.#stream, !gathers)
   }
 
   end(): void {
@@ -122,6 +163,11 @@ class UdxPipe implements Pipe {
       }
     }
   }
+}
+
+/** The package's own does it to closed streams alone, which is the wrong way round: it is given one that looks closed. */
+function setInteractive(stream: UdxStream, interactive: boolean): void {
+  stream.setInteractive.call({ _closed: true, _handle: stream._handle } as unknown as UdxStream, interactive)
 }
 
 type Family = readonly [4, '0.0.0.0'] | readonly [6, '::']

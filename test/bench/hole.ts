@@ -14,9 +14,9 @@ import { type Figure, type Side, Unmeasured } from './figure.ts'
 import { timed, type Took } from './measure.ts'
 import { scaled } from './scale.ts'
 
-const BYTES = scaled(2 ** 28, 2 ** 26)
+const BYTES = scaled(2 ** 30, 2 ** 26)
 const SIZE = `${BYTES / 2 ** 20} MiB`
-const ROUNDS = scaled(7, 1) // the bare stream takes once and a half as long at times
+const ROUNDS = scaled(3, 1)
 const NAT = 'cone' // filters by address and port: who was not called is not heard
 const RAW_PORT = 40_003
 const MEET_MS = 120_000

@@ -62,13 +62,13 @@ async function main(): Promise<void> {
   const udx = new UDX()
   const socket = udx.createSocket()
   socket.bind(Number(own), '0.0.0.0')
-  await open(socket)
   const ids = role === 'send' ? ([1, 2] as const) : ([2, 1] as const)
   const stream = udx.createStream(ids[0])
   stream.on('error', (error) => {
     throw error as Error
   })
-  stream.connect(socket, ids[1], Number(port), ip)
+  stream.connect(socket, ids[1], Number(port), ip) // before it is open: what the other side sends first is not lost
+  await open(socket)
   let since = performance.now()
   const cpu = process.cpuUsage()
   if (role === 'send') await send(stream)

@@ -121,7 +121,7 @@ export class Upload {
     const frame = this.large ? DATA_LARGE : DATA_MAX
     const ahead = this.large ? READ_AHEAD.large : READ_AHEAD.common
     const most = Math.min(ahead, queued.size)
-    const buffers = [new Uint8Array(most), new Uint8Array(most)] // one is sealed while the other is filled
+    const buffers = [Buffer.allocUnsafeSlow(most), Buffer.allocUnsafeSlow(most)] // one is sealed while the other is filled
     const read = (from: number): Promise<Uint8Array> => {
       const reading = outgoing.read(from, ahead, buffers[0])
       buffers.reverse()

@@ -488,4 +488,45 @@ test('packets of several connections are gathered in memory that they share one 
   )
 })
 
+test('a byte here and there between large pieces takes no buffer of its own', () => {
+  const gathered = new Gathered()
+  const [large, count] = [60_000, 64]
+  for (let i = 0; i < count; i++) {
+    gathered.push(Uint8Array.of(i))
+    gathered.push(new Uint8Array(large + 7584).subarray(0, large).fill(i))
+  }
+  const memory = new Set<ArrayBufferLike>()
+  for (let i = 0; i < 2 * count; i++) {
+    const piece = gathered.take() as Uint8Array
+    assert.equal([piece.length, piece[0], piece.at(-1)], [i % 2 === 0 ? 1 : large, i >> 1, i >> 1])
+    memory.add(piece.buffer)
+  }
+  assert.is(gathered.take(), undefined)
+  const held = [...memory].reduce((sum, { byteLength }) => sum + byteLength, 0)
+  assert.ok(held < 1.3 * count * large, `${held} bytes`)
+})
+
+test('a buffer that goes on after a large piece is nobody else\'s', () => {
+  const [one, other] = [new Gathered(), new Gathered()]
+  const push = (to: Gathered, value: number, count: number): void => {
+    for (let i = 0; i < count; i++) to.push(new Uint8Array(1000).fill(value))
+  }
+  const takeAll = (from: Gathered): Set<number> => {
+    const seen = new Set<number>()
+    for (let piece = from.take(); piece !== undefined; piece = from.take()) for (const byte of piece) seen.add(byte)
+    return seen
+  }
+  for (const each of [one, other]) {
+    push(each, 1, 200) // until its buffers are of the size that is used again
+    takeAll(each)
+  }
+  push(one, 2, 1)
+  one.push(new Uint8Array(40_000).fill(3))
+  assert.equal([...takeAll(one)], [2, 3])
+  push(other, 4, 130)
+  push(one, 5, 1)
+  assert.equal([...takeAll(other)], [4])
+  assert.equal([...takeAll(one)], [5])
+})
+
 test.run()

@@ -10,7 +10,7 @@ export const WINDOW = 8 << 20
 /** Bytes read at once, and passed on at once: what comes in one turn of the loop goes on together. */
 export const BLOCK = 4 * DATA_LARGE
 
-/** Bytes read beyond what was sent: more would not be in the processor's cache any more by the time they are. */
+/** So far beyond what was sent no more is read: it would not be in the processor's cache any more by the time it is. */
 const AHEAD = 2 * BLOCK
 
 /** What is kept lies in a ring of whole blocks: it always has room for one beside all that may be under way. */
@@ -81,6 +81,7 @@ export class PipeSource {
     this.#next = Math.max(this.#acked, received)
     this.#saidEnd = false
     this.#wakeSender()
+    this.#wakeReader()
   }
 
   /** What the other end has, and has room for. `old` if more is known already, `nonsense` if it cannot be. */

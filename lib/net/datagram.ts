@@ -37,8 +37,9 @@ export interface Pipe {
   /** True if there is room for more. `bytes` must not change later. */
   write(bytes: Uint8Array): boolean
   /**
-   * So many bytes are still to come of what the other side wrote in one go: they may be given out in few large pieces,
-   * each as late as what follows it. To be said anew, in data(), for each piece.
+   * So many bytes are still to come of what the other side wrote in one go: they may be given out in few large pieces. What
+   * waits for that comes with the next packet at the latest, or, if the pipe breaks before, not at all. To be said anew, in
+   * data(), for each piece.
    */
   expect(bytes: number): void
   /** What was written is sent, then the end is. */

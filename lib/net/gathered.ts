@@ -1,6 +1,7 @@
 // What came in pieces as small as a packet and was not taken yet, as few large ones: whoever reads has one piece of some
 // 64 KiB to look at, not fifty. It guarantees that what was taken stays as it is until the next is, and that bytes take
-// hardly more memory than they are, in however small pieces they come. It trusts its user to say when it is too much.
+// hardly more memory than they are, in however small pieces they come, and those of large ones at most twice as much. It
+// trusts its user to say when it is too much.
 
 const BUFFER = 64 * 1024
 const FIRST = 4096 // who gets little has little
@@ -38,13 +39,15 @@ export class Gathered {
     }
   }
 
-  /** The rest of the present buffer is left: what comes next comes behind these. */
+  /** What is in the present buffer before them is handed on with it if that is most of it, else as a copy. */
   #keep(bytes: Uint8Array): void {
-    if (this.#fill > this.#start) {
-      this.#full.push(this.#buffer.subarray(this.#start, this.#fill))
-      this.#buffer = EMPTY
-      this.#start = 0
-      this.#fill = 0
+    const waiting = this.#buffer.subarray(this.#start, this.#fill)
+    if (waiting.length > 0) {
+      const most = waiting.length >= MANY
+      this.#full.push(most ? waiting : new Uint8Array(waiting))
+      if (most) this.#buffer = EMPTY
+      this.#fill = most ? 0 : this.#fill
+      this.#start = this.#fill
     }
     this.#full.push(bytes)
     this.#foreign.add(bytes)

@@ -24,7 +24,7 @@ interface UdxStream {
   connect(socket: UdxSocket, remoteId: number, port: number, host: string): void
   /** Null if it happened at once. Throws while another change is under way, and on a closed stream. */
   changeRemote(socket: UdxSocket, remoteId: number, port: number, host: string): Promise<void> | null
-  /** False: gives out bytes once there are PIECE of them, or at the end. */
+  /** False: gives out what has come when hardly another packet has room where it lies, or at the end. */
   setInteractive(interactive: boolean): void
   readonly _handle: Uint8Array
   readonly connected: boolean
@@ -66,7 +66,7 @@ export async function missingUdp(): Promise<string | undefined> {
   return 'missing' in loaded ? loaded.missing : undefined
 }
 
-/** So many bytes, and not many fewer, a stream gathers before it gives them out, if it may. */
+/** What a stream gathers before it gives it out, if it may, is less than this. */
 const PIECE = 65_536 + 2048
 
 /** It may as long as so many take no longer: then packets come faster than a call for each is worth. */
@@ -76,9 +76,10 @@ class UdxPipe implements Pipe {
   readonly #stream: UdxStream
   #gathers = false
   #quick = false
-  /** What came since then. */
-  #came = 0
+  /** When that was judged, and what has come since. */
   #since = 0
+  #came = 0
+  /** Fires when it is not quick any more: the next packet brings what was gathered with it. */
   #stalled: NodeJS.Timeout | undefined
   readonly #remoteId: number
   readonly #socketFor: (to: Endpoint) => UdxSocket | undefined

@@ -2,6 +2,7 @@
 // sockets). The package is optional and holds machine code: it is loaded when UDP is first wanted, and whoever has none
 // for this machine does without UDP. It checks no sender; everything above it is authenticated elsewhere.
 
+import { systemClock } from '../base/clock.ts'
 import { formatIp, parseIp } from '../wire/ip.ts'
 import type { Datagrams, OpenDatagrams, Pipe, PipeEvents } from './datagram.ts'
 import type { Endpoint } from './stream.ts'
@@ -79,8 +80,8 @@ class UdxPipe implements Pipe {
   /** When that was judged, and what has come since. */
   #since = 0
   #came = 0
-  /** Fires when it is not quick any more: the next packet brings what was gathered with it. */
-  #stalled: NodeJS.Timeout | undefined
+  /** Of what happens when it is not quick any more: the next packet brings what was gathered with it. */
+  #cancelStalled: () => void = () => undefined
   readonly #remoteId: number
   readonly #socketFor: (to: Endpoint) => UdxSocket | undefined
   #to: Endpoint | undefined
@@ -104,7 +105,7 @@ class UdxPipe implements Pipe {
     this.#stream.on('error', (error) => (code = error.code ?? 'EPROTO'))
     this.#stream.on('close', () => {
       this.#closed = true
-      clearTimeout(this.#stalled)
+      this.#cancelStalled()
       events.close(code)
     })
   }
@@ -116,14 +117,13 @@ class UdxPipe implements Pipe {
 
   expect(bytes: number): void {
     this.#gather(bytes >= PIECE && this.#isQuick())
-    if (!this.#gathers) return
-    this.#stalled ??= setTimeout(() => this.#gather((this.#quick = false)), PIECE_MS).unref()
-    this.#stalled.refresh()
+    this.#cancelStalled()
+    if (this.#gathers) this.#cancelStalled = systemClock.after(PIECE_MS, () => this.#gather((this.#quick = false)), true)
   }
 
   #isQuick(): boolean {
     if (this.#came < PIECE) return this.#quick
-    const now = performance.now()
+    const now = systemClock.monotonic()
     this.#quick = now - this.#since < (PIECE_MS * this.#came) / PIECE
     this.#since = now
     this.#came = 0

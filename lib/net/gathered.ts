@@ -6,7 +6,7 @@
 const BUFFER = 64 * 1024
 const FIRST = 4096 // who gets little has little
 const KEPT = 8
-const MANY = BUFFER / 2
+const MANY = BUFFER / 2 // these stay where they are
 
 /** Buffers of all connections that nobody has any more. */
 const free: Uint8Array[] = []
@@ -42,13 +42,14 @@ export class Gathered {
   /** What is in the present buffer before them is handed on with it if that is most of it, else as a copy. */
   #keep(bytes: Uint8Array): void {
     const waiting = this.#buffer.subarray(this.#start, this.#fill)
-    if (waiting.length > 0) {
-      const most = waiting.length >= MANY
-      this.#full.push(most ? waiting : new Uint8Array(waiting))
-      if (most) this.#buffer = EMPTY
-      this.#fill = most ? 0 : this.#fill
-      this.#start = this.#fill
+    if (waiting.length >= MANY) {
+      this.#full.push(waiting)
+      this.#buffer = EMPTY
+      this.#fill = 0
+    } else if (waiting.length > 0) {
+      this.#full.push(new Uint8Array(waiting))
     }
+    this.#start = this.#fill
     this.#full.push(bytes)
     this.#foreign.add(bytes)
   }

@@ -67,7 +67,7 @@ export async function missingUdp(): Promise<string | undefined> {
   return 'missing' in loaded ? loaded.missing : undefined
 }
 
-/** What a stream gathers before it gives it out, if it may, is less than this. */
+/** What a stream gathers before it gives it out, if it may, is less than this: the package's buffer. */
 const PIECE = 65_536 + 2048
 
 /** It may as long as so many take no longer: then packets come faster than a call for each is worth. */
@@ -75,6 +75,12 @@ const PIECE_MS = 20
 
 class UdxPipe implements Pipe {
   readonly #stream: UdxStream
+  readonly #remoteId: number
+  readonly #socketFor: (to: Endpoint) => UdxSocket | undefined
+  #to: Endpoint | undefined
+  #changing: Promise<void> | undefined
+  #closed = false
+
   #gathers = false
   #quick = false
   /** When that was judged, and what has come since. */
@@ -82,11 +88,6 @@ class UdxPipe implements Pipe {
   #came = 0
   /** Of what happens when it is not quick any more: the next packet brings what was gathered with it. */
   #cancelStalled: () => void = () => undefined
-  readonly #remoteId: number
-  readonly #socketFor: (to: Endpoint) => UdxSocket | undefined
-  #to: Endpoint | undefined
-  #changing: Promise<void> | undefined
-  #closed = false
 
   constructor(stream: UdxStream, remoteId: number, socketFor: (to: Endpoint) => UdxSocket | undefined) {
     this.#stream = stream
